@@ -1,0 +1,1 @@
+//! Reference worker and producer of the consumer contract, and the audit.

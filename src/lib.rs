@@ -1,0 +1,1 @@
+//! The operator's tool and its engine; see README.md.

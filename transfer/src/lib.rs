@@ -1,0 +1,1 @@
+//! The contract between `ms2m` and the transfer Job: environment, report, exit codes.

@@ -1,0 +1,3 @@
+//! Entry point: set-up and exit code, nothing else.
+
+fn main() {}
