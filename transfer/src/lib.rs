@@ -1,1 +1,24 @@
-//! The contract between `ms2m` and the transfer Job: environment, report, exit codes.
+//! The contract between `ms2m` and the transfer Job: how the Job's container is configured, what
+//! it prints, what it leaves as its termination message and how it exits.
+//!
+//! Both sides use these types: the binary `ms2m-transfer` writes them, the engine of `ms2m`
+//! builds the Job from them and reads them back. Nothing here opens a file or a socket, and no
+//! type of the registry client shows in it.
+//!
+//! | module         | side of the contract                                              |
+//! |----------------|-------------------------------------------------------------------|
+//! | [`env`]        | environment variables of the Job's container                      |
+//! | [`event`]      | one JSON object a line on stdout                                  |
+//! | [`report`]     | the result, also the container's termination message              |
+//! | [`exit`]       | exit codes                                                        |
+//! | [`annotation`] | keys of the manifest's annotations, which make an image restorable |
+
+pub mod annotation;
+pub mod env;
+pub mod event;
+pub mod exit;
+pub mod report;
+
+pub use event::Event;
+pub use exit::ExitCode;
+pub use report::{Failed, FailureCode, Pushed, Report};

@@ -1,0 +1,47 @@
+//! Names of the environment variables that configure the transfer, and their defaults.
+//!
+//! Every variable has a command-line flag of the same meaning; a flag wins over the environment.
+//! An empty value counts as unset.
+
+/// Path of the kubelet's checkpoint archive as the container sees it. Required.
+pub const ARCHIVE: &str = "MS2M_ARCHIVE";
+
+/// Reference to push, `host[:port]/repository:tag`. Required, with an explicit tag.
+///
+/// The caller makes the tag unique: container runtimes reuse a tag that they already have.
+pub const IMAGE: &str = "MS2M_IMAGE";
+
+/// Namespace of the source pod, for the annotations. Default: as recorded in the archive.
+pub const NAMESPACE: &str = "MS2M_NAMESPACE";
+
+/// Name of the source pod, for the annotations. Default: as recorded in the archive.
+pub const POD: &str = "MS2M_POD";
+
+/// Name of the checkpointed container, for the annotations. Default: as recorded in the archive.
+pub const CONTAINER: &str = "MS2M_CONTAINER";
+
+/// Name of the node that the checkpoint was taken on, for the annotations. Optional.
+pub const SOURCE_NODE: &str = "MS2M_SOURCE_NODE";
+
+/// Compression of the layer: `gzip` (the default, level 1) or `none`.
+pub const COMPRESSION: &str = "MS2M_COMPRESSION";
+
+/// `true` speaks plain HTTP to the registry. Default: HTTPS.
+pub const PLAIN_HTTP: &str = "MS2M_PLAIN_HTTP";
+
+/// `true` keeps the archive on the node. Default: it is deleted, after a failure as well.
+pub const KEEP_ARCHIVE: &str = "MS2M_KEEP_ARCHIVE";
+
+/// File that takes the termination message. It is written only if it is there already, as the
+/// kubelet makes it.
+pub const TERMINATION_LOG: &str = "MS2M_TERMINATION_LOG";
+
+/// Where the kubelet mounts a container's termination message file unless the pod says otherwise.
+pub const TERMINATION_LOG_DEFAULT: &str = "/dev/termination-log";
+
+/// Directory with a `config.json` that holds the registry's credentials, in Docker's format.
+/// Without one the registry is used anonymously.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+
+/// PEM bundle with certificate authorities to trust instead of the built-in and the system's own.
+pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";

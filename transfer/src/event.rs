@@ -1,0 +1,131 @@
+//! What the transfer prints on stdout while it works: one JSON object a line.
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Failed, Pushed, Report};
+
+/// One line of stdout, told apart by its member `event`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event {
+    /// The archive is open and the work begins. Once.
+    Started(Started),
+    /// How far it is: at most one every 100 ms, and one at the end of the upload.
+    Progress(Progress),
+    /// Something failed in passing and is tried again; an upload begins anew, so the byte counts
+    /// of [`Progress`] start from 0.
+    Retrying(Retrying),
+    /// The last line after success.
+    Pushed(Pushed),
+    /// The last line after a failure.
+    Failed(Failed),
+    /// An event that this version does not know; to be ignored.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The work as understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Started {
+    /// Path of the archive.
+    pub archive: String,
+    /// Size of the archive in bytes.
+    pub archive_bytes: u64,
+    /// The reference that will be pushed.
+    pub image: String,
+    /// `gzip` or `none`.
+    pub compression: String,
+}
+
+/// Bytes so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Size of the archive: what `read_bytes` goes up to.
+    pub archive_bytes: u64,
+    /// Bytes read from the archive.
+    pub read_bytes: u64,
+    /// Bytes of the layer that the registry has acknowledged.
+    pub sent_bytes: u64,
+    /// Seconds since the start of the process.
+    pub seconds: f64,
+}
+
+/// A failure in passing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retrying {
+    /// What is tried again, for people.
+    pub what: String,
+    /// The attempt that comes next; the first was 1.
+    pub attempt: u32,
+    /// How many attempts there are at most.
+    pub attempts: u32,
+    /// Seconds until it is made.
+    pub delay_seconds: f64,
+    /// Why the one before failed, for people. Holds no secret.
+    pub reason: String,
+}
+
+impl Event {
+    /// Reads one line of stdout. A line that is no event gives `None`: a container's log may hold
+    /// other lines.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        serde_json::from_str(line.trim()).ok()
+    }
+
+    /// The event as one line of JSON, without the line's end.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).expect("strings, integers and finite floats serialise")
+    }
+}
+
+impl From<Report> for Event {
+    fn from(report: Report) -> Self {
+        match report {
+            Report::Pushed(pushed) => Self::Pushed(pushed),
+            Report::Failed(failed) => Self::Failed(failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::FailureCode;
+
+    #[test]
+    fn lines_have_the_documented_shape() {
+        let progress = Event::Progress(Progress {
+            archive_bytes: 3,
+            read_bytes: 2,
+            sent_bytes: 1,
+            seconds: 0.5,
+        });
+        assert_eq!(
+            progress.to_line(),
+            r#"{"event":"progress","archiveBytes":3,"readBytes":2,"sentBytes":1,"seconds":0.5}"#
+        );
+        assert_eq!(Event::parse(&progress.to_line()), Some(progress));
+        let failed = Event::from(Report::Failed(Failed {
+            code: FailureCode::RegistryDenied,
+            message: "no".into(),
+        }));
+        assert_eq!(
+            failed.to_line(),
+            r#"{"event":"failed","code":"registry-denied","message":"no"}"#
+        );
+    }
+
+    #[test]
+    fn unknown_events_and_foreign_lines_do_no_harm() {
+        assert_eq!(
+            Event::parse(r#"{"event":"resumed","at":7}"#),
+            Some(Event::Unknown)
+        );
+        assert_eq!(Event::parse("a warning of the runtime"), None);
+    }
+}
