@@ -1,1 +1,21 @@
-//! The operator's tool and its engine; see README.md.
+//! `ms2m` moves a running, stateful, message-driven pod from one Kubernetes node to another:
+//! its memory travels as a CRIU checkpoint in an OCI image, the messages that arrive meanwhile
+//! wait in replay queues on the AMQP broker, and nothing is lost or applied twice.
+//!
+//! # The map
+//! - [`api`]: the resource `StatefulMigration` and the words fixed with it.
+//! - [`migration`]: the engine. Knows no client library; everything outside is a trait in
+//!   [`migration::ports`].
+//! - [`cluster`], [`broker`], [`registry`]: adapters, each implementing its ports.
+//! - [`cli`]: the command line.
+//!
+//! # The rule of dependencies
+//! They point inwards: `cli` uses the adapters and `migration`; the adapters use `migration`'s
+//! ports and `api`; `migration` uses `api` and nothing else. A test sees to that.
+
+pub mod api;
+pub mod broker;
+pub mod cli;
+pub mod cluster;
+pub mod migration;
+pub mod registry;

@@ -1,0 +1,37 @@
+//! Condition types and reasons of a `StatefulMigration`, as constants.
+//!
+//! They follow the Kubernetes API conventions: a condition is `True`, `False` or `Unknown`, its
+//! type is an adjective or a past participle, its reason is CamelCase and safe to match on.
+
+/// The spec and the world were validated and the migration may begin.
+pub const ACCEPTED: &str = "Accepted";
+/// The checkpoint archive exists on the source node.
+pub const CHECKPOINTED: &str = "Checkpointed";
+/// The target pod runs, restored from the checkpoint image.
+pub const RESTORED: &str = "Restored";
+/// The target has applied everything that waited in its replay queue.
+pub const CAUGHT_UP: &str = "CaughtUp";
+/// The migration is over and the target serves.
+pub const COMPLETED: &str = "Completed";
+/// The migration is over and was rolled back, or could not be finished.
+pub const FAILED: &str = "Failed";
+
+/// Reasons, by the condition that they explain.
+pub mod reasons {
+    /// `Accepted`: everything that was checked fits.
+    pub const VALIDATED: &str = "Validated";
+    /// `Checkpointed`: the kubelet answered with the path of the archive.
+    pub const ARCHIVE_WRITTEN: &str = "ArchiveWritten";
+    /// `Restored`: the runtime reports the restored container as running.
+    pub const TARGET_RUNNING: &str = "TargetRunning";
+    /// `CaughtUp`: the replay queue was empty with nothing unacknowledged.
+    pub const REPLAY_QUEUE_DRAINED: &str = "ReplayQueueDrained";
+    /// `Completed`: the target consumes the primary queue and the source is gone.
+    pub const TARGET_SERVES: &str = "TargetServes";
+    /// `Failed`: rolled back, the source serves as before.
+    pub const ROLLED_BACK: &str = "RolledBack";
+    /// `Failed`: something could not be undone; the message says what.
+    pub const STUCK: &str = "Stuck";
+    /// `Failed`: after the commit point something could not be finished; the target serves.
+    pub const UNFINISHED: &str = "Unfinished";
+}

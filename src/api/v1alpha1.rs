@@ -1,0 +1,369 @@
+//! `migration.ms2m.io/v1alpha1`: the Rust types that the CRD is generated from.
+
+#![allow(
+    unreachable_pub,
+    reason = "deriving KubeSchema repeats each struct inside a function, where `pub` reaches nobody"
+)]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What to move, where to, and how.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "migration.ms2m.io",
+    version = "v1alpha1",
+    kind = "StatefulMigration",
+    plural = "statefulmigrations",
+    singular = "statefulmigration",
+    shortname = "sm",
+    namespaced,
+    status = "StatefulMigrationStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "A running, stateful, message-driven pod on its way from one node to another.",
+    validation = Rule::new(
+        "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Pending' || self.spec == oldSelf.spec"
+    ).message("spec is immutable once the migration has left Pending"),
+    printcolumn(name = "Pod", type_ = "string", json_path = ".spec.sourcePod"),
+    printcolumn(name = "From", type_ = "string", json_path = ".status.sourceNode"),
+    printcolumn(name = "To", type_ = "string", json_path = ".status.targetNode"),
+    printcolumn(name = "Strategy", type_ = "string", json_path = ".status.strategy"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Downtime", type_ = "string", json_path = ".status.receipt.downtime", priority = 1),
+    printcolumn(name = "Replayed", type_ = "integer", json_path = ".status.receipt.messagesReplayed", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct StatefulMigrationSpec {
+    /// The pod to move, in the resource's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("must be the name of a pod: lower-case letters, digits, '-' and '.'"))]
+    pub source_pod: String,
+    /// The container to checkpoint; the pod's first one if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub container_name: Option<String>,
+    /// The node for the restored pod. Omitted: the scheduler picks, never the source node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub target_node: Option<String>,
+    /// Registry path of the checkpoint image, without tag, as `registry.example.com/checkpoints`.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("!self.contains('://') && !self.contains('@')").message("must be a repository such as registry.example.com/checkpoints, without scheme and digest"))]
+    pub checkpoint_image_repository: String,
+    /// How long, in seconds, source and target may run side by side before the handoff is forced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub replay_cutoff_seconds: Option<i64>,
+    /// Where the pod's messages come from.
+    pub message_queue_config: MessageQueueConfig,
+    /// Omitted: `Sequential` when a StatefulSet owns the pod, else `ShadowPod`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration_strategy: Option<Strategy>,
+    /// How the checkpoint travels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferConfig>,
+}
+
+/// Where the pod's messages come from.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageQueueConfig {
+    /// The primary queue: the one that the pod consumes.
+    #[schemars(length(min = 1, max = 255))]
+    pub queue_name: String,
+    /// AMQP URL of the broker. Keep the password out of it.
+    #[x_kube(validation = Rule::new("self.startsWith('amqp://') || self.startsWith('amqps://')").message("must begin with amqp:// or amqps://"))]
+    pub broker_url: String,
+    /// The exchange that the producers publish to.
+    #[schemars(length(min = 1, max = 255))]
+    pub exchange_name: String,
+    /// The key by which the primary queue is bound to the exchange.
+    #[serde(default)]
+    #[schemars(length(max = 255))]
+    pub routing_key: String,
+}
+
+/// How the pod changes places with its copy.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// The target runs beside the source under a name of its own.
+    ShadowPod,
+    /// The target has the source's name; its owner gives the source up first.
+    Sequential,
+}
+
+impl std::fmt::Display for Strategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ShadowPod => "ShadowPod",
+            Self::Sequential => "Sequential",
+        })
+    }
+}
+
+/// How the checkpoint travels. All fields have defaults.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferConfig {
+    /// Image of the transfer Job; by default `ms2m-transfer` beside the checkpoint repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Compression of the layer; `gzip` if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// Talk plain HTTP to the registry. Never assumed.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "plainHTTP")]
+    pub plain_http: Option<bool>,
+    /// Secret of type `kubernetes.io/dockerconfigjson` with the registry's credentials, in the
+    /// pod's namespace: mounted into the Job, and a pull secret of the target pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<String>,
+    /// Keep the archive on the source node and the image in the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_checkpoint: Option<bool>,
+}
+
+/// Compression of the checkpoint layer.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// RFC 1952, level 1.
+    Gzip,
+    /// The archive is the layer, byte for byte.
+    None,
+}
+
+/// Where a migration stands. The order is the order of the phases.
+#[derive(
+    JsonSchema,
+    Serialize,
+    Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+)]
+pub enum Phase {
+    /// Validating, choosing, taking the lock.
+    #[default]
+    Pending,
+    /// Gate in, source quiet, checkpoint taken, source on its own replay queue.
+    Checkpointing,
+    /// The checkpoint travels to the registry as an image.
+    Transferring,
+    /// The target pod starts from that image.
+    Restoring,
+    /// The target applies what was published since the checkpoint.
+    Replaying,
+    /// The target takes over for good, the source and all scaffolding go.
+    Finalizing,
+    /// Done: the target serves.
+    Completed,
+    /// Over without success; the conditions say what serves now.
+    Failed,
+}
+
+impl Phase {
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed)
+    }
+
+    /// The phase's name as it stands in `status.phase`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Checkpointing => "Checkpointing",
+            Self::Transferring => "Transferring",
+            Self::Restoring => "Restoring",
+            Self::Replaying => "Replaying",
+            Self::Finalizing => "Finalizing",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What has been observed and done so far.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StatefulMigrationStatus {
+    /// Where the migration stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// The node that the source pod runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_node: Option<String>,
+    /// Path of the checkpoint archive on the source node.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "checkpointID"
+    )]
+    pub checkpoint_id: Option<String>,
+    /// Name of the target pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_pod: Option<String>,
+    /// When the migration began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// How long each phase took, as `Checkpointing: 1.234s`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phase_timings: BTreeMap<String, String>,
+    /// Standard Kubernetes conditions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
+    pub conditions: Vec<Condition>,
+    /// When the migration ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// The strategy that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// Uid of the source pod: a pod of the same name with another uid is another pod.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "sourcePodUID"
+    )]
+    pub source_pod_uid: Option<String>,
+    /// The container that is moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The node that the target pod runs on, or is to run on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_node: Option<String>,
+    /// The source container's image by digest; it has to be on the target node before the restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_image: Option<String>,
+    /// The checkpoint image by digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_image: Option<String>,
+    /// What the handoff has done at the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handoff: Option<HandoffStatus>,
+    /// What it came to, in figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+    /// The last thing worth saying to a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What the handoff has done at the broker: enough to go on or to undo it from another process.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct HandoffStatus {
+    /// The last stage that is known to be complete.
+    pub stage: HandoffStage,
+    /// Whether the handoff is being undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub aborting: bool,
+    /// The primary queue's own bindings, which the gate takes over and gives back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<HandoffBinding>,
+    /// Whether the target pod was made: it is never made twice, since a second restore of the
+    /// same checkpoint would go back in time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub target_made: bool,
+}
+
+/// A binding of the primary queue.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct HandoffBinding {
+    /// The exchange.
+    pub exchange: String,
+    /// The binding key.
+    #[serde(default)]
+    pub routing_key: String,
+    /// Arguments of the binding, by which a headers exchange matches.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, String>,
+}
+
+/// How far the handoff has come. A stage stands in the journal once it is complete, except the
+/// three that are written before their effect: `Preparing`, `Closing` and `Committing`.
+#[derive(
+    JsonSchema,
+    Serialize,
+    Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+)]
+pub enum HandoffStage {
+    /// Nothing at the broker has been touched.
+    #[default]
+    Untouched,
+    /// Touching it has begun: the gate, R and H may be there in part; the gate is open.
+    Preparing,
+    /// The gate is whole and may be open or closed.
+    Closing,
+    /// The gate is closed; new messages wait in R and H.
+    Closed,
+    /// The primary queue was quiet and the checkpoint is taken.
+    Checkpointed,
+    /// The source consumes H.
+    SourceDiverted,
+    /// The target consumes R.
+    TargetAttached,
+    /// The gate is open again; R and H have stopped growing.
+    Reopened,
+    /// R was drained; `END_REPLAY` goes to the target. The commit point: from here on there is
+    /// only forward.
+    Committing,
+    /// The target was seen consuming the primary queue.
+    TargetServes,
+    /// The source is gone.
+    SourceRemoved,
+    /// Gate, R and H are gone, the primary queue has its own bindings.
+    Dismantled,
+}
+
+/// What a migration came to, in figures. Times are seconds with three digits and an `s`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// Time in which messages waited and no one took any: `cutPause` and `handoffPause` together.
+    pub downtime: String,
+    /// From the closing of the gate until the source was seen consuming H (checkpoint included).
+    pub cut_pause: String,
+    /// From the opening of the gate until the target was seen consuming the primary queue.
+    pub handoff_pause: String,
+    /// Messages that the target took from its replay queue.
+    pub messages_replayed: i64,
+    /// How `messagesReplayed` is known: `counted` or `estimated`.
+    pub messages_replayed_by: String,
+    /// Size of the checkpoint archive in bytes.
+    pub archive_bytes: i64,
+    /// Size of the image's layer in bytes.
+    pub layer_bytes: i64,
+    /// From the start to the end.
+    pub total: String,
+}

@@ -1,0 +1,185 @@
+//! Forward: from the untouched broker to the target on the primary queue and no gate.
+//!
+//! A stage in the journal means that all of its effects were done. A process that takes over
+//! begins its stage again (`done` is 0), so each list of effects must bear that. `Closing` and
+//! `Committing` are remembered *before* their effect: an open gate must not be opened again over
+//! a closed one, since what came in between would be applied out of order; and after `END_REPLAY`
+//! there is no way back.
+
+use super::moves::{Effect, Message, Move, Party, Waiting};
+use super::seen::{Fill, Seen, TargetPod, Told};
+use crate::api::HandoffStage as Stage;
+
+/// In this order the gate is put in, open, without a message lost or doubled: R and H are bound
+/// before anything can reach them, and a message that reaches Q over both ways is delivered once.
+const INSERT: [Effect; 6] = [
+    Effect::DeclareExchanges,
+    Effect::DeclareReplayQueues,
+    Effect::BindReplayQueues,
+    Effect::OpenGate,
+    Effect::LeadThroughGate,
+    Effect::CutDirectWay,
+];
+
+/// In this order it is taken out again: the reverse.
+pub(super) const DISMANTLE: [Effect; 4] = [
+    Effect::RestoreDirectWay,
+    Effect::LeadPastGate,
+    Effect::DeleteExchanges,
+    Effect::DeleteReplayQueues,
+];
+
+/// The next move forward.
+///
+/// `stage` is the last one remembered, `done` how many effects of it this process has carried
+/// out since.
+#[must_use]
+pub fn decide(stage: Stage, done: usize, seen: &Seen) -> Move {
+    match stage {
+        Stage::Untouched => Move::Advance(Stage::Preparing),
+        Stage::Preparing => in_order(&INSERT, done, Stage::Closing),
+        Stage::Closing => in_order(&[Effect::CloseGate], done, Stage::Closed),
+        Stage::Closed => checkpoint(done, seen),
+        Stage::Checkpointed => divert_source(seen),
+        Stage::SourceDiverted => attach_target(seen),
+        Stage::TargetAttached => reopen(done, seen),
+        Stage::Reopened => commit(seen),
+        Stage::Committing => {
+            move_back(Party::Target, seen).unwrap_or(Move::Advance(Stage::TargetServes))
+        }
+        Stage::TargetServes => in_order(&[Effect::RemoveSource], done, Stage::SourceRemoved),
+        Stage::SourceRemoved => in_order(&DISMANTLE, done, Stage::Dismantled),
+        Stage::Dismantled => Move::Done,
+    }
+}
+
+/// The effects one after the other, then the next stage.
+pub(super) fn in_order(effects: &[Effect], done: usize, next: Stage) -> Move {
+    effects
+        .get(done)
+        .map_or(Move::Advance(next), |effect| Move::Do(*effect))
+}
+
+/// The checkpoint, once the source's memory holds exactly the messages before the cut.
+fn checkpoint(done: usize, seen: &Seen) -> Move {
+    if done > 0 {
+        return Move::Advance(Stage::Checkpointed);
+    }
+    if seen.primary.fill == Fill::Quiet {
+        return Move::Do(Effect::Checkpoint);
+    }
+    wait(Waiting::PrimaryQuiet, seen)
+}
+
+/// The source onto H. Q stays silent, so that a restored process that consumes it by habit finds
+/// nothing to steal.
+fn divert_source(seen: &Seen) -> Move {
+    onto_own_queue(Party::Source, seen).unwrap_or(Move::Advance(Stage::SourceDiverted))
+}
+
+/// The target, and onto R with it. It is told before it starts, so that it finds the order the
+/// moment it connects.
+fn attach_target(seen: &Seen) -> Move {
+    match (seen.target, seen.target_told) {
+        (TargetPod::Lost, _) => Move::GiveUp(Waiting::TargetOnReplay),
+        (TargetPod::NotMade, Told::Nothing) => {
+            Move::Do(Effect::Tell(Party::Target, Message::StartReplay))
+        }
+        (TargetPod::NotMade, _) => Move::Do(Effect::StartTarget),
+        (TargetPod::Present, _) => {
+            onto_own_queue(Party::Target, seen).unwrap_or(Move::Advance(Stage::TargetAttached))
+        }
+    }
+}
+
+/// The gate open again, once R is short enough. Nobody may be on Q then: what such a one takes
+/// the target would never see.
+fn reopen(done: usize, seen: &Seen) -> Move {
+    if done > 0 {
+        return Move::Advance(Stage::Reopened);
+    }
+    if !seen.short_enough {
+        // Not bounded by `overdue`: the cutoff makes it short enough in the end.
+        return Move::Wait(Waiting::ReplayShort);
+    }
+    if seen.primary.consumed {
+        return wait(Waiting::PrimaryUnconsumed, seen);
+    }
+    Move::Do(Effect::OpenGate)
+}
+
+/// The commit point, once R is drained. R no longer grows, so the wait is finite at any rate.
+fn commit(seen: &Seen) -> Move {
+    if seen.primary.consumed {
+        // Somebody takes messages that the target is yet to get: back, while it can be mended.
+        return Move::GiveUp(Waiting::PrimaryUnconsumed);
+    }
+    if seen.replay.fill == Fill::Quiet {
+        return Move::Advance(Stage::Committing);
+    }
+    if !seen.replay.consumed {
+        return wait(Waiting::TargetOnReplay, seen);
+    }
+    Move::Wait(Waiting::ReplayQuiet)
+}
+
+/// Gets a party onto its own replay queue: `None` once it is there.
+pub(super) fn onto_own_queue(party: Party, seen: &Seen) -> Option<Move> {
+    let (own, told, waiting) = match party {
+        Party::Source => (seen.hold, seen.source_told, Waiting::SourceOnHold),
+        Party::Target => (seen.replay, seen.target_told, Waiting::TargetOnReplay),
+    };
+    let left_primary = party == Party::Target || !seen.primary.consumed;
+    if own.consumed && left_primary {
+        return None;
+    }
+    if told == Told::UnderWay || own.consumed {
+        return Some(wait(waiting, seen));
+    }
+    if seen.overdue {
+        return Some(Move::GiveUp(waiting));
+    }
+    Some(Move::Do(Effect::Tell(party, Message::StartReplay)))
+}
+
+/// Gets a party from its own, finite replay queue back to the primary one: `None` once it is
+/// there and nothing is left behind. What the party had not acknowledged when it left comes back
+/// to its queue; then it is sent there once more.
+pub(super) fn move_back(party: Party, seen: &Seen) -> Option<Move> {
+    let (own, told, quiet, back) = match party {
+        Party::Source => (
+            seen.hold,
+            seen.source_told,
+            Waiting::HoldQuiet,
+            Waiting::SourceOnPrimary,
+        ),
+        Party::Target => (
+            seen.replay,
+            seen.target_told,
+            Waiting::ReplayQuiet,
+            Waiting::TargetOnPrimary,
+        ),
+    };
+    let order = match (own.fill, own.consumed) {
+        (Fill::Quiet, false) if seen.primary.consumed => return None,
+        (Fill::Quiet, _) => Message::EndReplay,
+        (Fill::Waiting, false) => Message::StartReplay,
+        (Fill::Waiting, true) | (Fill::Settling, _) => return Some(Move::Wait(quiet)),
+    };
+    if told == Told::UnderWay {
+        return Some(wait(back, seen));
+    }
+    if seen.overdue {
+        return Some(Move::GiveUp(back));
+    }
+    Some(Move::Do(Effect::Tell(party, order)))
+}
+
+/// Waits, unless it has taken too long.
+pub(super) fn wait(waiting: Waiting, seen: &Seen) -> Move {
+    if seen.overdue {
+        Move::GiveUp(waiting)
+    } else {
+        Move::Wait(waiting)
+    }
+}

@@ -1,0 +1,72 @@
+//! What is seen of the world at one moment, reduced to what a decision may depend on.
+//!
+//! No numbers and no clocks: [`super::watch`] turns depths and durations into these booleans, so
+//! that a model checker can enumerate them.
+
+/// How full a queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Fill {
+    /// Messages are ready for delivery.
+    #[default]
+    Waiting,
+    /// None is ready, but some may be unacknowledged, or it has not been so for long enough.
+    Settling,
+    /// None is ready, none is unacknowledged, and no message can still be on its way into it.
+    Quiet,
+}
+
+/// A queue and who is on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Line {
+    /// How full it is.
+    pub fill: Fill,
+    /// Whether it has a consumer.
+    pub consumed: bool,
+}
+
+/// What became of the last order to a party.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Told {
+    /// Nothing was sent in this stage by this process, and nothing waits in the control queue.
+    #[default]
+    Nothing,
+    /// It is under way: in the control queue, or taken so recently that it may still be obeyed.
+    UnderWay,
+    /// It was taken long ago and has had no effect: say it again.
+    Ignored,
+}
+
+/// The target pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TargetPod {
+    /// It was not made yet.
+    #[default]
+    NotMade,
+    /// It was made and has not ended.
+    Present,
+    /// It was made and is gone or has ended. It is never made again: a second restore of the
+    /// same checkpoint would go back in time.
+    Lost,
+}
+
+/// What is seen at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Seen {
+    /// The primary queue, Q.
+    pub primary: Line,
+    /// The target's replay queue, R.
+    pub replay: Line,
+    /// The source's replay queue, H.
+    pub hold: Line,
+    /// The last order to the source.
+    pub source_told: Told,
+    /// The last order to the target.
+    pub target_told: Told,
+    /// The target pod.
+    pub target: TargetPod,
+    /// What waits in R takes the target no longer than the pause that is aimed at, or source and
+    /// target have run side by side for as long as they may.
+    pub short_enough: bool,
+    /// The wait in this stage has taken as long as it may.
+    pub overdue: bool,
+}

@@ -1,0 +1,372 @@
+//! What the engine needs of the world, as traits. Adapters implement them; the engine knows no
+//! client library.
+//!
+//! Every method that changes something is an idempotent 'ensure', save [`Cluster::checkpoint`]:
+//! there one call is one checkpoint, and an adapter must never repeat it by itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use ms2m_transfer::Report;
+use ms2m_transfer::event::Progress;
+
+use super::error::PortError;
+use super::record::Record;
+use crate::api::{Compression, HandoffBinding};
+
+/// What a port answers.
+pub type PortResult<T> = Result<T, PortError>;
+
+/// A pod, as far as a migration is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodView {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// The node that it was scheduled to.
+    pub node: Option<String>,
+    /// `status.phase`: `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
+    pub phase: String,
+    /// Whether it has a deletion timestamp.
+    pub terminating: bool,
+    /// Whether the condition `Ready` is true.
+    pub ready: bool,
+    /// Its containers in their order, without init containers.
+    pub containers: Vec<ContainerView>,
+    /// The controlling owner, if it has one.
+    pub owner: Option<OwnerView>,
+    /// Whether it is a mirror of a static pod.
+    pub mirror: bool,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerView {
+    /// Name.
+    pub name: String,
+    /// The image as it stands in the spec.
+    pub image: String,
+    /// The image as the runtime reports it (`status.containerStatuses[].imageID`), empty if not
+    /// known: usually `repository@sha256:…`.
+    pub image_id: String,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+/// A pod's controlling owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerView {
+    /// Kind, as `StatefulSet`.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+}
+
+/// A node, as far as a migration is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// Name.
+    pub name: String,
+    /// Whether the condition `Ready` is true.
+    pub ready: bool,
+    /// `spec.unschedulable`.
+    pub unschedulable: bool,
+    /// `status.nodeInfo.containerRuntimeVersion`, as `cri-o://1.36.3`.
+    pub runtime: String,
+    /// `status.nodeInfo.architecture`, as `amd64`.
+    pub architecture: String,
+}
+
+/// A right that the caller lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingPermission {
+    /// As `create nodes/proxy`.
+    pub what: String,
+    /// The namespace that it is needed in; none for the whole cluster.
+    pub namespace: Option<String>,
+    /// What ms2m needs it for.
+    pub purpose: &'static str,
+}
+
+/// How far a pod that only pulls an image has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImagePull {
+    /// Not there yet.
+    Pulling,
+    /// The image is on the node.
+    Present,
+    /// The kubelet says it cannot be had.
+    Failed(String),
+    /// There is no such pod.
+    Absent,
+}
+
+/// What the transfer Job is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferOrder {
+    /// Name of the Job.
+    pub name: String,
+    /// The migration that it belongs to.
+    pub migration: String,
+    /// The node with the archive.
+    pub node: String,
+    /// Path of the archive on that node.
+    pub archive: String,
+    /// Reference to push to, tag included.
+    pub image: String,
+    /// Image of the transfer binary.
+    pub transfer_image: String,
+    /// Pod that was checkpointed.
+    pub pod: String,
+    /// Container that was checkpointed.
+    pub container: String,
+    /// Compression of the layer.
+    pub compression: Compression,
+    /// Plain HTTP to the registry.
+    pub plain_http: bool,
+    /// Secret with the registry's credentials.
+    pub credentials_secret: Option<String>,
+    /// Leave the archive on the node.
+    pub keep_archive: bool,
+    /// Limit of the whole Job.
+    pub deadline: Duration,
+}
+
+/// The target pod to be made from the source pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreOrder {
+    /// The migration that it belongs to.
+    pub migration: String,
+    /// Name of the source pod.
+    pub source_pod: String,
+    /// Its uid.
+    pub source_uid: String,
+    /// Name of the target pod.
+    pub target_pod: String,
+    /// The node that it is to run on.
+    pub node: String,
+    /// The container that carries the state.
+    pub container: String,
+    /// The checkpoint image by digest.
+    pub image: String,
+    /// Secret with the registry's credentials.
+    pub credentials_secret: Option<String>,
+}
+
+/// How far the restore has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreState {
+    /// There is no such pod.
+    Absent,
+    /// Not running yet; the words say what it waits for.
+    Starting(String),
+    /// The restored container runs; `ready` is the pod's condition.
+    Running {
+        /// Uid of the target pod.
+        uid: String,
+        /// Whether the pod is ready.
+        ready: bool,
+    },
+    /// It will not run: the runtime's own words. Terminal for a target, whose container must
+    /// never be started twice.
+    Failed(String),
+}
+
+/// The Kubernetes API, seen from one namespace.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// The pod of that name.
+    async fn pod(&self, name: &str) -> PortResult<Option<PodView>>;
+    /// Names of the pods of the namespace, for suggestions.
+    async fn pod_names(&self) -> PortResult<Vec<String>>;
+    /// All nodes.
+    async fn nodes(&self) -> PortResult<Vec<NodeView>>;
+    /// Which of the rights that a migration takes are missing; empty if none.
+    async fn missing_permissions(&self) -> PortResult<Vec<MissingPermission>>;
+    /// Takes one checkpoint through the kubelet and answers the archive's path on the node.
+    /// Exactly one request goes out, whatever happens.
+    async fn checkpoint(
+        &self,
+        node: &str,
+        pod: &str,
+        container: &str,
+        limit: Duration,
+    ) -> PortResult<String>;
+    /// Ensures a pod that makes `node` pull `image`, with the source pod's pull secrets.
+    async fn ensure_image_pull(
+        &self,
+        migration: &str,
+        name: &str,
+        node: &str,
+        image: &str,
+        source_pod: &str,
+    ) -> PortResult<()>;
+    /// How far it has come. Returns at once.
+    async fn image_pull(&self, name: &str) -> PortResult<ImagePull>;
+    /// Ensures the transfer Job.
+    async fn ensure_transfer(&self, order: &TransferOrder) -> PortResult<()>;
+    /// Follows the Job until it has ended, and says how. Progress is told as it comes; a Job or a
+    /// pod that fails, cannot start or is lost ends the wait with [`TransferEnd::Lost`].
+    async fn follow_transfer(
+        &self,
+        name: &str,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> PortResult<TransferEnd>;
+    /// Ensures that the Job and its pods are gone.
+    async fn remove_transfer(&self, name: &str) -> PortResult<()>;
+    /// Ensures that the pod is gone, waiting for it. With a uid, a pod of another uid is left
+    /// alone. `grace` is the time its containers get to end.
+    async fn remove_pod(&self, name: &str, uid: Option<&str>, grace: Duration) -> PortResult<()>;
+    /// Gives the target the labels that it was made to take over at the commit.
+    async fn hand_over_labels(&self, target_pod: &str) -> PortResult<()>;
+}
+
+/// How a transfer ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TransferEnd {
+    /// The binary reported.
+    Reported(Report),
+    /// The Job ended without a report; the words say what is known.
+    Lost(String),
+}
+
+/// Makes a running pod from a checkpoint. Both runtimes are moving this door, so the engine knows
+/// it only by this trait.
+#[async_trait]
+pub trait Restore: Send + Sync {
+    /// Ensures the target pod. The source pod must still be there.
+    async fn ensure_target(&self, order: &RestoreOrder) -> PortResult<()>;
+    /// How far it has come. Returns at once.
+    async fn target(&self, name: &str) -> PortResult<RestoreState>;
+    /// Returns when the state of the target pod may have changed, or after `limit`.
+    async fn target_changed(&self, name: &str, limit: Duration) -> PortResult<()>;
+}
+
+/// A queue as the broker shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueView {
+    /// Messages ready for delivery.
+    pub ready: u64,
+    /// Messages delivered and not acknowledged; `None` when the broker does not tell.
+    pub unacknowledged: Option<u64>,
+    /// Consumers.
+    pub consumers: u64,
+}
+
+/// What a deletion of a queue came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is not there (any more).
+    Gone,
+    /// It has messages or consumers, and was left alone.
+    InUse,
+}
+
+/// Either end of a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A queue.
+    Queue(String),
+    /// An exchange.
+    Exchange(String),
+}
+
+/// The AMQP broker.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Broker product and version, and whether unacknowledged messages can be counted.
+    async fn describe(&self) -> PortResult<BrokerView>;
+    /// The queue of that name.
+    async fn queue(&self, name: &str) -> PortResult<Option<QueueView>>;
+    /// Whether the exchange is there.
+    async fn exchange_exists(&self, name: &str) -> PortResult<bool>;
+    /// All bindings of the queue save the one to the default exchange, or `None` when the broker
+    /// does not tell.
+    async fn bindings(&self, queue: &str) -> PortResult<Option<Vec<HandoffBinding>>>;
+    /// Ensures a durable queue without arguments.
+    async fn ensure_queue(&self, name: &str) -> PortResult<()>;
+    /// Ensures a durable fanout exchange; `alternate` takes what it cannot route.
+    async fn ensure_fanout(&self, name: &str, alternate: Option<&str>) -> PortResult<()>;
+    /// Ensures the binding.
+    async fn bind(&self, binding: &HandoffBinding, to: &Destination) -> PortResult<()>;
+    /// Ensures that the binding is gone.
+    async fn unbind(&self, binding: &HandoffBinding, from: &Destination) -> PortResult<()>;
+    /// Deletes the queue; with `only_if_idle`, only when it has neither messages nor consumers.
+    async fn delete_queue(&self, name: &str, only_if_idle: bool) -> PortResult<Deletion>;
+    /// Deletes the exchange.
+    async fn delete_exchange(&self, name: &str) -> PortResult<()>;
+    /// Publishes `payload` to the queue through the default exchange: persistent,
+    /// `application/json`, confirmed.
+    async fn publish(&self, queue: &str, payload: &[u8]) -> PortResult<()>;
+}
+
+/// What is known of the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerView {
+    /// As `RabbitMQ 3.10.8`.
+    pub product: String,
+    /// Why unacknowledged messages and bindings cannot be seen; `None` when they can.
+    pub management: Option<String>,
+}
+
+/// An image in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageView {
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Whether its manifest has the annotations by which both runtimes know a checkpoint.
+    pub is_checkpoint: bool,
+}
+
+/// The OCI registry, seen from where ms2m runs.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// The image, by tag or digest.
+    async fn image(&self, image: &str) -> PortResult<Option<ImageView>>;
+    /// Deletes the image. A registry that does not allow it answers [`PortError::Denied`].
+    async fn delete(&self, image: &str) -> PortResult<()>;
+}
+
+/// Where migrations are remembered.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Remembers a new one. A name that is taken is [`PortError::Conflict`].
+    async fn create(&self, record: &Record) -> PortResult<()>;
+    /// Remembers how far it has come.
+    async fn save(&self, record: &Record) -> PortResult<()>;
+    /// All that are remembered in the namespace, oldest first.
+    async fn list(&self) -> PortResult<Vec<Record>>;
+    /// Takes the lock on a pod: no two processes work on one pod's migration at a time. `Err` with
+    /// [`PortError::Conflict`] names the holder. The lock is kept until it is released, or until
+    /// its holder has been silent for its lease time.
+    async fn lock(&self, pod: &str) -> PortResult<Box<dyn Lock>>;
+}
+
+/// A lock that is held. Dropping it without [`Lock::release`] leaves it to expire.
+#[async_trait]
+pub trait Lock: Send + Sync {
+    /// Resolves when the lock is lost: whoever held it must stop at once, without another effect.
+    async fn lost(&self);
+    /// Gives it back.
+    async fn release(&self) -> PortResult<()>;
+}
+
+/// Time, passed in.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// What the clock on the wall says.
+    fn now(&self) -> Timestamp;
+    /// Time since some fixed moment in this process; never goes back.
+    fn elapsed(&self) -> Duration;
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+    /// A number in `0.0..1.0` for jitter and names.
+    fn random(&self) -> f64;
+}

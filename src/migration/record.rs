@@ -1,0 +1,31 @@
+//! What is remembered of a migration: spec and status of a `StatefulMigration`, wherever they
+//! are kept.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{StatefulMigrationSpec, StatefulMigrationStatus};
+
+/// A migration as it stands in a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Unique in the namespace.
+    pub name: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// When the record was made.
+    pub created: Timestamp,
+    /// What is wanted. Holds no password: the broker's URL is stored without its user.
+    pub spec: StatefulMigrationSpec,
+    /// What has been observed and done.
+    pub status: StatefulMigrationStatus,
+}
+
+impl Record {
+    /// Whether something is left to do.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        !self.status.phase.unwrap_or_default().is_final()
+    }
+}

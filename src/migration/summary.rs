@@ -1,0 +1,116 @@
+//! What a migration came to, for people and scripts.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::record::Record;
+use crate::api::{Phase, Receipt, Strategy};
+
+/// The result of a migration, as `-o json` prints it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// The migration's name.
+    pub migration: String,
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// The pod that moved.
+    pub source_pod: String,
+    /// The pod that serves now.
+    pub target_pod: String,
+    /// The node that it left.
+    pub source_node: String,
+    /// The node that it runs on now.
+    pub target_node: String,
+    /// How.
+    pub strategy: Strategy,
+    /// Where it ended.
+    pub phase: Phase,
+    /// Seconds by phase, in the order of the phases.
+    pub phase_seconds: Vec<(Phase, f64)>,
+    /// Seconds from start to end.
+    pub total_seconds: f64,
+    /// Seconds in which messages waited and no one took any.
+    pub downtime_seconds: f64,
+    /// The part of it around the checkpoint.
+    pub cut_pause_seconds: f64,
+    /// The part of it around the commit.
+    pub handoff_pause_seconds: f64,
+    /// Messages that the target took from its replay queue.
+    pub messages_replayed: i64,
+    /// `counted` or `estimated`.
+    pub messages_replayed_by: String,
+    /// The checkpoint image by digest.
+    pub checkpoint_image: String,
+    /// Size of the checkpoint archive in bytes.
+    pub archive_bytes: i64,
+    /// Size of the image's layer in bytes.
+    pub layer_bytes: i64,
+}
+
+/// The phases that take time, in their order.
+pub const TIMED_PHASES: [Phase; 6] = [
+    Phase::Pending,
+    Phase::Checkpointing,
+    Phase::Transferring,
+    Phase::Restoring,
+    Phase::Replaying,
+    Phase::Finalizing,
+];
+
+/// A duration in seconds as it stands in a status: `1.234s`.
+#[must_use]
+pub fn seconds_text(seconds: f64) -> String {
+    format!("{seconds:.3}s")
+}
+
+/// Reads what [`seconds_text`] wrote; anything else is 0.
+#[must_use]
+pub fn seconds_value(text: &str) -> f64 {
+    text.strip_suffix('s')
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0.0)
+}
+
+/// Seconds by phase, in the order of the phases, from `status.phaseTimings`.
+#[must_use]
+pub fn phase_seconds(timings: &BTreeMap<String, String>) -> Vec<(Phase, f64)> {
+    TIMED_PHASES
+        .into_iter()
+        .filter_map(|phase| {
+            timings
+                .get(phase.name())
+                .map(|text| (phase, seconds_value(text)))
+        })
+        .collect()
+}
+
+impl Summary {
+    /// What `record` came to.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let status = &record.status;
+        let receipt = status.receipt.clone().unwrap_or_else(Receipt::default);
+        Self {
+            migration: record.name.clone(),
+            namespace: record.namespace.clone(),
+            source_pod: record.spec.source_pod.clone(),
+            target_pod: status.target_pod.clone().unwrap_or_default(),
+            source_node: status.source_node.clone().unwrap_or_default(),
+            target_node: status.target_node.clone().unwrap_or_default(),
+            strategy: status.strategy.unwrap_or(Strategy::ShadowPod),
+            phase: status.phase.unwrap_or_default(),
+            phase_seconds: phase_seconds(&status.phase_timings),
+            total_seconds: seconds_value(&receipt.total),
+            downtime_seconds: seconds_value(&receipt.downtime),
+            cut_pause_seconds: seconds_value(&receipt.cut_pause),
+            handoff_pause_seconds: seconds_value(&receipt.handoff_pause),
+            messages_replayed: receipt.messages_replayed,
+            messages_replayed_by: receipt.messages_replayed_by,
+            checkpoint_image: status.checkpoint_image.clone().unwrap_or_default(),
+            archive_bytes: receipt.archive_bytes,
+            layer_bytes: receipt.layer_bytes,
+        }
+    }
+}
