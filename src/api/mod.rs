@@ -6,6 +6,7 @@
 pub mod conditions;
 pub mod v1alpha1;
 
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 pub use v1alpha1::{
     Compression, HandoffBinding, HandoffStage, HandoffStatus, MessageQueueConfig, Phase, Receipt,
     StatefulMigration, StatefulMigrationSpec, StatefulMigrationStatus, Strategy, TransferConfig,

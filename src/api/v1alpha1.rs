@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -174,6 +175,42 @@ pub enum Phase {
     Failed,
 }
 
+impl StatefulMigrationStatus {
+    /// Sets a condition. Its transition time moves only when its status does.
+    pub fn set_condition(
+        &mut self,
+        kind: &str,
+        holds: bool,
+        reason: &str,
+        message: &str,
+        now: Timestamp,
+    ) {
+        let status = if holds { "True" } else { "False" };
+        let unchanged_since = self
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == kind && condition.status == status)
+            .map(|condition| condition.last_transition_time.clone());
+        self.conditions.retain(|condition| condition.type_ != kind);
+        self.conditions.push(Condition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            last_transition_time: unchanged_since.unwrap_or(Time(now)),
+            observed_generation: None,
+        });
+    }
+
+    /// Whether a condition is `True`.
+    #[must_use]
+    pub fn condition_holds(&self, kind: &str) -> bool {
+        self.conditions
+            .iter()
+            .any(|condition| condition.type_ == kind && condition.status == "True")
+    }
+}
+
 impl Phase {
     /// Whether nothing more will happen.
     #[must_use]
@@ -270,7 +307,7 @@ pub struct StatefulMigrationStatus {
 }
 
 /// What the handoff has done at the broker: enough to go on or to undo it from another process.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct HandoffStatus {
     /// The last stage that is known to be complete.
@@ -285,6 +322,12 @@ pub struct HandoffStatus {
     /// same checkpoint would go back in time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub target_made: bool,
+    /// When the gate was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_time: Option<MicroTime>,
+    /// When the gate was opened again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened_time: Option<MicroTime>,
 }
 
 /// A binding of the primary queue.

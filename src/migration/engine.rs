@@ -1,14 +1,20 @@
-//! Drives the phases through the ports, emits events, can stop and go on anywhere.
+//! Looks, plans, takes the lock, and drives a migration to one of its ends.
+//!
+//! What happens inside a phase is in [`super::steps`]; this file knows only the way from request
+//! to result, and back.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::error::Error;
+use super::error::{Error, ErrorKind, PortError};
 use super::event::Reporter;
+use super::handoff::Names;
 use super::limits::Limits;
-use super::plan::{Plan, Request};
-use super::ports::{Broker, Clock, Cluster, Journal, Registry, Restore};
+use super::plan::{self, Plan, Request, World};
+use super::ports::{Broker, Clock, Cluster, Journal, Lock, PortResult, Registry, Restore};
+use super::record::Record;
+use super::steps::Run;
 use super::summary::Summary;
 
 /// Everything outside.
@@ -56,10 +62,29 @@ impl Engine {
     /// Looks at the world and makes the plan; changes nothing.
     ///
     /// # Errors
-    /// [`super::error::ErrorKind::Refused`] with the reason and the remedy.
+    /// [`ErrorKind::Refused`] with the reason and the remedy.
     pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
-        let _ = (request, &self.ports, &self.limits);
-        Err(Error::refused("not yet"))
+        if let Some(record) = self.unfinished(request).await? {
+            return Err(under_way(&record, "it has not ended"));
+        }
+        self.plan_afresh(request).await
+    }
+
+    /// The unfinished migration of the same pod, if there is one: [`Engine::migrate`] goes on with
+    /// it instead of beginning another.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when the journal cannot be read.
+    pub async fn unfinished(&self, request: &Request) -> Result<Option<Record>, Error> {
+        let records = self
+            .ports
+            .journal
+            .list()
+            .await
+            .map_err(|error| unreadable("the journal", &error))?;
+        Ok(records.into_iter().find(|record| {
+            record.is_unfinished() && record.spec.source_pod == request.spec.source_pod
+        }))
     }
 
     /// Moves the pod. An unfinished migration of the same pod is gone on with instead, if no
@@ -68,7 +93,153 @@ impl Engine {
     /// # Errors
     /// Any kind; what was undone and what is left is in the error.
     pub async fn migrate(&self, request: &Request) -> Result<Summary, Error> {
-        let _ = (request, &self.reporter, &self.stop);
-        Err(Error::refused("not yet"))
+        if let Some(record) = self.unfinished(request).await? {
+            let lock = self
+                .lock(&record.spec.source_pod)
+                .await
+                .map_err(|error| match error {
+                    PortError::Conflict(holder) => under_way(&record, &holder),
+                    other => unreadable("the lock of the pod", &other),
+                })?;
+            return self.run(record, lock, true).await;
+        }
+        let plan = self.plan_afresh(request).await?;
+        self.migrate_as_planned(request, &plan).await
     }
+
+    /// Moves the pod by a plan that was just made and, perhaps, confirmed.
+    ///
+    /// # Errors
+    /// As [`Engine::migrate`].
+    pub async fn migrate_as_planned(
+        &self,
+        request: &Request,
+        plan: &Plan,
+    ) -> Result<Summary, Error> {
+        let lock = self
+            .lock(&plan.source_pod)
+            .await
+            .map_err(|error| match error {
+                PortError::Conflict(holder) => Error::refused(format!(
+                    "a migration of pod {} is already under way",
+                    plan.source_pod
+                ))
+                .because(holder)
+                .hint("wait for it to end, or see what it does: ms2m status"),
+                other => unreadable("the lock of the pod", &other),
+            })?;
+        let record = Run::new_record(request, plan, self.ports.clock.now());
+        if let Err(error) = self.ports.journal.create(&record).await {
+            // The lock would expire by itself; giving it back saves the next attempt the wait.
+            let _ = lock.release().await;
+            return Err(unreadable("the journal", &error));
+        }
+        self.run(record, lock, false).await
+    }
+
+    async fn lock(&self, pod: &str) -> PortResult<Arc<dyn Lock>> {
+        Ok(Arc::from(self.ports.journal.lock(pod).await?))
+    }
+
+    async fn run(
+        &self,
+        record: Record,
+        lock: Arc<dyn Lock>,
+        resumed: bool,
+    ) -> Result<Summary, Error> {
+        let mut run = Run::new(
+            self.ports.clone(),
+            Arc::clone(&self.reporter),
+            self.limits.clone(),
+            self.stop.clone(),
+            Arc::clone(&lock),
+            record,
+        );
+        let result = run.to_the_end(resumed).await;
+        // Whatever the result, this process is done with the pod. A lock that cannot be given
+        // back expires.
+        let _ = lock.release().await;
+        result
+    }
+
+    async fn plan_afresh(&self, request: &Request) -> Result<Plan, Error> {
+        let world = self.look(request).await?;
+        plan::plan(request, &world)
+    }
+
+    async fn look(&self, request: &Request) -> Result<World, Error> {
+        let cluster = &self.ports.cluster;
+        let broker = &self.ports.broker;
+        let pod_name = &request.spec.source_pod;
+        let queue = &request.spec.message_queue_config.queue_name;
+        let exchange = &request.spec.message_queue_config.exchange_name;
+        let of_cluster = |error: PortError| unreadable("the cluster", &error);
+        let of_broker = |error: PortError| {
+            unreadable("the broker", &error)
+                .hint("check --broker-url, and that the broker can be reached from here")
+        };
+        let missing = cluster.missing_permissions().await.map_err(of_cluster)?;
+        if !missing.is_empty() {
+            // Reading on would only end in a less helpful refusal.
+            return Ok(World::lacking(missing));
+        }
+        let (pod, pod_names, nodes) =
+            tokio::try_join!(cluster.pod(pod_name), cluster.pod_names(), cluster.nodes())
+                .map_err(of_cluster)?;
+        let broker_view = broker.describe().await.map_err(of_broker)?;
+        let names = Names::of(queue);
+        let exchange_exists =
+            !exchange.is_empty() && broker.exchange_exists(exchange).await.map_err(of_broker)?;
+        let queue_view = broker.queue(queue).await.map_err(of_broker)?;
+        let bindings = match queue_view {
+            Some(_) => broker.bindings(queue).await.map_err(of_broker)?,
+            None => None,
+        };
+        let mut leftovers = Vec::new();
+        for name in [&names.replay, &names.hold] {
+            if broker.queue(name).await.map_err(of_broker)?.is_some() {
+                leftovers.push(format!("queue {name}"));
+            }
+        }
+        for name in [&names.gate, &names.fanout] {
+            if broker.exchange_exists(name).await.map_err(of_broker)? {
+                leftovers.push(format!("exchange {name}"));
+            }
+        }
+        Ok(World {
+            missing,
+            pod,
+            pod_names,
+            nodes,
+            broker: broker_view,
+            exchange_exists,
+            queue: queue_view,
+            bindings,
+            leftovers,
+        })
+    }
+}
+
+fn unreadable(what: &str, error: &PortError) -> Error {
+    let kind = match error {
+        PortError::Denied(_) => "was refused access to",
+        _ => "cannot reach",
+    };
+    Error::refused(format!("ms2m {kind} {what}")).because(error)
+}
+
+fn under_way(record: &Record, holder: &str) -> Error {
+    let phase = record.status.phase.unwrap_or_default();
+    Error::new(
+        ErrorKind::Refused,
+        format!(
+            "migration {} of pod {} is already under way, in phase {phase}",
+            record.name, record.spec.source_pod
+        ),
+    )
+    .because(holder)
+    .hint(format!(
+        "wait for it to end, or see what it does: ms2m status {}",
+        record.name
+    ))
 }

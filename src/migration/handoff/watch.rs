@@ -44,6 +44,7 @@ pub struct Watch {
     source_told: Option<(Message, Duration)>,
     target_told: Option<(Message, Duration)>,
     rate: Rate,
+    peak: u64,
     run_side_by_side_since: Option<Duration>,
     /// What became of the target pod, as the engine knows it.
     pub target: TargetPod,
@@ -60,6 +61,7 @@ impl Watch {
             source_told: None,
             target_told: None,
             rate: Rate::default(),
+            peak: 0,
             run_side_by_side_since: None,
             target: TargetPod::NotMade,
         }
@@ -81,11 +83,23 @@ impl Watch {
         self.stage_since = now;
     }
 
+    /// The direction has changed: what was told before says nothing about what is wanted now.
+    pub fn forget_orders(&mut self) {
+        self.source_told = None;
+        self.target_told = None;
+    }
+
     fn told_mut(&mut self, party: Party) -> &mut Option<(Message, Duration)> {
         match party {
             Party::Source => &mut self.source_told,
             Party::Target => &mut self.target_told,
         }
+    }
+
+    /// The largest depth of R so far, `depth` included.
+    pub fn peak(&mut self, depth: u64) -> u64 {
+        self.peak = self.peak.max(depth);
+        self.peak
     }
 
     /// Messages a second that the target takes from R, once known.
@@ -94,8 +108,8 @@ impl Watch {
         self.rate.take()
     }
 
-    /// About how many messages the target has taken from R, if R holds `left` now; and whether
-    /// it is known for sure.
+    /// About how many messages the target has taken from R so far, and whether that was counted:
+    /// it is estimated where R went on growing while it was emptied.
     #[must_use]
     pub fn replayed(&self) -> (u64, bool) {
         self.rate.replayed()

@@ -1,1 +1,18 @@
-//! One file a step.
+//! The work inside the phases: one file a step, with what it ensures and how it is undone.
+//!
+//! [`Run`] is one migration in this process: its record, its ports, and what is remembered
+//! between two looks at the broker. Every step may be repeated, by this process or another.
+
+mod back;
+mod checkpoint;
+mod drive;
+mod finish;
+mod gate;
+mod prepare;
+mod restore;
+mod retry;
+mod run;
+mod transfer;
+mod trouble;
+
+pub(super) use run::Run;

@@ -1,0 +1,194 @@
+//! Roll-back: from any stage before the commit point to the source serving and nothing left.
+//!
+//! Each thing that is undone is told. What cannot be undone is a result of its own: `Stuck`.
+
+use std::time::Duration;
+
+use super::retry::Backoff;
+use super::run::Run;
+use super::trouble::Trouble;
+use crate::api::{HandoffStage as Stage, Phase, Time, conditions};
+use crate::migration::error::{Error, ErrorKind};
+use crate::migration::event::EventKind;
+use crate::migration::handoff::abort::{Back, decide_back};
+use crate::migration::handoff::{Effect, Move, TargetPod};
+
+/// The target's state is thrown away, so it gets no time to end.
+const AT_ONCE: Duration = Duration::ZERO;
+
+impl Run {
+    /// Rolls back, and says what came of it.
+    pub(super) async fn roll_back(&mut self, trouble: Trouble) -> Error {
+        self.report(EventKind::UndoStarted {
+            reason: trouble.reason(),
+        });
+        let mut undone = Vec::new();
+        let result = self.undo(&mut undone).await;
+        let mut error = match result {
+            Ok(()) => trouble.into_error(ErrorKind::RolledBack),
+            Err(Trouble::LockLost) => return Trouble::LockLost.into_error(ErrorKind::Unfinished),
+            Err(undoing) => self.stuck(&trouble, undoing),
+        };
+        error.undone = undone;
+        if error.kind != ErrorKind::Stuck
+            && let Err(Trouble::Failed(unsaved)) = self.close_rolled_back(&error).await
+        {
+            self.warn(format!(
+                "the journal still shows the migration as unfinished: {unsaved}"
+            ));
+        }
+        error
+    }
+
+    /// The order matters: the broker first, since that is where the service is.
+    async fn undo(&mut self, undone: &mut Vec<String>) -> Result<(), Trouble> {
+        if self.stage() > Stage::Untouched {
+            self.handoff().aborting = true;
+            self.save().await?;
+            self.hand_back(undone).await?;
+        }
+        self.clear_away().await?;
+        self.tell_undone(undone, "the pods and the Job of the migration are removed");
+        Ok(())
+    }
+
+    /// The abort of the gate protocol, from its beginning to its end.
+    async fn hand_back(&mut self, undone: &mut Vec<String>) -> Result<(), Trouble> {
+        let (mut back, mut done) = (Back::default(), 0);
+        let mut backoff = Backoff::looks();
+        self.watch.stage_begins(self.ports.clock.elapsed());
+        self.watch.forget_orders();
+        loop {
+            let seen = self.look().await?;
+            match decide_back(self.stage(), back, done, &seen) {
+                Err(next) => {
+                    (back, done) = (next, 0);
+                    self.watch.stage_begins(self.ports.clock.elapsed());
+                    backoff.reset();
+                    if next == Back::Dismantle {
+                        self.source_serves(undone).await?;
+                    }
+                }
+                Ok(Move::Do(effect)) => {
+                    self.perform(effect).await?;
+                    self.tell_undone_effect(effect, undone);
+                    done += 1;
+                    backoff.reset();
+                }
+                Ok(Move::Wait(_)) => backoff.pause(&*self.ports.clock).await,
+                Ok(Move::GiveUp(waiting)) => {
+                    return Err(Trouble::failed(
+                        format!("waited in vain for {waiting}"),
+                        "it has not come to that",
+                    ));
+                }
+                Ok(Move::Done | Move::Advance(_)) => return Ok(()),
+            }
+        }
+    }
+
+    /// From here on only the dismantling is left, whoever goes on with it.
+    async fn source_serves(&mut self, undone: &mut Vec<String>) -> Result<(), Trouble> {
+        if self.stage() > Stage::Preparing {
+            let words = format!(
+                "pod {} consumes queue {} as before",
+                self.source_pod(),
+                self.names.queue
+            );
+            self.tell_undone(undone, &words);
+        }
+        let handoff = self.handoff();
+        handoff.stage = Stage::Preparing;
+        self.save().await
+    }
+
+    /// Ensures that the target pod is gone.
+    pub(super) async fn remove_target(&mut self) -> Result<(), Trouble> {
+        if !self.target_made() {
+            return Ok(());
+        }
+        let target = self.target_pod().to_owned();
+        let cluster = &self.ports.cluster;
+        self.patiently("remove the target pod", || {
+            cluster.remove_pod(&target, None, AT_ONCE)
+        })
+        .await?;
+        self.watch.target = TargetPod::Lost;
+        Ok(())
+    }
+
+    fn tell_undone_effect(&self, effect: Effect, undone: &mut Vec<String>) {
+        let words = match effect {
+            Effect::RemoveTarget if self.target_made() => {
+                format!("target pod {} removed", self.target_pod())
+            }
+            Effect::OpenGate => format!("messages go to queue {} again", self.names.queue),
+            Effect::RestoreDirectWay => {
+                format!("queue {} has its own bindings again", self.names.queue)
+            }
+            Effect::DeleteReplayQueues => "gate and replay queues removed".to_owned(),
+            _ => return,
+        };
+        self.tell_undone(undone, &words);
+    }
+
+    fn tell_undone(&self, undone: &mut Vec<String>, what: &str) {
+        self.report(EventKind::Undone {
+            what: what.to_owned(),
+        });
+        undone.push(what.to_owned());
+    }
+
+    async fn close_rolled_back(&mut self, error: &Error) -> Result<(), Trouble> {
+        let now = self.ports.clock.now();
+        self.enter(Phase::Failed);
+        let text = error.to_string();
+        let status = &mut self.record.status;
+        status.completion_time = Some(Time(now));
+        status.message = Some(text.clone());
+        status.set_condition(
+            conditions::FAILED,
+            true,
+            conditions::reasons::ROLLED_BACK,
+            &text,
+            now,
+        );
+        self.save().await
+    }
+
+    /// An undo that failed. The record stays unfinished, so that the next process goes on with it.
+    fn stuck(&self, trouble: &Trouble, undoing: Trouble) -> Error {
+        let cause = format!(
+            "{}; and rolling back failed: {}",
+            trouble.reason(),
+            undoing.reason()
+        );
+        self.report(EventKind::UndoFailed {
+            what: "roll back".to_owned(),
+            cause: undoing.reason(),
+        });
+        let mut error = Error::new(
+            ErrorKind::Stuck,
+            format!(
+                "migration {} of pod {} is stuck half-way back",
+                self.record.name,
+                self.source_pod()
+            ),
+        )
+        .because(cause)
+        .hint(format!(
+            "go on with the roll-back: ms2m migrate {}",
+            self.source_pod()
+        ));
+        error.left.push(format!(
+            "at the broker: exchanges {} and {}, queues {} and {}",
+            self.names.gate, self.names.fanout, self.names.replay, self.names.hold
+        ));
+        if self.target_made() {
+            error
+                .left
+                .push(format!("in the cluster: pod {}", self.target_pod()));
+        }
+        error
+    }
+}

@@ -1,0 +1,45 @@
+//! Checkpointing: the one call that must go out exactly once.
+//!
+//! Ensures `status.checkpointID`. What is left of it when the migration ends is the archive, which
+//! the transfer deletes after the push.
+
+use super::run::Run;
+use super::trouble::{Trouble, while_doing};
+use crate::api::conditions;
+
+impl Run {
+    /// Checkpoints the source. It is never repeated by itself: a failed call may have left the
+    /// source paused or an archive behind, so a person decides.
+    pub(super) async fn checkpoint(&mut self) -> Result<(), Trouble> {
+        let (node, pod, container) = (
+            self.source_node().to_owned(),
+            self.source_pod().to_owned(),
+            self.container().to_owned(),
+        );
+        let limit = self.limits.checkpoint;
+        // Not cancelled by a signal: closing the connection early can leave the source paused.
+        let path = self
+            .ports
+            .cluster
+            .checkpoint(&node, &pod, &container, limit)
+            .await
+            .map_err(while_doing(format!(
+                "container {container} of pod {pod} could not be checkpointed on node {node}"
+            )))?;
+        self.step(format!("checkpoint taken: {path}"));
+        let now = self.ports.clock.now();
+        let text = format!("{path} on node {node}");
+        let status = &mut self.record.status;
+        status.set_condition(
+            conditions::CHECKPOINTED,
+            true,
+            conditions::reasons::ARCHIVE_WRITTEN,
+            &text,
+            now,
+        );
+        status.checkpoint_id = Some(path);
+        self.save().await?;
+        // The Job needs nothing but the archive: it starts while the source is being diverted.
+        self.start_transfer().await
+    }
+}

@@ -1,0 +1,228 @@
+//! From wherever the migration stands to its end: decide, do, remember, look again.
+
+use std::time::Duration;
+
+use super::retry::Backoff;
+use super::run::Run;
+use super::trouble::Trouble;
+use crate::api::{HandoffStage as Stage, Phase, conditions};
+use crate::migration::error::{Error, ErrorKind};
+use crate::migration::event::EventKind;
+use crate::migration::handoff::{Effect, Move, Seen, Waiting, decide};
+use crate::migration::summary::Summary;
+
+impl Run {
+    /// Drives the migration to one of its ends: forward, or back if that is not possible.
+    pub(in crate::migration) async fn to_the_end(
+        &mut self,
+        resumed: bool,
+    ) -> Result<Summary, Error> {
+        self.say_started(resumed);
+        self.announce_phase();
+        let aborting = self.handoff().aborting;
+        let outcome = if aborting {
+            Err(Trouble::failed(
+                "an earlier process began to roll back",
+                "it did not get to the end",
+            ))
+        } else {
+            self.forward().await
+        };
+        match outcome {
+            Ok(()) => Ok(self.conclude()),
+            Err(trouble) => Err(self.not_completed(trouble).await),
+        }
+    }
+
+    fn say_started(&self, resumed: bool) {
+        let status = &self.record.status;
+        self.report(EventKind::Started {
+            namespace: self.record.namespace.clone(),
+            pod: self.source_pod().to_owned(),
+            container: self.container().to_owned(),
+            from: self.source_node().to_owned(),
+            to: self.target_node().to_owned(),
+            target_pod: self.target_pod().to_owned(),
+            strategy: status.strategy.unwrap_or(crate::api::Strategy::ShadowPod),
+            resumed,
+        });
+    }
+
+    fn conclude(&self) -> Summary {
+        let summary = Summary::of(&self.record);
+        self.report(EventKind::Completed {
+            summary: Box::new(summary.clone()),
+        });
+        summary
+    }
+
+    async fn not_completed(&mut self, trouble: Trouble) -> Error {
+        let error = match trouble {
+            Trouble::LockLost => trouble.into_error(ErrorKind::Unfinished),
+            trouble if self.stage() >= Stage::Committing => self.unfinished(trouble),
+            trouble => self.roll_back(trouble).await,
+        };
+        self.report(EventKind::Failed {
+            error: Box::new(error.clone()),
+        });
+        error
+    }
+
+    /// After the commit point there is only forward: what is left is left for the next process.
+    fn unfinished(&self, trouble: Trouble) -> Error {
+        let again = format!(
+            "run it again, it goes on from here: ms2m migrate {}",
+            self.source_pod()
+        );
+        let mut error = trouble.into_error(ErrorKind::Unfinished).hint(again);
+        error.left.push(format!(
+            "pod {} has taken over; pod {} and the queues, exchanges and bindings of the handoff on queue {} may \
+             still be there",
+            self.target_pod(),
+            self.source_pod(),
+            self.names.queue
+        ));
+        error
+    }
+
+    async fn forward(&mut self) -> Result<(), Trouble> {
+        self.prepare().await?;
+        if self.stage() < Stage::Dismantled {
+            self.hand_over().await?;
+        }
+        self.finish().await
+    }
+
+    /// The gate protocol from the present stage to its end.
+    async fn hand_over(&mut self) -> Result<(), Trouble> {
+        let mut done = 0;
+        let mut backoff = Backoff::looks();
+        loop {
+            self.may_go_on()?;
+            let stage = self.stage();
+            let seen = if looks_at_broker(stage) {
+                self.look().await?
+            } else {
+                Seen::default()
+            };
+            match decide(stage, done, &seen) {
+                Move::Do(effect) => {
+                    self.perform(effect).await?;
+                    done += 1;
+                    backoff.reset();
+                }
+                Move::Advance(next) => {
+                    self.advance(next).await?;
+                    done = 0;
+                    backoff.reset();
+                }
+                Move::Wait(_) => {
+                    let clock = std::sync::Arc::clone(&self.ports.clock);
+                    self.unless_stopped(backoff.pause(&*clock)).await?;
+                }
+                Move::GiveUp(waiting) => return Err(self.given_up(waiting)),
+                Move::Done => return Ok(()),
+            }
+        }
+    }
+
+    /// Remembers that a stage is complete, and enters the phase that it begins.
+    async fn advance(&mut self, next: Stage) -> Result<(), Trouble> {
+        let now = self.ports.clock.elapsed();
+        self.handoff().stage = next;
+        self.watch.stage_begins(now);
+        self.note_stage(next);
+        match next {
+            Stage::SourceDiverted => self.enter(Phase::Transferring),
+            Stage::TargetAttached => self.enter(Phase::Replaying),
+            Stage::Committing => self.enter(Phase::Finalizing),
+            _ => {}
+        }
+        self.save().await?;
+        if next == Stage::Committing {
+            self.report(EventKind::Committed);
+        }
+        Ok(())
+    }
+
+    fn note_stage(&mut self, stage: Stage) {
+        let now = self.ports.clock.now();
+        match stage {
+            Stage::SourceDiverted => self.note_cut_pause(now),
+            Stage::Committing => {
+                let reason = conditions::reasons::REPLAY_QUEUE_DRAINED;
+                let text = format!(
+                    "queue {} was empty with nothing unacknowledged",
+                    self.names.replay
+                );
+                self.record
+                    .status
+                    .set_condition(conditions::CAUGHT_UP, true, reason, &text, now);
+                self.note_replayed();
+            }
+            Stage::TargetServes => self.note_handoff_pause(now),
+            _ => {}
+        }
+    }
+
+    /// How long the wait of the present stage may take.
+    pub(super) fn patience_of_stage(&self) -> Duration {
+        match self.stage() {
+            Stage::Closed => self.limits.drain,
+            _ => self.limits.obey,
+        }
+    }
+
+    /// What is carried out, one effect at a time.
+    pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Trouble> {
+        match effect {
+            Effect::Checkpoint => self.checkpoint().await,
+            Effect::StartTarget => self.start_target().await,
+            Effect::RemoveSource => self.remove_source().await,
+            Effect::RemoveTarget => self.remove_target().await,
+            at_the_broker => self.perform_at_broker(at_the_broker).await,
+        }
+    }
+
+    fn given_up(&self, waiting: Waiting) -> Trouble {
+        let queue = &self.names.queue;
+        let limit = self.patience_of_stage();
+        let trouble = Trouble::failed(
+            format!("waited for {waiting}"),
+            format!("it has not come to that within {} s", limit.as_secs()),
+        );
+        match waiting {
+            Waiting::PrimaryQuiet => trouble
+                .hint(format!(
+                    "if messages still arrive in queue {queue}, its producers publish to the default exchange or \
+                     over a binding that ms2m does not see"
+                ))
+                .hint("if the source is only slow, give it more time: --drain-timeout"),
+            Waiting::SourceOnHold | Waiting::SourceOnPrimary => trouble.hint(format!(
+                "does the application listen on queue {} and obey START_REPLAY and END_REPLAY?",
+                crate::migration::handoff::names::control_queue(self.source_pod())
+            )),
+            Waiting::TargetOnReplay | Waiting::TargetOnPrimary => trouble.hint(format!(
+                "does the application read its pod's name from /etc/hostname when it reconnects, and listen on queue {}?",
+                crate::migration::handoff::names::control_queue(self.target_pod())
+            )),
+            Waiting::PrimaryUnconsumed => trouble.hint(format!(
+                "something consumes queue {queue} besides the pod: its messages would be lost to the target"
+            )),
+            _ => trouble,
+        }
+    }
+}
+
+/// Whether the decision in `stage` depends on what is seen; where it does not, a look is spared.
+fn looks_at_broker(stage: Stage) -> bool {
+    !matches!(
+        stage,
+        Stage::Untouched
+            | Stage::Preparing
+            | Stage::Closing
+            | Stage::TargetServes
+            | Stage::SourceRemoved
+            | Stage::Dismantled
+    )
+}

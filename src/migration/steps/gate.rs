@@ -1,0 +1,276 @@
+//! The broker's part: looking at the queues, and the effects on gate, R, H and control queues.
+
+use super::run::Run;
+use super::trouble::Trouble;
+use crate::api::{HandoffBinding, HandoffStage as Stage, MicroTime};
+use crate::migration::error::PortError;
+use crate::migration::event::EventKind;
+use crate::migration::handoff::names::{ControlMessage, control_queue};
+use crate::migration::handoff::watch::Look;
+use crate::migration::handoff::{Effect, Message, Party, Seen};
+use crate::migration::ports::{Deletion, Destination, QueueView};
+
+impl Run {
+    /// Looks at the broker.
+    pub(super) async fn look(&mut self) -> Result<Seen, Trouble> {
+        let source_control = control_queue(self.source_pod());
+        let target_control = control_queue(self.target_pod());
+        let look = self
+            .patiently("look at the queues", || async {
+                let broker = &self.ports.broker;
+                let (primary, replay, hold, source, target) = tokio::try_join!(
+                    broker.queue(&self.names.queue),
+                    broker.queue(&self.names.replay),
+                    broker.queue(&self.names.hold),
+                    broker.queue(&source_control),
+                    broker.queue(&target_control),
+                )?;
+                let primary = primary.ok_or_else(|| {
+                    PortError::NotFound(format!("queue {} is gone", self.names.queue))
+                })?;
+                Ok(Look {
+                    at: self.ports.clock.elapsed(),
+                    primary,
+                    replay: replay.unwrap_or_default(),
+                    hold: hold.unwrap_or_default(),
+                    source_orders: waiting(source),
+                    target_orders: waiting(target),
+                })
+            })
+            .await?;
+        self.say_depth(&look);
+        let limit = self.patience_of_stage();
+        Ok(self.watch.seen(&look, limit))
+    }
+
+    fn say_depth(&mut self, look: &Look) {
+        if !matches!(self.stage(), Stage::TargetAttached | Stage::Reopened) {
+            return;
+        }
+        let depth = look.replay.ready + look.replay.unacknowledged.unwrap_or(0);
+        let peak = self.watch.peak(depth);
+        self.report(EventKind::Replay {
+            depth,
+            peak,
+            rate: self.watch.take_rate(),
+        });
+    }
+
+    /// Carries out an effect that concerns the broker alone.
+    pub(super) async fn perform_at_broker(&mut self, effect: Effect) -> Result<(), Trouble> {
+        match effect {
+            Effect::DeclareExchanges => self.declare_exchanges().await,
+            Effect::DeclareReplayQueues => self.declare_replay_queues().await,
+            Effect::BindReplayQueues => self.bind_replay_queues().await,
+            Effect::OpenGate => self.open_gate().await,
+            Effect::CloseGate => self.close_gate().await,
+            Effect::LeadThroughGate | Effect::RestoreDirectWay => self.bind_ways(effect).await,
+            Effect::CutDirectWay | Effect::LeadPastGate => self.unbind_ways(effect).await,
+            Effect::DeleteExchanges => self.delete_exchanges().await,
+            Effect::DeleteReplayQueues => self.delete_replay_queues().await,
+            Effect::Tell(party, message) => self.tell(party, message).await,
+            Effect::Checkpoint
+            | Effect::StartTarget
+            | Effect::RemoveSource
+            | Effect::RemoveTarget => {
+                unreachable!("{effect:?} does not concern the broker alone")
+            }
+        }
+    }
+
+    async fn declare_exchanges(&self) -> Result<(), Trouble> {
+        let (gate, fanout) = (&self.names.gate, &self.names.fanout);
+        let broker = &self.ports.broker;
+        self.patiently("declare the fanout exchange", || {
+            broker.ensure_fanout(fanout, None)
+        })
+        .await?;
+        self.patiently("declare the gate", || {
+            broker.ensure_fanout(gate, Some(fanout))
+        })
+        .await
+    }
+
+    async fn declare_replay_queues(&self) -> Result<(), Trouble> {
+        for queue in [&self.names.replay, &self.names.hold] {
+            self.patiently("declare a replay queue", || {
+                self.ports.broker.ensure_queue(queue)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn bind_replay_queues(&self) -> Result<(), Trouble> {
+        let binding = own_binding(&self.names.fanout);
+        for queue in [&self.names.replay, &self.names.hold] {
+            let to = Destination::Queue(queue.clone());
+            self.patiently("bind a replay queue", || {
+                self.ports.broker.bind(&binding, &to)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn open_gate(&mut self) -> Result<(), Trouble> {
+        let binding = own_binding(&self.names.gate);
+        let to = Destination::Queue(self.names.queue.clone());
+        self.patiently("open the gate", || self.ports.broker.bind(&binding, &to))
+            .await?;
+        if self.stage() > Stage::Preparing {
+            self.watch.gate_reopened(self.ports.clock.elapsed());
+            self.handoff().reopened_time = Some(MicroTime(self.ports.clock.now()));
+            self.step(format!(
+                "gate opened: new messages go to queue {} again",
+                self.names.queue
+            ));
+        }
+        Ok(())
+    }
+
+    async fn close_gate(&mut self) -> Result<(), Trouble> {
+        let binding = own_binding(&self.names.gate);
+        let from = Destination::Queue(self.names.queue.clone());
+        self.patiently("close the gate", || {
+            self.ports.broker.unbind(&binding, &from)
+        })
+        .await?;
+        self.handoff().closed_time = Some(MicroTime(self.ports.clock.now()));
+        self.step(format!(
+            "gate closed: new messages wait in {} and {}",
+            self.names.replay, self.names.hold
+        ));
+        Ok(())
+    }
+
+    /// Binds, for each binding that the primary queue had, the gate or the queue itself to X.
+    async fn bind_ways(&self, effect: Effect) -> Result<(), Trouble> {
+        let to = self.end_of_way(effect);
+        for binding in self.own_bindings() {
+            self.patiently("bind to the producers' exchange", || {
+                self.ports.broker.bind(binding, &to)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The reverse.
+    async fn unbind_ways(&self, effect: Effect) -> Result<(), Trouble> {
+        let from = self.end_of_way(effect);
+        for binding in self.own_bindings() {
+            self.patiently("unbind from the producers' exchange", || {
+                self.ports.broker.unbind(binding, &from)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn end_of_way(&self, effect: Effect) -> Destination {
+        if matches!(effect, Effect::LeadThroughGate | Effect::LeadPastGate) {
+            Destination::Exchange(self.names.gate.clone())
+        } else {
+            Destination::Queue(self.names.queue.clone())
+        }
+    }
+
+    fn own_bindings(&self) -> &[HandoffBinding] {
+        self.record
+            .status
+            .handoff
+            .as_ref()
+            .map_or(&[], |handoff| &handoff.bindings)
+    }
+
+    async fn delete_exchanges(&self) -> Result<(), Trouble> {
+        for exchange in [&self.names.gate, &self.names.fanout] {
+            self.patiently("delete an exchange of the gate", || {
+                self.ports.broker.delete_exchange(exchange)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The queue of the party that stays is deleted only if nothing is in it and nobody on it;
+    /// the other's holds copies of what has been applied elsewhere.
+    async fn delete_replay_queues(&self) -> Result<(), Trouble> {
+        let forward = self.stage() >= Stage::Committing;
+        let (kept, dropped, gone_party) = if forward {
+            (&self.names.replay, &self.names.hold, self.source_pod())
+        } else {
+            (&self.names.hold, &self.names.replay, self.target_pod())
+        };
+        let control = control_queue(gone_party);
+        // Only a queue that the closed gate has led to can hold what is not elsewhere.
+        let only_if_idle = self.handoff_was_closed();
+        let broker = &self.ports.broker;
+        self.patiently("delete a replay queue", || async {
+            match broker.delete_queue(kept, only_if_idle).await? {
+                Deletion::Gone => Ok(()),
+                Deletion::InUse => Err(PortError::Busy(format!("queue {kept} is still in use"))),
+            }
+        })
+        .await?;
+        self.patiently("delete a replay queue", || {
+            broker.delete_queue(dropped, false)
+        })
+        .await?;
+        self.patiently("delete a control queue", || {
+            broker.delete_queue(&control, false)
+        })
+        .await?;
+        self.step(format!(
+            "gate and replay queues of queue {} removed",
+            self.names.queue
+        ));
+        Ok(())
+    }
+
+    fn handoff_was_closed(&self) -> bool {
+        self.record
+            .status
+            .handoff
+            .as_ref()
+            .is_some_and(|handoff| handoff.closed_time.is_some())
+    }
+
+    async fn tell(&mut self, party: Party, message: Message) -> Result<(), Trouble> {
+        let (pod, own_queue) = match party {
+            Party::Source => (self.source_pod(), &self.names.hold),
+            Party::Target => (self.target_pod(), &self.names.replay),
+        };
+        let control = control_queue(pod);
+        let (body, words) = match message {
+            Message::StartReplay => (
+                ControlMessage::start_replay(own_queue).body(),
+                format!("START_REPLAY({own_queue})"),
+            ),
+            Message::EndReplay => (ControlMessage::end_replay().body(), "END_REPLAY".to_owned()),
+        };
+        let broker = &self.ports.broker;
+        self.patiently("declare a control queue", || broker.ensure_queue(&control))
+            .await?;
+        self.patiently("tell the application", || broker.publish(&control, &body))
+            .await?;
+        self.step(format!("told the {party} {words}"));
+        self.watch.told(party, message, self.ports.clock.elapsed());
+        Ok(())
+    }
+}
+
+/// A binding between the gate's own parts: fanout, so without key and arguments.
+fn own_binding(exchange: &str) -> HandoffBinding {
+    HandoffBinding {
+        exchange: exchange.to_owned(),
+        routing_key: String::new(),
+        arguments: std::collections::BTreeMap::new(),
+    }
+}
+
+/// Orders in a control queue that the application has not dealt with.
+fn waiting(control: Option<QueueView>) -> u64 {
+    control.map_or(0, |queue| queue.ready + queue.unacknowledged.unwrap_or(0))
+}

@@ -1,0 +1,161 @@
+//! Restoring: the target pod from the checkpoint image.
+//!
+//! Ensures a running target. Undone by removing it.
+
+use std::time::Duration;
+
+use super::run::Run;
+use super::trouble::{Trouble, while_doing};
+use crate::api::{Phase, conditions};
+use crate::migration::handoff::TargetPod;
+use crate::migration::ports::{ImagePull, RestoreOrder, RestoreState};
+
+/// How long one wait for a change lasts before it is looked again all the same.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+impl Run {
+    /// Sends the checkpoint, and starts the target from it.
+    pub(super) async fn start_target(&mut self) -> Result<(), Trouble> {
+        if self.record.status.checkpoint_image.is_none() {
+            self.transfer().await?;
+        }
+        self.enter(Phase::Restoring);
+        self.save().await?;
+        self.await_base_image().await?;
+        // Remembered before it is made: it must not be made twice.
+        if !self.target_made() {
+            self.handoff().target_made = true;
+            self.save().await?;
+        }
+        let order = self.restore_order();
+        self.patiently("make the target pod", || {
+            self.ports.restore.ensure_target(&order)
+        })
+        .await?;
+        self.step(format!(
+            "target pod {} made on node {}",
+            order.target_pod, order.node
+        ));
+        self.await_target().await?;
+        let now = self.ports.clock.now();
+        let text = format!("pod {} runs on node {}", order.target_pod, order.node);
+        let reason = conditions::reasons::TARGET_RUNNING;
+        self.record
+            .status
+            .set_condition(conditions::RESTORED, true, reason, &text, now);
+        self.watch.target = TargetPod::Present;
+        self.watch.side_by_side(self.ports.clock.elapsed());
+        self.watch.stage_begins(self.ports.clock.elapsed());
+        self.step("target restored and running");
+        Ok(())
+    }
+
+    /// What a process that takes over needs to know of the target.
+    pub(super) async fn recall_target(&mut self) -> Result<(), Trouble> {
+        if !self.target_made() {
+            return Ok(());
+        }
+        let name = self.target_pod().to_owned();
+        let state = self
+            .patiently("look at the target pod", || {
+                self.ports.restore.target(&name)
+            })
+            .await?;
+        self.watch.target = match state {
+            // Ensured by its name, so starting it again changes nothing.
+            RestoreState::Starting(_) => TargetPod::NotMade,
+            RestoreState::Running { .. } => TargetPod::Present,
+            // An absent one may have run and taken messages from R before it went.
+            RestoreState::Absent | RestoreState::Failed(_) => TargetPod::Lost,
+        };
+        if self.watch.target == TargetPod::Present {
+            self.watch.side_by_side(self.ports.clock.elapsed());
+        }
+        Ok(())
+    }
+
+    /// CRI-O never pulls the base image by itself, and containerd does so without credentials.
+    async fn await_base_image(&mut self) -> Result<(), Trouble> {
+        let name = self.pull_pod();
+        let began = self.ports.clock.elapsed();
+        let mut backoff = super::retry::Backoff::looks();
+        loop {
+            let state = self
+                .patiently("look at the pull of the base image", || {
+                    self.ports.cluster.image_pull(&name)
+                })
+                .await?;
+            match state {
+                ImagePull::Present => break,
+                // An earlier process has removed it after the pull.
+                ImagePull::Absent => break,
+                ImagePull::Failed(words) => {
+                    let what = format!("node {} could not pull the base image", self.target_node());
+                    return Err(Trouble::failed(what, words)
+                        .hint("the target node must be able to pull the source container's image by digest"));
+                }
+                ImagePull::Pulling => {}
+            }
+            if self.ports.clock.elapsed() - began > self.limits.restore {
+                let what = format!("node {} has not pulled the base image", self.target_node());
+                return Err(Trouble::failed(
+                    what,
+                    format!("waited {} s", self.limits.restore.as_secs()),
+                ));
+            }
+            let clock = std::sync::Arc::clone(&self.ports.clock);
+            self.unless_stopped(backoff.pause(&*clock)).await?;
+        }
+        Ok(())
+    }
+
+    async fn await_target(&self) -> Result<(), Trouble> {
+        let name = self.target_pod();
+        let node = self.target_node();
+        let began = self.ports.clock.elapsed();
+        loop {
+            let waits_for = match self
+                .patiently("look at the target pod", || self.ports.restore.target(name))
+                .await?
+            {
+                RestoreState::Running { .. } => return Ok(()),
+                RestoreState::Failed(words) => {
+                    return Err(Trouble::failed(
+                        format!("pod {name} could not be restored on node {node}"),
+                        words,
+                    ));
+                }
+                RestoreState::Absent => {
+                    return Err(Trouble::failed(
+                        format!("target pod {name} is gone"),
+                        "somebody has deleted it",
+                    ));
+                }
+                RestoreState::Starting(words) => words,
+            };
+            if self.ports.clock.elapsed() - began > self.limits.restore {
+                let what = format!(
+                    "pod {name} did not start on node {node} within {} s",
+                    self.limits.restore.as_secs()
+                );
+                return Err(Trouble::failed(what, waits_for));
+            }
+            self.unless_stopped(self.ports.restore.target_changed(name, LOOK_AGAIN))
+                .await?
+                .map_err(while_doing(format!("could not watch pod {name}")))?;
+        }
+    }
+
+    fn restore_order(&self) -> RestoreOrder {
+        RestoreOrder {
+            migration: self.record.name.clone(),
+            source_pod: self.source_pod().to_owned(),
+            source_uid: Self::known(self.record.status.source_pod_uid.as_ref()).to_owned(),
+            target_pod: self.target_pod().to_owned(),
+            node: self.target_node().to_owned(),
+            container: self.container().to_owned(),
+            image: Self::known(self.record.status.checkpoint_image.as_ref()).to_owned(),
+            credentials_secret: self.credentials_secret(),
+        }
+    }
+}

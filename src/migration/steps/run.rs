@@ -1,0 +1,271 @@
+//! One migration in this process: what it knows, and the small things that every step needs.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::retry::Backoff;
+use super::trouble::{Trouble, while_doing};
+use crate::api::{HandoffStage, HandoffStatus, Phase, StatefulMigrationStatus, Time, conditions};
+use crate::migration::engine::Ports;
+use crate::migration::event::{Event, EventKind, Reporter};
+use crate::migration::handoff::Names;
+use crate::migration::handoff::watch::Watch;
+use crate::migration::limits::Limits;
+use crate::migration::phase::is_legal;
+use crate::migration::plan::{Plan, Request};
+use crate::migration::ports::{Lock, PortResult};
+use crate::migration::record::Record;
+use crate::migration::summary::seconds_text;
+
+/// How long a request that fails in passing is repeated: long enough for a broker or an API
+/// server to restart.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One migration in this process.
+pub(in crate::migration) struct Run {
+    pub(super) ports: Ports,
+    pub(super) reporter: Arc<dyn Reporter>,
+    pub(super) limits: Limits,
+    pub(super) stop: CancellationToken,
+    pub(super) lock: Arc<dyn Lock>,
+    pub(super) record: Record,
+    pub(super) names: Names,
+    pub(super) watch: Watch,
+    pub(super) began: Duration,
+    phase_began: Duration,
+}
+
+impl Run {
+    /// The record of a migration that is about to begin.
+    pub(in crate::migration) fn new_record(
+        request: &Request,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Record {
+        let mut status = StatefulMigrationStatus {
+            phase: Some(Phase::Pending),
+            source_node: Some(plan.source_node.clone()),
+            target_pod: Some(plan.target_pod.clone()),
+            start_time: Some(Time(now)),
+            strategy: Some(plan.strategy),
+            source_pod_uid: Some(plan.source_uid.clone()),
+            container: Some(plan.container.clone()),
+            target_node: Some(plan.target_node.clone()),
+            base_image: Some(plan.base_image.clone()),
+            handoff: Some(HandoffStatus {
+                bindings: plan.bindings.clone(),
+                ..HandoffStatus::default()
+            }),
+            ..StatefulMigrationStatus::default()
+        };
+        let text = "the spec and the world fit";
+        status.set_condition(
+            conditions::ACCEPTED,
+            true,
+            conditions::reasons::VALIDATED,
+            text,
+            now,
+        );
+        Record {
+            name: request.name.clone(),
+            namespace: request.namespace.clone(),
+            created: now,
+            spec: request.spec.clone(),
+            status,
+        }
+    }
+
+    pub(in crate::migration) fn new(
+        ports: Ports,
+        reporter: Arc<dyn Reporter>,
+        limits: Limits,
+        stop: CancellationToken,
+        lock: Arc<dyn Lock>,
+        record: Record,
+    ) -> Self {
+        let now = ports.clock.elapsed();
+        let names = Names::of(&record.spec.message_queue_config.queue_name);
+        let watch = Watch::new(limits.clone(), now);
+        Self {
+            ports,
+            reporter,
+            limits,
+            stop,
+            lock,
+            record,
+            names,
+            watch,
+            began: now,
+            phase_began: now,
+        }
+    }
+
+    pub(super) fn report(&self, kind: EventKind) {
+        let migration = self.record.name.clone();
+        self.reporter.report(Event {
+            time: self.ports.clock.now(),
+            migration,
+            kind,
+        });
+    }
+
+    pub(super) fn step(&self, what: impl Into<String>) {
+        let phase = self.phase();
+        self.report(EventKind::Step {
+            phase,
+            what: what.into(),
+        });
+    }
+
+    pub(super) fn warn(&self, message: impl Into<String>) {
+        self.report(EventKind::Warning {
+            message: message.into(),
+        });
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.record.status.phase.unwrap_or_default()
+    }
+
+    pub(super) fn handoff(&mut self) -> &mut HandoffStatus {
+        self.record.status.handoff.get_or_insert_default()
+    }
+
+    pub(super) fn stage(&self) -> HandoffStage {
+        self.record
+            .status
+            .handoff
+            .as_ref()
+            .map(|handoff| handoff.stage)
+            .unwrap_or_default()
+    }
+
+    /// Says that the present phase begins: once at the start, and after a take-over.
+    pub(super) fn announce_phase(&mut self) {
+        self.phase_began = self.ports.clock.elapsed();
+        self.report(EventKind::PhaseStarted {
+            phase: self.phase(),
+        });
+    }
+
+    /// Ends the present phase and begins `next`, in memory: whoever calls it saves the record,
+    /// together with whatever else belongs to that moment.
+    ///
+    /// # Panics
+    /// When the table of the phases does not allow it, which would be a mistake in the engine.
+    pub(super) fn enter(&mut self, next: Phase) {
+        let phase = self.phase();
+        if phase == next {
+            return;
+        }
+        assert!(is_legal(phase, next), "no way from phase {phase} to {next}");
+        self.end_phase();
+        self.record.status.phase = Some(next);
+        if !next.is_final() {
+            self.announce_phase();
+        }
+    }
+
+    fn end_phase(&mut self) {
+        let phase = self.phase();
+        let seconds = (self.ports.clock.elapsed() - self.phase_began).as_secs_f64();
+        let timings = &mut self.record.status.phase_timings;
+        timings.insert(phase.name().to_owned(), seconds_text(seconds));
+        self.report(EventKind::PhaseFinished { phase, seconds });
+    }
+
+    pub(super) async fn save(&self) -> Result<(), Trouble> {
+        self.patiently("write the journal", || {
+            self.ports.journal.save(&self.record)
+        })
+        .await
+    }
+
+    /// Does `request` until it succeeds, fails for good, or patience ends. It must be idempotent.
+    pub(super) async fn patiently<T, F, Fut>(&self, what: &str, request: F) -> Result<T, Trouble>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = PortResult<T>>,
+    {
+        let mut backoff = Backoff::retries();
+        let began = self.ports.clock.elapsed();
+        let mut warned = false;
+        loop {
+            let result = tokio::select! {
+                biased;
+                () = self.lock.lost() => return Err(Trouble::LockLost),
+                result = request() => result,
+            };
+            match result {
+                Ok(value) => return Ok(value),
+                Err(error)
+                    if error.is_transient() && self.ports.clock.elapsed() - began < PATIENCE =>
+                {
+                    if !warned {
+                        self.warn(format!("could not {what} yet, trying on: {error}"));
+                        warned = true;
+                    }
+                    backoff.pause(&*self.ports.clock).await;
+                }
+                Err(error) => return Err(while_doing(format!("could not {what}"))(error)),
+            }
+        }
+    }
+
+    /// Whether it may go on at all.
+    pub(super) fn may_go_on(&self) -> Result<(), Trouble> {
+        if self.stop.is_cancelled() && self.stage() < HandoffStage::Committing {
+            return Err(Trouble::Stopped);
+        }
+        Ok(())
+    }
+
+    /// Waits for `work`, unless somebody asks to stop (before the commit point) or the lock is
+    /// lost.
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Trouble> {
+        let stoppable = self.stage() < HandoffStage::Committing;
+        tokio::select! {
+            biased;
+            () = self.lock.lost() => Err(Trouble::LockLost),
+            () = self.stop.cancelled(), if stoppable => Err(Trouble::Stopped),
+            result = work => Ok(result),
+        }
+    }
+
+    /// A name for something that belongs to this migration and plays `role`.
+    pub(super) fn object_name(&self, role: &str) -> String {
+        format!("{}-{role}", self.record.name)
+    }
+
+    /// A field of the status that is set when the record is made.
+    pub(super) fn known(field: Option<&String>) -> &str {
+        field.map_or("", String::as_str)
+    }
+
+    pub(super) fn source_pod(&self) -> &str {
+        &self.record.spec.source_pod
+    }
+
+    pub(super) fn target_pod(&self) -> &str {
+        Self::known(self.record.status.target_pod.as_ref())
+    }
+
+    pub(super) fn source_node(&self) -> &str {
+        Self::known(self.record.status.source_node.as_ref())
+    }
+
+    pub(super) fn target_node(&self) -> &str {
+        Self::known(self.record.status.target_node.as_ref())
+    }
+
+    pub(super) fn container(&self) -> &str {
+        Self::known(self.record.status.container.as_ref())
+    }
+}

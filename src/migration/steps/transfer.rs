@@ -1,0 +1,125 @@
+//! Transferring: the checkpoint travels to the registry as an image.
+//!
+//! Ensures `status.checkpointImage`. Undone by removing the Job; the image is deleted at the end
+//! of the migration, whichever that is.
+
+use super::run::Run;
+use super::trouble::{Trouble, while_doing};
+use crate::migration::event::EventKind;
+use crate::migration::plan;
+use crate::migration::ports::{TransferEnd, TransferOrder};
+use ms2m_transfer::{FailureCode, Pushed, Report};
+
+impl Run {
+    /// Starts the transfer Job.
+    pub(super) async fn start_transfer(&self) -> Result<(), Trouble> {
+        let order = self.transfer_order();
+        self.patiently("start the transfer Job", || {
+            self.ports.cluster.ensure_transfer(&order)
+        })
+        .await
+    }
+
+    /// Follows the transfer to its end, and remembers the image.
+    pub(super) async fn transfer(&mut self) -> Result<(), Trouble> {
+        self.start_transfer().await?;
+        let name = self.transfer_job();
+        let progress = |progress: ms2m_transfer::event::Progress| {
+            self.report(EventKind::Transfer {
+                archive_bytes: progress.archive_bytes,
+                read_bytes: progress.read_bytes,
+                sent_bytes: progress.sent_bytes,
+            });
+        };
+        let end = self
+            .unless_stopped(self.ports.cluster.follow_transfer(&name, &progress))
+            .await?
+            .map_err(while_doing(format!("could not follow transfer Job {name}")))?;
+        let pushed = pushed(&name, end)?;
+        self.step(format!("image pushed: {}", pushed.image));
+        let receipt = self.record.status.receipt.get_or_insert_default();
+        receipt.archive_bytes = i64::try_from(pushed.archive_bytes).unwrap_or(i64::MAX);
+        receipt.layer_bytes = i64::try_from(pushed.layer_bytes).unwrap_or(i64::MAX);
+        self.record.status.checkpoint_image = Some(pushed.image);
+        Ok(())
+    }
+
+    /// Ensures that the Job and its pods are gone.
+    pub(super) async fn remove_transfer(&self) -> Result<(), Trouble> {
+        let name = self.transfer_job();
+        self.patiently("remove the transfer Job", || {
+            self.ports.cluster.remove_transfer(&name)
+        })
+        .await
+    }
+
+    fn transfer_job(&self) -> String {
+        self.object_name("transfer")
+    }
+
+    /// Whether archive and image are to stay.
+    pub(super) fn keeps_checkpoint(&self) -> bool {
+        let transfer = self.record.spec.transfer.as_ref();
+        transfer
+            .and_then(|transfer| transfer.keep_checkpoint)
+            .unwrap_or(false)
+    }
+
+    /// Secret with the registry's credentials.
+    pub(super) fn credentials_secret(&self) -> Option<String> {
+        self.record
+            .spec
+            .transfer
+            .as_ref()
+            .and_then(|transfer| transfer.credentials_secret.clone())
+    }
+
+    fn transfer_order(&self) -> TransferOrder {
+        let spec = &self.record.spec;
+        TransferOrder {
+            name: self.transfer_job(),
+            migration: self.record.name.clone(),
+            node: self.source_node().to_owned(),
+            archive: Self::known(self.record.status.checkpoint_id.as_ref()).to_owned(),
+            image: plan::checkpoint_image(&spec.checkpoint_image_repository, &self.record.name),
+            transfer_image: plan::transfer_image(spec),
+            pod: self.source_pod().to_owned(),
+            container: self.container().to_owned(),
+            compression: plan::compression(spec),
+            plain_http: spec
+                .transfer
+                .as_ref()
+                .and_then(|transfer| transfer.plain_http)
+                .unwrap_or(false),
+            credentials_secret: self.credentials_secret(),
+            keep_archive: self.keeps_checkpoint(),
+            deadline: self.limits.transfer,
+        }
+    }
+}
+
+fn pushed(job: &str, end: TransferEnd) -> Result<Pushed, Trouble> {
+    let failed = match end {
+        TransferEnd::Reported(Report::Pushed(pushed)) => return Ok(pushed),
+        TransferEnd::Reported(Report::Failed(failed)) => failed,
+        TransferEnd::Lost(words) => {
+            return Err(Trouble::failed(
+                format!("transfer Job {job} ended without a result"),
+                words,
+            ));
+        }
+    };
+    let trouble = Trouble::failed(
+        "the checkpoint could not be sent to the registry",
+        failed.message,
+    );
+    Err(match failed.code {
+        FailureCode::RegistryDenied => {
+            trouble.hint("give credentials that may push to the repository: --registry-secret")
+        }
+        FailureCode::RegistryFailed => trouble.hint(
+            "check that the registry is reachable from the source node; one without TLS needs --registry-plain-http",
+        ),
+        _ => trouble,
+    })
+}

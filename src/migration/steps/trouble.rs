@@ -1,0 +1,60 @@
+//! Why a step did not come to its end.
+
+use crate::migration::error::{Error, ErrorKind, PortError};
+
+/// Why a step did not come to its end.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Somebody asked to stop.
+    Stopped,
+    /// The lock is lost: another process may be at work, so this one must not touch anything.
+    LockLost,
+    /// It cannot go on.
+    Failed(Box<Error>),
+}
+
+impl Trouble {
+    /// It cannot go on: `what` happened because of `cause`.
+    pub(super) fn failed(what: impl Into<String>, cause: impl std::fmt::Display) -> Self {
+        Self::Failed(Box::new(
+            Error::new(ErrorKind::RolledBack, what).because(cause),
+        ))
+    }
+
+    /// Adds what to do next.
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(Box::new(error.hint(hint))),
+            other => other,
+        }
+    }
+
+    /// As the error that a person gets, of the given kind.
+    pub(super) fn into_error(self, kind: ErrorKind) -> Error {
+        match self {
+            Self::Stopped => Error::new(ErrorKind::Interrupted, "the migration was interrupted"),
+            Self::LockLost => Error::new(
+                ErrorKind::Unfinished,
+                "the lock on the pod was lost, so this process has stopped at once",
+            )
+            .because("the cluster could not be reached for longer than the lock lasts, or somebody removed the lock")
+            .hint("run the same command again: it goes on where the migration stands"),
+            Self::Failed(error) => Error { kind, ..*error },
+        }
+    }
+
+    /// In a few words, for an event.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Stopped => "interrupted".to_owned(),
+            Self::LockLost => "the lock on the pod was lost".to_owned(),
+            Self::Failed(error) => error.to_string(),
+        }
+    }
+}
+
+/// Wraps what a port says with what was being done.
+pub(super) fn while_doing(what: impl Into<String>) -> impl FnOnce(PortError) -> Trouble {
+    let what = what.into();
+    move |error| Trouble::failed(what, error)
+}
