@@ -1,0 +1,127 @@
+//! One connection to the broker, from connecting until it is lost or the worker stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::options::BasicAckOptions;
+use lapin::{Connection, ConnectionProperties};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::control::{Control, Given};
+use super::intake::Intake;
+use super::memory::Memory;
+use super::{Broken, identity};
+use crate::message::Order;
+
+/// How long a connection attempt may take. A broker that is there answers in milliseconds; one
+/// that swallows packets must not hold the worker.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long to wait for the broker's good-bye. It has everything that matters before.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
+
+/// Consumes over one connection. Returns when told to stop.
+///
+/// Each connection begins on the primary queue and under the name that the pod has now: the
+/// process may have been restored elsewhere since the last one.
+pub(super) async fn run(
+    memory: &Arc<Mutex<Memory>>,
+    stop: &CancellationToken,
+) -> Result<(), Broken> {
+    let (url, primary, poll, pod) = {
+        let mut memory = memory.lock().await;
+        memory.pod = identity::pod_name(&memory.settings.hostname_file, &memory.pod);
+        let settings = &memory.settings;
+        let url = settings.amqp_url.clone();
+        (
+            url,
+            settings.queue.clone(),
+            settings.control_poll,
+            memory.pod.clone(),
+        )
+    };
+    let properties = ConnectionProperties::default().with_connection_name(pod.as_str().into());
+    let connecting = Connection::connect(&url, properties);
+    let connection = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        connected = tokio::time::timeout(CONNECT_LIMIT, connecting) => {
+            connected.map_err(|_| Broken::NoAnswer)??
+        }
+    };
+    let control = Control::open(&connection, &pod, poll).await?;
+    tracing::info!(pod, "connected");
+    let intake = Intake::open(&connection, Arc::clone(memory), &primary).await?;
+    let session = Session {
+        connection,
+        control,
+        intake,
+        primary,
+        stop,
+    };
+    // Boxed because it holds a delivery and the buffers of several calls.
+    Box::pin(session.work()).await
+}
+
+struct Session<'a> {
+    connection: Connection,
+    control: Control,
+    intake: Intake,
+    primary: String,
+    stop: &'a CancellationToken,
+}
+
+impl Session<'_> {
+    async fn work(mut self) -> Result<(), Broken> {
+        while !self.stop.is_cancelled() {
+            tokio::select! {
+                // Orders first: a worker that never catches up must obey as well.
+                biased;
+                () = self.stop.cancelled() => {}
+                order = self.control.next() => {
+                    self.obey(order.ok_or(Broken::Cancelled)??).await?;
+                }
+                delivery = self.intake.next() => {
+                    self.intake.take(delivery?, self.stop).await?;
+                }
+            }
+        }
+        // What was handed out and not applied goes back to the queue with the connection.
+        let close = self.connection.close(200, "stopping".into());
+        if tokio::time::timeout(CLOSE_LIMIT, close).await.is_err() {
+            tracing::warn!("the broker did not answer the good-bye");
+        }
+        Ok(())
+    }
+
+    /// Obeys, and acknowledges when that is done: an order that the worker dies over is given
+    /// to it again.
+    async fn obey(&mut self, given: Given) -> Result<(), Broken> {
+        let (connection, stop) = (&self.connection, self.stop);
+        match &given.order {
+            Order::StartReplay { queue } => {
+                tracing::info!(queue, "told to replay");
+                // The primary is the operator's: it is consumed, never declared.
+                let declare = *queue != self.primary;
+                self.intake
+                    .change_to(connection, queue, declare, stop)
+                    .await?;
+            }
+            Order::EndReplay => {
+                tracing::info!("told to end the replay");
+                self.intake
+                    .change_to(connection, &self.primary, false, stop)
+                    .await?;
+            }
+            Order::Unknown(kind) => tracing::info!(kind, "ignored an unknown order"),
+        }
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        if given.acker.ack(BasicAckOptions::default()).await? {
+            Ok(())
+        } else {
+            Err(Broken::ConnectionLost)
+        }
+    }
+}
