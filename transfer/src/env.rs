@@ -43,5 +43,6 @@ pub const TERMINATION_LOG_DEFAULT: &str = "/dev/termination-log";
 /// Without one the registry is used anonymously.
 pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 
-/// PEM bundle with certificate authorities to trust instead of the built-in and the system's own.
+/// PEM bundle with the certificate authorities to trust. Default: the system's, or Mozilla's, which
+/// are built in, where the system has none (as in an image made `FROM scratch`).
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";

@@ -1,3 +1,148 @@
-//! Entry point: set-up and exit code, nothing else.
+//! Entry point: set-up, signals and exit code, nothing else.
 
-fn main() {}
+mod archive;
+mod cli;
+mod credentials;
+mod failure;
+mod image;
+mod layer;
+mod metadata;
+mod registry;
+mod reporter;
+mod retry;
+mod tap;
+mod transfer;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use ms2m_transfer::{Failed, Pushed, Report, env};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Settings};
+use crate::failure::Failure;
+use crate::layer::Counters;
+use crate::reporter::Reporter;
+
+/// The most often that progress is reported.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let reporter = Reporter::new(Instant::now());
+    set_up();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => return usage_error(&reporter, &error),
+    };
+    let termination_log = cli.termination_log();
+    let result = cli
+        .settings()
+        .and_then(|settings| run(&settings, &reporter));
+    conclude(&reporter, &termination_log, result)
+}
+
+fn set_up() {
+    // Fixed on purpose: at lower levels the libraries write headers and URLs.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("warn,ms2m_transfer=info"))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("nothing else installs a provider");
+}
+
+/// A command line that clap refuses is reported as every failure is: in a pod nobody reads stderr
+/// first.
+fn usage_error(reporter: &Reporter, error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let first = error.to_string();
+    let what = first.lines().next().unwrap_or_default();
+    let what = what.trim_start_matches("error: ").trim_end_matches(':');
+    let failure = Failure::config(what, "see ms2m-transfer --help");
+    let log = std::env::var_os(env::TERMINATION_LOG)
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| env::TERMINATION_LOG_DEFAULT.into());
+    let report = Report::Failed(Failed::from(&failure));
+    reporter.finish(report, &PathBuf::from(log));
+    ExitCode::from(ms2m_transfer::ExitCode::from(failure.code).code())
+}
+
+fn run(settings: &Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
+    // One thread for the network, and one more while there is a layer to make.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::config(
+                format!("the process cannot start: {error}"),
+                "raise the container's limits",
+            )
+        })?;
+    let result = runtime.block_on(until_signal(settings, reporter));
+    // A read from a dead disk never returns; it must not hold the process.
+    runtime.shutdown_background();
+    transfer::discard(settings, result.as_ref().err());
+    result
+}
+
+/// Does the transfer, reporting progress, until it ends or a signal says so.
+async fn until_signal(settings: &Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = signals.map_err(|error| {
+        Failure::config(
+            format!("signals cannot be handled: {error}"),
+            "raise the container's limits",
+        )
+    })?;
+    let counters = Arc::new(Counters::default());
+    let mut work = Box::pin(transfer::push(settings, reporter, &counters));
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut shown = 0;
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            _ = terminate.recv() => return Err(Failure::interrupted()),
+            _ = interrupt.recv() => return Err(Failure::interrupted()),
+            _ = ticks.tick() => {
+                let seen = counters.read.load(Ordering::Relaxed)
+                    + counters.sent.load(Ordering::Relaxed);
+                if seen != shown {
+                    reporter.progress(&counters);
+                    shown = seen;
+                }
+            }
+        }
+    }
+}
+
+fn conclude(
+    reporter: &Reporter,
+    termination_log: &std::path::Path,
+    result: Result<Pushed, Failure>,
+) -> ExitCode {
+    let (report, code) = match result {
+        Ok(pushed) => {
+            tracing::info!("pushed {} in {:.2} s", pushed.image, pushed.seconds);
+            (Report::Pushed(pushed), ms2m_transfer::ExitCode::Pushed)
+        }
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            let code = failure.code.into();
+            (Report::Failed(Failed::from(&failure)), code)
+        }
+    };
+    reporter.finish(report, termination_log);
+    ExitCode::from(code.code())
+}

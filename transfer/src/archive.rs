@@ -1,0 +1,357 @@
+//! What a checkpoint archive has to look like, checked while its bytes pass by.
+//!
+//! The archive is the kubelet's (facts of CRI-O and containerd alike): an uncompressed tar with
+//! `config.dump`, `spec.dump` and CRIU's images under `checkpoint/`. Both runtimes read it to the
+//! tar's end marker; an archive without one was cut off.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use crate::tap::{Fault, Monitor, Tap};
+
+/// Size of a tar record; every entry's data is padded to it.
+const RECORD: u64 = 512;
+
+/// How much the tar parser may read between the data of two entries: the next header and its
+/// extensions (long names), which it holds in memory.
+const HEADERS_MAX: u64 = 1024 * 1024;
+
+/// `config.dump` and `spec.dump` are kept in memory; real ones have some 1 and 50 KiB.
+const DUMP_MAX: u64 = 4 * 1024 * 1024;
+
+/// What was learnt from the archive's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// `config.dump`, as found.
+    pub(crate) config_dump: Vec<u8>,
+    /// `spec.dump`, as found.
+    pub(crate) spec_dump: Vec<u8>,
+    /// Size of the archive in bytes.
+    pub(crate) bytes: u64,
+    /// SHA-256 of the archive.
+    pub(crate) sha256: [u8; 32],
+}
+
+/// Why a pass over the archive ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScanError {
+    #[error("the archive cannot be read: {0}")]
+    Read(io::Error),
+    /// The other end of the sink is gone; the reason is known there.
+    #[error("the layer is no longer wanted: {0}")]
+    Stopped(io::Error),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Reads a whole archive, passing every byte on to `sink`.
+///
+/// # Errors
+/// See [`ScanError`]. The sink may have got bytes that turn out to be worthless.
+pub(crate) fn scan<R: Read, W: Write>(source: R, sink: W) -> Result<(Contents, W), ScanError> {
+    let (tap, monitor) = Tap::new(source, sink);
+    let mut archive = tar::Archive::new(tap);
+    let found = walk(&mut archive, &monitor).map_err(|error| explain(&monitor, error))?;
+    monitor.limit(u64::MAX);
+    let mut tap = archive.into_inner();
+    let padding = check_end(&mut tap, found.end).map_err(|error| explain(&monitor, error))?;
+    let config_dump = required(found.config_dump, "config.dump")?;
+    let spec_dump = required(found.spec_dump, "spec.dump")?;
+    if !found.checkpoint {
+        return Err(ScanError::Invalid(
+            "it has no entry under checkpoint/, where the process's memory should be".into(),
+        ));
+    }
+    let (sink, sha256) = tap.finish();
+    let contents = Contents {
+        config_dump,
+        spec_dump,
+        bytes: found.end + padding,
+        sha256,
+    };
+    Ok((contents, sink))
+}
+
+/// Whether a file has the marks of a checkpoint archive, complete or not. Looks at the entries'
+/// headers only.
+///
+/// This guards deletion: a path that was given by mistake must not cost a file.
+pub(crate) fn is_checkpoint(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let mut archive = tar::Archive::new(file);
+    let Ok(entries) = archive.entries_with_seek() else {
+        return false;
+    };
+    entries
+        .map_while(Result::ok)
+        .any(|entry| is_mark(&entry.path_bytes()))
+}
+
+fn is_mark(name: &[u8]) -> bool {
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    name == b"config.dump" || name == b"spec.dump" || name.starts_with(b"checkpoint/")
+}
+
+#[derive(Default)]
+struct Found {
+    config_dump: Option<Vec<u8>>,
+    spec_dump: Option<Vec<u8>>,
+    checkpoint: bool,
+    /// Offset at which the last entry's data end, padding included.
+    end: u64,
+}
+
+/// An error of the walk itself, or one that the tap can explain.
+enum WalkError {
+    Invalid(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for WalkError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn walk<R: Read>(archive: &mut tar::Archive<R>, monitor: &Monitor) -> Result<Found, WalkError> {
+    let mut found = Found::default();
+    let mut entries = archive.entries()?;
+    loop {
+        monitor.limit(found.end.saturating_add(HEADERS_MAX));
+        let Some(entry) = entries.next() else {
+            return Ok(found);
+        };
+        let mut entry = entry?;
+        monitor.limit(u64::MAX);
+        if entry.header().entry_type().is_gnu_sparse() {
+            return Err(WalkError::Invalid(
+                "it has a sparse entry, which no container engine writes".into(),
+            ));
+        }
+        found.end = entry
+            .size()
+            .checked_next_multiple_of(RECORD)
+            .and_then(|size| entry.raw_file_position().checked_add(size))
+            .ok_or_else(|| WalkError::Invalid("an entry's size overflows".into()))?;
+        let name = plain_name(&entry.path_bytes())?;
+        match name.as_slice() {
+            b"config.dump" => keep(&mut found.config_dump, &mut entry, "config.dump")?,
+            b"spec.dump" => keep(&mut found.spec_dump, &mut entry, "spec.dump")?,
+            name => found.checkpoint |= name.starts_with(b"checkpoint/"),
+        }
+    }
+}
+
+/// The entry's name without `.` components. An absolute name or one that climbs out of the
+/// directory it is unpacked into is refused: the layer is unpacked by root on the target node.
+fn plain_name(name: &[u8]) -> Result<Vec<u8>, WalkError> {
+    let shown = || String::from_utf8_lossy(name).into_owned();
+    if name.starts_with(b"/") {
+        let shown = shown();
+        return Err(WalkError::Invalid(format!(
+            "it has an entry with an absolute name, {shown:?}"
+        )));
+    }
+    let parts: Vec<&[u8]> = name.split(|byte| *byte == b'/').collect();
+    if parts.contains(&b"..".as_slice()) {
+        let shown = shown();
+        return Err(WalkError::Invalid(format!(
+            "it has an entry whose name leads out of the archive, {shown:?}"
+        )));
+    }
+    let kept: Vec<&[u8]> = parts
+        .into_iter()
+        .filter(|part| !part.is_empty() && *part != b".")
+        .collect();
+    Ok(kept.join(&b'/'))
+}
+
+fn keep<R: Read>(
+    slot: &mut Option<Vec<u8>>,
+    entry: &mut tar::Entry<'_, R>,
+    name: &str,
+) -> Result<(), WalkError> {
+    if slot.is_some() {
+        return Err(WalkError::Invalid(format!("it has {name} twice")));
+    }
+    if entry.size() > DUMP_MAX {
+        let size = entry.size();
+        return Err(WalkError::Invalid(format!(
+            "its {name} has {size} bytes, more than any container engine writes"
+        )));
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != entry.size() {
+        return Err(WalkError::Invalid(format!("it is cut off within {name}")));
+    }
+    *slot = Some(bytes);
+    Ok(())
+}
+
+/// Checks that a tar's end marker, two records of zeros, follows at `end`, and nothing but zeros
+/// after it. Reads to the end of the stream and returns how many bytes there were.
+fn check_end<R: Read, W: Write>(tap: &mut Tap<R, W>, end: u64) -> Result<u64, WalkError> {
+    let cut = || WalkError::Invalid("it is cut off: the tar's end marker is missing".into());
+    // The parser stops either at the end of the stream or after the marker's first record.
+    let mut zeros = tap.position().checked_sub(end).ok_or_else(cut)?;
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let n = tap.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        if buffer[..n].iter().any(|byte| *byte != 0) {
+            return Err(WalkError::Invalid(
+                "there are data after the tar's end marker".into(),
+            ));
+        }
+        zeros += n as u64;
+    }
+    if zeros < 2 * RECORD {
+        return Err(cut());
+    }
+    Ok(zeros)
+}
+
+fn required(dump: Option<Vec<u8>>, name: &str) -> Result<Vec<u8>, ScanError> {
+    dump.ok_or_else(|| ScanError::Invalid(format!("it has no {name}")))
+}
+
+fn explain(monitor: &Monitor, error: WalkError) -> ScanError {
+    match (monitor.take_fault(), error) {
+        (Some(Fault::Source(error)), _) => ScanError::Read(error),
+        (Some(Fault::Sink(error)), _) => ScanError::Stopped(error),
+        (Some(Fault::Limit), _) => {
+            ScanError::Invalid("a header's extensions are larger than 1 MiB".into())
+        }
+        (None, WalkError::Invalid(why)) => ScanError::Invalid(why),
+        // Every failure of the stream itself is in the tap, so this one is the parser's.
+        (None, WalkError::Io(error)) => {
+            ScanError::Invalid(format!("it is not a complete tar: {error}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tar_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, data) in entries {
+            append(&mut builder, name, data);
+        }
+        builder.into_inner().expect("writes to memory")
+    }
+
+    /// Appends under any name; `Builder::append_data` refuses hostile ones.
+    fn append(builder: &mut tar::Builder<Vec<u8>>, name: &str, data: &[u8]) {
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(data.len() as u64);
+        header.set_mode(0o600);
+        header.set_cksum();
+        builder.append(&header, data).expect("writes to memory");
+    }
+
+    fn complete() -> Vec<u8> {
+        tar_of(&[
+            ("spec.dump", b"{}"),
+            ("config.dump", b"{\"a\":1}"),
+            ("checkpoint/pages-1.img", &[0; 4096]),
+        ])
+    }
+
+    fn invalid(bytes: &[u8]) -> String {
+        match scan(bytes, io::sink()) {
+            Err(ScanError::Invalid(why)) => why,
+            other => panic!("expected it to be invalid, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_complete_archive_passes_byte_for_byte() {
+        let bytes = complete();
+        let (contents, sink) = scan(&bytes[..], Vec::new()).expect("it is complete");
+        assert_eq!(sink, bytes);
+        assert_eq!(contents.bytes, bytes.len() as u64);
+        assert_eq!(contents.config_dump, b"{\"a\":1}");
+        assert_eq!(contents.spec_dump, b"{}");
+    }
+
+    #[test]
+    fn cut_anywhere_it_is_invalid() {
+        let bytes = complete();
+        // The last entry's data are zeros, as the end marker is: no cut may pass for an end.
+        for end in (0..bytes.len() - 1).step_by(64) {
+            invalid(&bytes[..end]);
+        }
+    }
+
+    #[test]
+    fn data_after_the_end_are_refused() {
+        let mut bytes = complete();
+        bytes.extend_from_slice(&complete());
+        assert!(invalid(&bytes).contains("after the tar's end marker"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let bytes = tar_of(&[("config.dump", b"{}"), ("checkpoint/a", b"")]);
+        assert!(invalid(&bytes).contains("no spec.dump"));
+        let bytes = tar_of(&[("spec.dump", b"{}"), ("checkpoint/a", b"")]);
+        assert!(invalid(&bytes).contains("no config.dump"));
+        let bytes = tar_of(&[("spec.dump", b"{}"), ("config.dump", b"{}")]);
+        assert!(invalid(&bytes).contains("checkpoint/"));
+    }
+
+    #[test]
+    fn hostile_names_are_refused() {
+        for name in ["/etc/passwd", "checkpoint/../../etc/passwd", ".."] {
+            let bytes = tar_of(&[("config.dump", b"{}"), (name, b"x")]);
+            let why = invalid(&bytes);
+            assert!(why.contains(name), "{why}");
+        }
+        let bytes = tar_of(&[("./config.dump", b"{}"), ("config.dump", b"{}")]);
+        assert!(invalid(&bytes).contains("twice"));
+    }
+
+    #[test]
+    fn an_endless_header_is_refused_before_it_is_held() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(64 * 1024 * 1024);
+        header.set_cksum();
+        let name = io::repeat(b'a').take(64 * 1024 * 1024);
+        builder.append(&header, name).expect("writes to memory");
+        let bytes = builder.into_inner().expect("writes to memory");
+        assert!(invalid(&bytes).contains("extensions"));
+    }
+
+    #[test]
+    fn a_broken_source_or_sink_is_not_a_broken_archive() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("disk"))
+            }
+        }
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::other("gone"))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let source = scan(Broken, io::sink());
+        assert!(matches!(source, Err(ScanError::Read(_))));
+        let sink = scan(&complete()[..], Broken);
+        assert!(matches!(sink, Err(ScanError::Stopped(_))));
+    }
+}

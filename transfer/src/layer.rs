@@ -1,0 +1,198 @@
+//! The layer in the making: a blocking thread reads, checks, hashes and compresses the archive,
+//! and a bounded queue hands the result on in pieces, so that memory does not grow with it.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use flate2::Compression as Level;
+use flate2::write::GzEncoder;
+use futures_util::Stream;
+use oci_client::errors::OciDistributionError;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::archive::{self, Contents, ScanError};
+use crate::cli::Compression;
+
+/// Size of a piece: one HTTP request each. oci-client sends nothing larger.
+const PIECE: usize = 4 * 1024 * 1024;
+
+/// Pieces that wait between the two sides. With one being filled and one being sent, three
+/// pieces are in memory at most.
+const QUEUE: usize = 1;
+
+/// How far the pass is. Shared with the progress reporter.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Size of the archive; 0 until it is open.
+    pub(crate) total: AtomicU64,
+    pub(crate) read: AtomicU64,
+    pub(crate) sent: AtomicU64,
+}
+
+impl Counters {
+    fn reset(&self) {
+        self.read.store(0, Ordering::Relaxed);
+        self.sent.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A piece of the layer, or its end. A queue that closes without `End` is a layer that broke.
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+/// Starts one pass over the archive.
+///
+/// Returns the layer as a stream for the upload, and the task that makes it. The stream fails,
+/// rather than ends, when the task does, so that a broken layer is never committed.
+pub(crate) fn start(
+    file: File,
+    compression: Compression,
+    counters: &Arc<Counters>,
+) -> (
+    impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static,
+    JoinHandle<Result<Contents, ScanError>>,
+) {
+    counters.reset();
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let source = Counted {
+        file,
+        counters: Arc::clone(counters),
+    };
+    let task = tokio::task::spawn_blocking(move || make(source, compression, sender));
+    (stream(receiver, Arc::clone(counters)), task)
+}
+
+fn make(
+    source: Counted,
+    compression: Compression,
+    queue: mpsc::Sender<Piece>,
+) -> Result<Contents, ScanError> {
+    let before = source.file.metadata().map_err(ScanError::Read)?;
+    if before.len() == 0 {
+        return Err(ScanError::Invalid("it is empty".into()));
+    }
+    let watch = source.file.try_clone().map_err(ScanError::Read)?;
+    let pieces = Pieces {
+        queue,
+        piece: Vec::with_capacity(PIECE),
+    };
+    let (contents, pieces) = match compression {
+        Compression::Gzip => {
+            let (contents, encoder) = archive::scan(source, GzEncoder::new(pieces, Level::fast()))?;
+            (contents, encoder.finish().map_err(ScanError::Stopped)?)
+        }
+        Compression::None => archive::scan(source, pieces)?,
+    };
+    let after = watch.metadata().map_err(ScanError::Read)?;
+    if changed(&before, &after) || after.len() != contents.bytes {
+        return Err(ScanError::Invalid(
+            "it changed while it was read; is it still being written?".into(),
+        ));
+    }
+    pieces.end().map_err(ScanError::Stopped)?;
+    Ok(contents)
+}
+
+fn changed(before: &Metadata, after: &Metadata) -> bool {
+    before.len() != after.len() || before.modified().ok() != after.modified().ok()
+}
+
+struct Counted {
+    file: File,
+    counters: Arc<Counters>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(out)?;
+        self.counters.read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// Gathers bytes into pieces and queues each one that is full.
+struct Pieces {
+    queue: mpsc::Sender<Piece>,
+    piece: Vec<u8>,
+}
+
+impl Pieces {
+    fn push(&self, piece: Piece) -> io::Result<()> {
+        self.queue
+            .blocking_send(piece)
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the upload has stopped"))
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        let last = std::mem::take(&mut self.piece);
+        if !last.is_empty() {
+            self.push(Piece::Data(last.into()))?;
+        }
+        self.push(Piece::End)
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let n = data.len().min(PIECE - self.piece.len());
+        self.piece.extend_from_slice(&data[..n]);
+        if self.piece.len() == PIECE {
+            let full = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+            self.push(Piece::Data(full.into()))?;
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Receiving {
+    queue: mpsc::Receiver<Piece>,
+    counters: Arc<Counters>,
+    /// Size of the piece that is being sent.
+    in_flight: u64,
+    done: bool,
+}
+
+fn stream(
+    queue: mpsc::Receiver<Piece>,
+    counters: Arc<Counters>,
+) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
+    let state = Receiving {
+        queue,
+        counters,
+        in_flight: 0,
+        done: false,
+    };
+    futures_util::stream::unfold(state, |mut state| async move {
+        if state.done {
+            return None;
+        }
+        // Asking for the next piece means that the registry has acknowledged the one before.
+        let acknowledged = std::mem::take(&mut state.in_flight);
+        state
+            .counters
+            .sent
+            .fetch_add(acknowledged, Ordering::Relaxed);
+        match state.queue.recv().await {
+            Some(Piece::Data(piece)) => {
+                state.in_flight = piece.len() as u64;
+                Some((Ok(piece), state))
+            }
+            Some(Piece::End) => None,
+            None => {
+                state.done = true;
+                let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the layer broke off");
+                Some((Err(error.into()), state))
+            }
+        }
+    })
+}

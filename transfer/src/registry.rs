@@ -1,0 +1,217 @@
+//! The registry: upload of the layer, configuration, manifest, and reading the manifest back.
+//!
+//! Small requests are tried again one by one. A layer whose upload broke is made and sent again
+//! from the beginning; a session that was left behind is the registry's to clean up.
+
+use std::time::Duration;
+
+use ms2m_transfer::annotation;
+use ms2m_transfer::event::{Event, Retrying};
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError;
+use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciImageManifest};
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+
+use crate::failure::Failure;
+use crate::image::{Image, digest_of};
+use crate::reporter::Reporter;
+use crate::retry::{self, Kind, REQUEST_ATTEMPTS};
+
+/// How long the registry may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a request, a piece of the layer included, may go without an answer. Some registries
+/// verify the whole layer before they answer the last one.
+const READ_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// A repository of a registry, with what it takes to write to it.
+pub(crate) struct Registry<'a> {
+    pub(crate) client: Client,
+    pub(crate) image: Reference,
+    auth: RegistryAuth,
+    reporter: &'a Reporter,
+}
+
+impl<'a> Registry<'a> {
+    /// Makes the client. No request is sent.
+    ///
+    /// # Errors
+    /// A configuration failure when the certificate authorities cannot be used.
+    pub(crate) fn new(
+        image: Reference,
+        auth: RegistryAuth,
+        plain_http: bool,
+        reporter: &'a Reporter,
+    ) -> Result<Self, Failure> {
+        let config = ClientConfig {
+            protocol: if plain_http {
+                ClientProtocol::Http
+            } else {
+                ClientProtocol::Https
+            },
+            extra_root_certificates: built_in_roots(),
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            read_timeout: Some(READ_TIMEOUT),
+            user_agent: concat!("ms2m-transfer/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        };
+        let client = Client::try_from(config).map_err(|error| {
+            Failure::config(
+                format!(
+                    "the registry client cannot be made: {}",
+                    retry::reason(&error)
+                ),
+                "check the certificate authorities that SSL_CERT_FILE names",
+            )
+        })?;
+        Ok(Self {
+            client,
+            image,
+            auth,
+            reporter,
+        })
+    }
+
+    /// Reaches the registry and gets a token where it wants one.
+    pub(crate) async fn log_in(&self) -> Result<(), Failure> {
+        self.retrying("signing in", async || {
+            self.client
+                .auth(&self.image, &self.auth, RegistryOperation::Push)
+                .await
+        })
+        .await
+        .map(|_token| ())
+    }
+
+    /// Pushes configuration and manifest; the layer must be there already.
+    pub(crate) async fn push(&self, image: &Image) -> Result<(), Failure> {
+        self.retrying("pushing the image configuration", async || {
+            self.client
+                .push_blob(&self.image, image.config.clone(), &image.config_digest)
+                .await
+        })
+        .await?;
+        self.retrying("pushing the manifest", async || {
+            let media_type = OCI_IMAGE_MEDIA_TYPE
+                .parse()
+                .expect("a media type is a valid header value");
+            self.client
+                .push_manifest_raw(&self.image, image.manifest.clone(), media_type)
+                .await
+        })
+        .await
+        .map(|_url| ())
+    }
+
+    /// Reads the manifest back by its digest: the registry must have kept every byte of it, and
+    /// with them the annotations without which no runtime would restore the image.
+    pub(crate) async fn verify(&self, digest: &str) -> Result<Reference, Failure> {
+        let pushed = self.image.clone_with_digest(digest.to_owned());
+        let (bytes, _) = self
+            .retrying("reading the manifest back", async || {
+                self.client
+                    .pull_manifest_raw(&pushed, &self.auth, &[OCI_IMAGE_MEDIA_TYPE])
+                    .await
+            })
+            .await?;
+        let annotations = serde_json::from_slice::<OciImageManifest>(&bytes)
+            .ok()
+            .and_then(|manifest| manifest.annotations)
+            .unwrap_or_default();
+        let restorable = annotation::RESTORE_KEYS
+            .iter()
+            .all(|key| annotations.contains_key(*key));
+        if digest_of(&bytes) != digest || !restorable {
+            return Err(Failure::new(
+                ms2m_transfer::FailureCode::RegistryFailed,
+                format!(
+                    "registry {} gave back another manifest than was pushed",
+                    self.host()
+                ),
+                "use a registry that keeps OCI manifests with their annotations",
+            ));
+        }
+        Ok(pushed)
+    }
+
+    /// Name of the registry, for messages.
+    pub(crate) fn host(&self) -> &str {
+        self.image.resolve_registry()
+    }
+
+    /// Says that `what` is going to be tried again, and waits until it is time.
+    pub(crate) async fn wait_before(
+        &self,
+        what: &str,
+        next: u32,
+        attempts: u32,
+        kind: Kind,
+        error: &OciDistributionError,
+    ) {
+        let delay = retry::delay(kind, next);
+        let reason = retry::reason(error);
+        tracing::warn!("{what} failed ({reason}), attempt {next} of {attempts} in {delay:.1?}");
+        self.reporter.event(&Event::Retrying(Retrying {
+            what: what.to_owned(),
+            attempt: next,
+            attempts,
+            delay_seconds: delay.as_secs_f64(),
+            reason,
+        }));
+        tokio::time::sleep(delay).await;
+    }
+
+    async fn retrying<T>(
+        &self,
+        what: &str,
+        request: impl AsyncFn() -> Result<T, OciDistributionError>,
+    ) -> Result<T, Failure> {
+        let mut attempt = 1;
+        loop {
+            let error = match request().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let kind = retry::kind(&error);
+            let hopeless = matches!(kind, Kind::Denied | Kind::Permanent);
+            if hopeless || attempt == REQUEST_ATTEMPTS {
+                return Err(retry::failure(kind, what, self.host(), &error));
+            }
+            attempt += 1;
+            self.wait_before(what, attempt, REQUEST_ATTEMPTS, kind, &error)
+                .await;
+        }
+    }
+}
+
+/// Mozilla's certificate authorities, unless the operator names some or the system has its own.
+///
+/// An image made `FROM scratch` has none, and without any the client cannot even be made.
+fn built_in_roots() -> Vec<Certificate> {
+    let named = [ms2m_transfer::env::SSL_CERT_FILE, "SSL_CERT_DIR"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    if named
+        || SYSTEM_ROOTS
+            .iter()
+            .any(|path| std::path::Path::new(path).exists())
+    {
+        return Vec::new();
+    }
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .map(|certificate| Certificate {
+            encoding: CertificateEncoding::Der,
+            data: certificate.to_vec(),
+        })
+        .collect()
+}
+
+/// Where distributions keep their certificate authorities.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs",
+    "/etc/pki/tls/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+];

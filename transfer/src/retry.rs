@@ -1,0 +1,201 @@
+//! What is worth trying again after a registry failed, how long to wait, and how to say it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use ms2m_transfer::FailureCode;
+use oci_client::errors::{OciDistributionError, OciErrorCode};
+
+use crate::failure::Failure;
+
+/// Attempts for a small request: with the delays below it gives up after 3 to 6 s.
+pub(crate) const REQUEST_ATTEMPTS: u32 = 6;
+
+/// Attempts for the layer, each of which reads the archive from its beginning.
+pub(crate) const UPLOAD_ATTEMPTS: u32 = 4;
+
+/// A registry's words are repeated up to this many characters.
+const REASON_MAX: usize = 300;
+
+/// What a failure calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Wrong credentials or missing rights: no use in trying again.
+    Denied,
+    /// May pass by itself.
+    Transient,
+    /// The registry asks for fewer requests.
+    Busy,
+    /// The same request would fail again.
+    Permanent,
+}
+
+/// Sorts a failure.
+pub(crate) fn kind(error: &OciDistributionError) -> Kind {
+    match error {
+        OciDistributionError::AuthenticationFailure(_)
+        | OciDistributionError::UnauthorizedError { .. } => Kind::Denied,
+        OciDistributionError::ServerError { code, .. } => match code {
+            401 | 403 => Kind::Denied,
+            429 => Kind::Busy,
+            408 | 500..=599 => Kind::Transient,
+            _ => Kind::Permanent,
+        },
+        OciDistributionError::RegistryError { envelope, .. } => envelope
+            .errors
+            .iter()
+            .map(|error| match error.code {
+                OciErrorCode::Unauthorized | OciErrorCode::Denied => Kind::Denied,
+                OciErrorCode::Toomanyrequests => Kind::Busy,
+                _ => Kind::Permanent,
+            })
+            .next()
+            .unwrap_or(Kind::Permanent),
+        OciDistributionError::RequestError(error) if error.is_builder() => Kind::Permanent,
+        OciDistributionError::RequestError(_) | OciDistributionError::IoError(_) => Kind::Transient,
+        _ => Kind::Permanent,
+    }
+}
+
+/// Sorts a failure of an upload in progress, in which more can be cured by a new upload: the
+/// registry may have lost its session in a restart (404, 416), and a token that could not be
+/// renewed shows as 401 however good the credentials are.
+pub(crate) fn upload_kind(error: &OciDistributionError, sent: u64) -> Kind {
+    match error {
+        OciDistributionError::ServerError {
+            code: 404 | 416, ..
+        } if sent > 0 => Kind::Transient,
+        OciDistributionError::ServerError { code: 401, .. } if sent > 0 => Kind::Transient,
+        error => kind(error),
+    }
+}
+
+/// How long to wait before attempt `next` (the first one that waits is 2): doubling, with the
+/// upper half left to chance so that many transfers do not come back at once.
+///
+/// The registry client does not hand a `Retry-After` header on, so a busy registry is given
+/// longer delays instead.
+pub(crate) fn delay(kind: Kind, next: u32) -> Duration {
+    let (first, most) = match kind {
+        Kind::Busy => (Duration::from_secs(1), Duration::from_secs(30)),
+        _ => (Duration::from_millis(200), Duration::from_secs(5)),
+    };
+    let doubled = first.saturating_mul(1 << next.saturating_sub(2).min(16));
+    doubled.min(most).mul_f64(rand::random_range(0.5..=1.0))
+}
+
+/// The failure in words. URLs are left out: those of uploads carry the registry's signed state.
+pub(crate) fn reason(error: &OciDistributionError) -> String {
+    let text = match error {
+        OciDistributionError::ServerError { code, message, .. } => {
+            format!("it answered {code} {}", message.trim())
+        }
+        OciDistributionError::RegistryError { envelope, .. } => format!("it answered {envelope}"),
+        OciDistributionError::UnauthorizedError { .. } => "it answered 401".into(),
+        OciDistributionError::RequestError(error) => {
+            let cause = root_cause(error);
+            if error.is_timeout() {
+                "it did not answer in time".into()
+            } else if error.is_connect() {
+                format!("no connection: {cause}")
+            } else {
+                format!("the connection broke: {cause}")
+            }
+        }
+        error => error.to_string(),
+    };
+    shorten(text.trim())
+}
+
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= REASON_MAX {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(REASON_MAX).collect();
+    short.push('…');
+    short
+}
+
+/// The failure as the result of the transfer. `what` is the step, `registry` its host.
+pub(crate) fn failure(
+    kind: Kind,
+    what: &str,
+    registry: &str,
+    error: &OciDistributionError,
+) -> Failure {
+    let reason = reason(error);
+    let what = format!("{what} failed, registry {registry}: {reason}");
+    match kind {
+        Kind::Denied => Failure::new(
+            FailureCode::RegistryDenied,
+            what,
+            "check that the credentials are for this registry and may push to this repository",
+        ),
+        _ if reason.contains("InvalidContentType") => Failure::new(
+            FailureCode::RegistryFailed,
+            what,
+            "the registry does not speak TLS; if that is as it should be, ask for plain HTTP",
+        ),
+        _ => Failure::new(
+            FailureCode::RegistryFailed,
+            what,
+            "check that the node reaches the registry and that the registry has room, then start again",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: u16) -> OciDistributionError {
+        OciDistributionError::ServerError {
+            code,
+            url: "http://registry/v2/cp/blobs/uploads/1?_state=SIGNED".into(),
+            message: "words".into(),
+        }
+    }
+
+    #[test]
+    fn answers_are_sorted() {
+        assert_eq!(kind(&answered(401)), Kind::Denied);
+        assert_eq!(kind(&answered(403)), Kind::Denied);
+        assert_eq!(kind(&answered(429)), Kind::Busy);
+        assert_eq!(kind(&answered(503)), Kind::Transient);
+        assert_eq!(kind(&answered(400)), Kind::Permanent);
+        assert_eq!(upload_kind(&answered(404), 0), Kind::Permanent);
+        assert_eq!(upload_kind(&answered(404), 1), Kind::Transient);
+        assert_eq!(upload_kind(&answered(401), 0), Kind::Denied);
+        assert_eq!(upload_kind(&answered(401), 1), Kind::Transient);
+    }
+
+    #[test]
+    fn delays_grow_and_stay_bounded() {
+        for next in 2..40 {
+            let short = delay(Kind::Transient, next);
+            assert!(short >= Duration::from_millis(100), "{short:?}");
+            assert!(short <= Duration::from_secs(5), "{short:?}");
+            let long = delay(Kind::Busy, next);
+            assert!(long >= Duration::from_millis(500), "{long:?}");
+            assert!(long <= Duration::from_secs(30), "{long:?}");
+        }
+        assert!(delay(Kind::Transient, 6) > delay(Kind::Transient, 2));
+    }
+
+    #[test]
+    fn a_registrys_words_are_short_and_without_its_state() {
+        let failure = failure(Kind::Transient, "uploading", "registry", &answered(500));
+        let text = failure.to_string();
+        assert!(text.contains("500 words"), "{text}");
+        assert!(!text.contains("SIGNED"), "{text}");
+        assert!(shorten(&"ü".repeat(1000)).chars().count() <= REASON_MAX + 1);
+    }
+}

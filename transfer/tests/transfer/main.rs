@@ -1,0 +1,11 @@
+//! Black-box tests of `ms2m-transfer` against a real registry: Debian's `docker-registry`, a
+//! private instance for each test, on a port of its own and in a directory that goes with it.
+
+mod archives;
+mod command_line;
+mod credentials;
+mod faults;
+mod image;
+mod memory;
+mod stop;
+mod support;

@@ -1,0 +1,54 @@
+//! Memory does not grow with the archive.
+
+use ms2m_transfer::env;
+
+use crate::support::archive;
+use crate::support::binary::{Running, Transfer};
+use crate::support::registry::Registry;
+
+const GIB: u64 = 1024 * 1024 * 1024;
+const LIMIT: u64 = 64 * 1024 * 1024;
+
+#[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "the figure is for whoever runs the test"
+)]
+fn a_gibibyte_takes_less_than_64_mib() {
+    let registry = Registry::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = archive::write(directory.path(), GIB);
+    let image = format!("{}/cp:1", registry.address());
+
+    let mut running = Transfer::new(&path, &image)
+        .env(env::COMPRESSION, "gzip")
+        .spawn();
+    let mut peak = 0;
+    while !running.has_ended() {
+        // VmHWM only grows, so the last look before the end is as good as all of them.
+        peak = high_water_mark(&running).unwrap_or(peak);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let pushed = running.wait().pushed();
+
+    let own = pushed.peak_memory_bytes.expect("Linux tells");
+    eprintln!(
+        "peak memory for a 1 GiB archive: {:.1} MiB seen from outside, {:.1} MiB by its own report, in {:.1} s",
+        peak as f64 / 1048576.0,
+        own as f64 / 1048576.0,
+        pushed.seconds
+    );
+    assert!(pushed.archive_bytes > GIB);
+    assert!(peak > 0 && peak < LIMIT, "{peak} bytes");
+    assert!(own < LIMIT, "{own} bytes");
+    // Its own report is a moment older than its end.
+    assert!(own.abs_diff(peak) < 4 * 1024 * 1024, "{own} is not {peak}");
+}
+
+fn high_water_mark(running: &Running) -> Option<u64> {
+    let path = format!("/proc/{}/status", running.pid().as_raw_nonzero());
+    let status = std::fs::read_to_string(path).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
