@@ -1,1 +1,13 @@
-//! broker
+//! The adapter for AMQP 0-9-1 brokers: [`AmqpBroker`] implements the engine's port `Broker`.
+//!
+//! AMQP itself tells how many messages are ready and how many consumers there are; bindings and
+//! unacknowledged messages come from RabbitMQ's management API, where it can be reached.
+
+mod amqp;
+mod channels;
+mod failure;
+mod management;
+pub mod url;
+
+pub use amqp::{AmqpBroker, Options};
+pub use url::{BrokerUrl, BrokerUrlError};

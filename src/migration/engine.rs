@@ -155,7 +155,7 @@ impl Engine {
             Arc::clone(&lock),
             record,
         );
-        let result = run.to_the_end(resumed).await;
+        let result = run.drive(resumed).await;
         // Whatever the result, this process is done with the pod. A lock that cannot be given
         // back expires.
         let _ = lock.release().await;
@@ -190,17 +190,21 @@ impl Engine {
         let names = Names::of(queue);
         let exchange_exists =
             !exchange.is_empty() && broker.exchange_exists(exchange).await.map_err(of_broker)?;
-        let queue_view = broker.queue(queue).await.map_err(of_broker)?;
+        let queues = broker
+            .queues(&[queue, &names.replay, &names.hold])
+            .await
+            .map_err(of_broker)?;
+        let queue_view = queues.first().copied().flatten();
         let bindings = match queue_view {
             Some(_) => broker.bindings(queue).await.map_err(of_broker)?,
             None => None,
         };
-        let mut leftovers = Vec::new();
-        for name in [&names.replay, &names.hold] {
-            if broker.queue(name).await.map_err(of_broker)?.is_some() {
-                leftovers.push(format!("queue {name}"));
-            }
-        }
+        let mut leftovers: Vec<String> = [&names.replay, &names.hold]
+            .into_iter()
+            .zip(&queues[1..])
+            .filter(|(_, found)| found.is_some())
+            .map(|(name, _)| format!("queue {name}"))
+            .collect();
         for name in [&names.gate, &names.fanout] {
             if broker.exchange_exists(name).await.map_err(of_broker)? {
                 leftovers.push(format!("exchange {name}"));

@@ -283,8 +283,9 @@ pub enum Destination {
 pub trait Broker: Send + Sync {
     /// Broker product and version, and whether unacknowledged messages can be counted.
     async fn describe(&self) -> PortResult<BrokerView>;
-    /// The queue of that name.
-    async fn queue(&self, name: &str) -> PortResult<Option<QueueView>>;
+    /// The queues of these names, in their order; `None` where there is none. One look costs a
+    /// few milliseconds however many there are.
+    async fn queues(&self, names: &[&str]) -> PortResult<Vec<Option<QueueView>>>;
     /// Whether the exchange is there.
     async fn exchange_exists(&self, name: &str) -> PortResult<bool>;
     /// All bindings of the queue save the one to the default exchange, or `None` when the broker

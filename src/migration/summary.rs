@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::record::Record;
-use crate::api::{Phase, Receipt, Strategy};
+use crate::api::{Phase, Strategy};
 
 /// The result of a migration, as `-o json` prints it.
 #[derive(Debug, Clone, Serialize)]
@@ -91,7 +91,7 @@ impl Summary {
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let status = &record.status;
-        let receipt = status.receipt.clone().unwrap_or_else(Receipt::default);
+        let receipt = status.receipt.clone().unwrap_or_default();
         Self {
             migration: record.name.clone(),
             namespace: record.namespace.clone(),

@@ -42,7 +42,7 @@ pub fn decide_back(stage: Stage, back: Back, done: usize, seen: &Seen) -> Result
         Back::OntoHold => onto_hold(seen),
         Back::Reopen if done == 0 => Ok(Move::Do(Effect::OpenGate)),
         Back::Reopen => Err(Back::Return),
-        Back::Return => move_back(Party::Source, seen).map_or(Err(Back::Dismantle), Ok),
+        Back::Return => move_back(Party::Source, seen).ok_or(Back::Dismantle),
         Back::Dismantle => Ok(match in_order(&DISMANTLE, done, Stage::Untouched) {
             Move::Advance(_) => Move::Done,
             effect => effect,
@@ -71,5 +71,5 @@ fn onto_hold(seen: &Seen) -> Result<Move, Back> {
     if older_first && !seen.overdue {
         return Ok(Move::Wait(Waiting::PrimaryQuiet));
     }
-    onto_own_queue(Party::Source, seen).map_or(Err(Back::Reopen), Ok)
+    onto_own_queue(Party::Source, seen).ok_or(Back::Reopen)
 }

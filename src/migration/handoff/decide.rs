@@ -183,3 +183,206 @@ pub(super) fn wait(waiting: Waiting, seen: &Seen) -> Move {
         Move::Wait(waiting)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::handoff::Line;
+
+    const QUIET: Line = Line {
+        fill: Fill::Quiet,
+        consumed: false,
+    };
+    const BUSY: Line = Line {
+        fill: Fill::Waiting,
+        consumed: true,
+    };
+    const DRAINED: Line = Line {
+        fill: Fill::Quiet,
+        consumed: true,
+    };
+
+    #[test]
+    fn the_gate_is_whole_before_it_closes() {
+        let seen = Seen::default();
+        let mut effects = Vec::new();
+        let (mut stage, mut done) = (Stage::Untouched, 0);
+        while stage < Stage::Closed {
+            match decide(stage, done, &seen) {
+                Move::Do(effect) => {
+                    effects.push(effect);
+                    done += 1;
+                }
+                Move::Advance(next) => (stage, done) = (next, 0),
+                other => panic!("{other:?} in stage {stage:?}"),
+            }
+        }
+        assert_eq!(effects[..6], INSERT);
+        assert_eq!(effects[6..], [Effect::CloseGate]);
+    }
+
+    #[test]
+    fn a_process_that_takes_over_while_the_gate_may_be_closed_does_not_open_it() {
+        assert_eq!(
+            decide(Stage::Closing, 0, &Seen::default()),
+            Move::Do(Effect::CloseGate)
+        );
+    }
+
+    #[test]
+    fn no_checkpoint_before_the_primary_queue_is_quiet() {
+        let at = |fill| {
+            let primary = Line {
+                fill,
+                consumed: true,
+            };
+            decide(
+                Stage::Closed,
+                0,
+                &Seen {
+                    primary,
+                    ..Seen::default()
+                },
+            )
+        };
+        assert_eq!(at(Fill::Waiting), Move::Wait(Waiting::PrimaryQuiet));
+        assert_eq!(at(Fill::Settling), Move::Wait(Waiting::PrimaryQuiet));
+        assert_eq!(at(Fill::Quiet), Move::Do(Effect::Checkpoint));
+    }
+
+    #[test]
+    fn the_source_has_obeyed_only_when_it_has_left_the_primary_queue() {
+        let told = Seen {
+            source_told: Told::UnderWay,
+            ..Seen::default()
+        };
+        let on_both = Seen {
+            hold: BUSY,
+            primary: DRAINED,
+            ..told
+        };
+        assert_eq!(
+            decide(Stage::Checkpointed, 1, &on_both),
+            Move::Wait(Waiting::SourceOnHold)
+        );
+        let obeyed = Seen {
+            hold: BUSY,
+            primary: QUIET,
+            ..told
+        };
+        assert_eq!(
+            decide(Stage::Checkpointed, 1, &obeyed),
+            Move::Advance(Stage::SourceDiverted)
+        );
+    }
+
+    #[test]
+    fn an_order_is_repeated_only_when_it_was_ignored() {
+        let at = |source_told| {
+            let seen = Seen {
+                source_told,
+                primary: DRAINED,
+                ..Seen::default()
+            };
+            decide(Stage::Checkpointed, 0, &seen)
+        };
+        let tell = Move::Do(Effect::Tell(Party::Source, Message::StartReplay));
+        assert_eq!(at(Told::Nothing), tell);
+        assert_eq!(at(Told::UnderWay), Move::Wait(Waiting::SourceOnHold));
+        assert_eq!(at(Told::Ignored), tell);
+    }
+
+    #[test]
+    fn a_lost_target_is_never_made_again() {
+        let seen = Seen {
+            target: TargetPod::Lost,
+            ..Seen::default()
+        };
+        assert_eq!(
+            decide(Stage::SourceDiverted, 0, &seen),
+            Move::GiveUp(Waiting::TargetOnReplay)
+        );
+    }
+
+    #[test]
+    fn the_gate_stays_closed_while_somebody_consumes_the_primary_queue() {
+        let seen = Seen {
+            short_enough: true,
+            primary: DRAINED,
+            replay: BUSY,
+            ..Seen::default()
+        };
+        assert_eq!(
+            decide(Stage::TargetAttached, 0, &seen),
+            Move::Wait(Waiting::PrimaryUnconsumed)
+        );
+        let seen = Seen {
+            primary: QUIET,
+            ..seen
+        };
+        assert_eq!(
+            decide(Stage::TargetAttached, 0, &seen),
+            Move::Do(Effect::OpenGate)
+        );
+    }
+
+    #[test]
+    fn no_commit_before_the_replay_queue_is_quiet() {
+        let at = |replay| {
+            decide(
+                Stage::Reopened,
+                0,
+                &Seen {
+                    replay,
+                    primary: QUIET,
+                    ..Seen::default()
+                },
+            )
+        };
+        assert_eq!(at(BUSY), Move::Wait(Waiting::ReplayQuiet));
+        assert_eq!(
+            at(Line {
+                fill: Fill::Settling,
+                ..BUSY
+            }),
+            Move::Wait(Waiting::ReplayQuiet)
+        );
+        assert_eq!(at(DRAINED), Move::Advance(Stage::Committing));
+    }
+
+    #[test]
+    fn a_thief_on_the_primary_queue_before_the_commit_turns_it_back() {
+        let seen = Seen {
+            primary: DRAINED,
+            replay: BUSY,
+            ..Seen::default()
+        };
+        assert_eq!(
+            decide(Stage::Reopened, 0, &seen),
+            Move::GiveUp(Waiting::PrimaryUnconsumed)
+        );
+    }
+
+    #[test]
+    fn what_comes_back_to_the_replay_queue_is_fetched_before_the_source_goes() {
+        let left_behind = Line {
+            fill: Fill::Waiting,
+            consumed: false,
+        };
+        let seen = Seen {
+            primary: DRAINED,
+            replay: left_behind,
+            ..Seen::default()
+        };
+        let again = Move::Do(Effect::Tell(Party::Target, Message::StartReplay));
+        assert_eq!(decide(Stage::Committing, 0, &seen), again);
+        let seen = Seen {
+            replay: QUIET,
+            ..seen
+        };
+        assert_eq!(
+            decide(Stage::Committing, 0, &seen),
+            Move::Advance(Stage::TargetServes)
+        );
+    }
+}

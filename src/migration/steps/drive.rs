@@ -13,10 +13,7 @@ use crate::migration::summary::Summary;
 
 impl Run {
     /// Drives the migration to one of its ends: forward, or back if that is not possible.
-    pub(in crate::migration) async fn to_the_end(
-        &mut self,
-        resumed: bool,
-    ) -> Result<Summary, Error> {
+    pub(in crate::migration) async fn drive(&mut self, resumed: bool) -> Result<Summary, Error> {
         self.say_started(resumed);
         self.announce_phase();
         let aborting = self.handoff().aborting;

@@ -17,24 +17,25 @@ impl Run {
         let target_control = control_queue(self.target_pod());
         let look = self
             .patiently("look at the queues", || async {
-                let broker = &self.ports.broker;
-                let (primary, replay, hold, source, target) = tokio::try_join!(
-                    broker.queue(&self.names.queue),
-                    broker.queue(&self.names.replay),
-                    broker.queue(&self.names.hold),
-                    broker.queue(&source_control),
-                    broker.queue(&target_control),
-                )?;
-                let primary = primary.ok_or_else(|| {
+                let names = [
+                    self.names.queue.as_str(),
+                    &self.names.replay,
+                    &self.names.hold,
+                    &source_control,
+                    &target_control,
+                ];
+                let queues = self.ports.broker.queues(&names).await?;
+                let queue = |index: usize| queues.get(index).copied().flatten();
+                let primary = queue(0).ok_or_else(|| {
                     PortError::NotFound(format!("queue {} is gone", self.names.queue))
                 })?;
                 Ok(Look {
                     at: self.ports.clock.elapsed(),
                     primary,
-                    replay: replay.unwrap_or_default(),
-                    hold: hold.unwrap_or_default(),
-                    source_orders: waiting(source),
-                    target_orders: waiting(target),
+                    replay: queue(1).unwrap_or_default(),
+                    hold: queue(2).unwrap_or_default(),
+                    source_orders: waiting(queue(3)),
+                    target_orders: waiting(queue(4)),
                 })
             })
             .await?;

@@ -1,0 +1,357 @@
+//! The engine's port `Broker` over AMQP and, where it can be reached, the management API.
+
+use async_trait::async_trait;
+use lapin::options::{
+    BasicPublishOptions, ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
+    ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::protocol::AMQPSoftError;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Confirmation, ExchangeKind};
+use std::collections::HashMap;
+
+use super::channels::Channels;
+use super::failure::{port_error, soft_error};
+use super::management::Management;
+use super::url::BrokerUrl;
+use crate::api::HandoffBinding;
+use crate::migration::error::PortError;
+use crate::migration::ports::{Broker, BrokerView, Deletion, Destination, PortResult, QueueView};
+
+/// How to reach the broker.
+#[derive(Clone)]
+pub struct Options {
+    /// Its AMQP URL, credentials included.
+    pub url: BrokerUrl,
+    /// Its management API; on the broker's host at RabbitMQ's usual port if `None`.
+    pub management: Option<url::Url>,
+}
+
+/// An AMQP 0-9-1 broker. Connects when it is first used.
+pub struct AmqpBroker {
+    channels: Channels,
+    management: Result<Management, PortError>,
+}
+
+impl AmqpBroker {
+    /// A broker that is not connected yet.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        Self {
+            channels: Channels::new(options.url.clone()),
+            management: Management::new(&options.url, options.management.as_ref()),
+        }
+    }
+
+    /// Which of `names` are there and their unacknowledged messages; `None` when nobody tells.
+    async fn totals(&self, names: &[&str]) -> Option<HashMap<String, Option<u64>>> {
+        self.management
+            .as_ref()
+            .ok()?
+            .unacknowledged(names)
+            .await
+            .ok()
+    }
+
+    async fn passively(&self, name: &str) -> PortResult<Option<QueueView>> {
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = self
+            .channels
+            .on_channel(async |channel| {
+                channel
+                    .queue_declare(short(name), options, FieldTable::default())
+                    .await
+            })
+            .await?;
+        match declared {
+            Ok(queue) => Ok(Some(QueueView {
+                ready: queue.message_count().into(),
+                unacknowledged: None,
+                consumers: queue.consumer_count().into(),
+            })),
+            Err(error) if soft_error(&error) == Some(AMQPSoftError::NOTFOUND) => Ok(None),
+            Err(error) => Err(port_error(&error)),
+        }
+    }
+
+    /// Runs `work`; what the broker answers against it is an error.
+    async fn done<T>(
+        &self,
+        work: impl AsyncFnOnce(&lapin::Channel) -> lapin::Result<T>,
+    ) -> PortResult<T> {
+        self.channels
+            .on_channel(work)
+            .await?
+            .map_err(|error| port_error(&error))
+    }
+}
+
+#[async_trait]
+impl Broker for AmqpBroker {
+    async fn describe(&self) -> PortResult<BrokerView> {
+        // The AMQP connection is what counts; the management API is a help.
+        self.done(async |_| Ok(())).await?;
+        let overview = match &self.management {
+            Ok(management) => management
+                .overview()
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(match overview {
+            Ok(overview) => BrokerView {
+                product: overview.product(),
+                management: None,
+            },
+            Err(why) => BrokerView {
+                product: "an AMQP 0-9-1 broker".to_owned(),
+                management: Some(why),
+            },
+        })
+    }
+
+    async fn queues(&self, names: &[&str]) -> PortResult<Vec<Option<QueueView>>> {
+        let mut found = Vec::with_capacity(names.len());
+        // Ready messages are counted before the unacknowledged ones: a message that is taken and
+        // acknowledged in between is missed by neither.
+        for name in names {
+            found.push(self.passively(name).await?);
+        }
+        if let Some(totals) = self.totals(names).await {
+            for (name, queue) in names.iter().zip(&mut found) {
+                if let (Some(queue), Some(unacknowledged)) = (queue, totals.get(*name)) {
+                    queue.unacknowledged = *unacknowledged;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn exchange_exists(&self, name: &str) -> PortResult<bool> {
+        let options = ExchangeDeclareOptions {
+            passive: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        // The kind of an exchange is not looked at in a passive declare.
+        let declared = self
+            .channels
+            .on_channel(async |channel| {
+                channel
+                    .exchange_declare(
+                        short(name),
+                        ExchangeKind::Fanout,
+                        options,
+                        FieldTable::default(),
+                    )
+                    .await
+            })
+            .await?;
+        match declared {
+            Ok(()) => Ok(true),
+            Err(error) if soft_error(&error) == Some(AMQPSoftError::NOTFOUND) => Ok(false),
+            Err(error) => Err(port_error(&error)),
+        }
+    }
+
+    async fn bindings(&self, queue: &str) -> PortResult<Option<Vec<HandoffBinding>>> {
+        let Ok(management) = &self.management else {
+            return Ok(None);
+        };
+        match management.bindings(queue).await {
+            Ok(bindings) => Ok(Some(bindings)),
+            // What it tells cannot be taken over: that is an answer, not a silence.
+            Err(error @ PortError::Invalid(_)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn ensure_queue(&self, name: &str) -> PortResult<()> {
+        // One that is there may have been declared by the application with arguments of its own.
+        if self.passively(name).await?.is_some() {
+            return Ok(());
+        }
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        self.done(async |channel| {
+            channel
+                .queue_declare(short(name), options, FieldTable::default())
+                .await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn ensure_fanout(&self, name: &str, alternate: Option<&str>) -> PortResult<()> {
+        let options = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let mut arguments = FieldTable::default();
+        if let Some(alternate) = alternate {
+            arguments.insert(
+                "alternate-exchange".into(),
+                AMQPValue::LongString(alternate.into()),
+            );
+        }
+        self.done(async |channel| {
+            channel
+                .exchange_declare(short(name), ExchangeKind::Fanout, options, arguments)
+                .await
+        })
+        .await
+    }
+
+    async fn bind(&self, binding: &HandoffBinding, to: &Destination) -> PortResult<()> {
+        let (from, key, arguments) = parts(binding);
+        self.done(async |channel| match to {
+            Destination::Queue(queue) => {
+                channel
+                    .queue_bind(
+                        short(queue),
+                        from,
+                        key,
+                        QueueBindOptions::default(),
+                        arguments,
+                    )
+                    .await
+            }
+            Destination::Exchange(exchange) => {
+                channel
+                    .exchange_bind(
+                        short(exchange),
+                        from,
+                        key,
+                        ExchangeBindOptions::default(),
+                        arguments,
+                    )
+                    .await
+            }
+        })
+        .await
+    }
+
+    async fn unbind(&self, binding: &HandoffBinding, from: &Destination) -> PortResult<()> {
+        let (source, key, arguments) = parts(binding);
+        let unbound = self
+            .done(async |channel| match from {
+                Destination::Queue(queue) => {
+                    channel
+                        .queue_unbind(short(queue), source, key, arguments)
+                        .await
+                }
+                Destination::Exchange(exchange) => {
+                    let options = ExchangeUnbindOptions::default();
+                    channel
+                        .exchange_unbind(short(exchange), source, key, options, arguments)
+                        .await
+                }
+            })
+            .await;
+        match unbound {
+            // An end of it is gone, and the binding with it.
+            Err(PortError::NotFound(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn delete_queue(&self, name: &str, only_if_idle: bool) -> PortResult<Deletion> {
+        if only_if_idle {
+            // Quorum queues know no conditions (540 closes the connection), so it is looked first;
+            // classic ones check again themselves.
+            match self.queues(&[name]).await?.first().copied().flatten() {
+                None => return Ok(Deletion::Gone),
+                Some(queue) if is_in_use(queue) => return Ok(Deletion::InUse),
+                Some(_) => {}
+            }
+        }
+        let conditional = only_if_idle
+            && self.totals(&[name]).await.is_some_and(|totals| {
+                // The count is exact for classic queues alone, which is what tells them apart here.
+                totals.get(name).copied().flatten().is_some()
+            });
+        let options = QueueDeleteOptions {
+            if_unused: conditional,
+            if_empty: conditional,
+            nowait: false,
+        };
+        let deleted = self
+            .channels
+            .on_channel(async |channel| channel.queue_delete(short(name), options).await)
+            .await?;
+        match deleted {
+            Ok(_) => Ok(Deletion::Gone),
+            Err(error) => match soft_error(&error) {
+                Some(AMQPSoftError::NOTFOUND) => Ok(Deletion::Gone),
+                Some(AMQPSoftError::PRECONDITIONFAILED) => Ok(Deletion::InUse),
+                _ => Err(port_error(&error)),
+            },
+        }
+    }
+
+    async fn delete_exchange(&self, name: &str) -> PortResult<()> {
+        let deleted = self
+            .done(async |channel| {
+                channel
+                    .exchange_delete(short(name), ExchangeDeleteOptions::default())
+                    .await
+            })
+            .await;
+        match deleted {
+            Err(PortError::NotFound(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn publish(&self, queue: &str, payload: &[u8]) -> PortResult<()> {
+        const PERSISTENT: u8 = 2;
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_delivery_mode(PERSISTENT);
+        let confirmation = self
+            .done(async |channel| {
+                channel
+                    .basic_publish(short(""), short(queue), options, payload, properties)
+                    .await?
+                    .await
+            })
+            .await?;
+        match confirmation {
+            Confirmation::Ack(None) => Ok(()),
+            Confirmation::Ack(Some(_)) => {
+                Err(PortError::NotFound(format!("queue {queue} is gone")))
+            }
+            Confirmation::Nack(_) | Confirmation::NotRequested => Err(PortError::Busy(format!(
+                "the broker did not take a message for queue {queue}"
+            ))),
+        }
+    }
+}
+
+fn short(name: &str) -> ShortString {
+    name.into()
+}
+
+fn parts(binding: &HandoffBinding) -> (ShortString, ShortString, FieldTable) {
+    let mut arguments = FieldTable::default();
+    for (name, value) in &binding.arguments {
+        arguments.insert(short(name), AMQPValue::LongString(value.as_str().into()));
+    }
+    (
+        short(&binding.exchange),
+        short(&binding.routing_key),
+        arguments,
+    )
+}
+
+fn is_in_use(queue: QueueView) -> bool {
+    queue.ready > 0 || queue.consumers > 0 || queue.unacknowledged.unwrap_or(0) > 0
+}

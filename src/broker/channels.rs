@@ -1,0 +1,122 @@
+//! One connection, and channels that are used again as long as they live.
+//!
+//! A broker answers a refusal (no such queue, not empty) by closing the channel, so a channel
+//! that has seen an error is dropped. A connection that has died is made anew by the next call;
+//! whether that call is repeated is the engine's decision.
+
+use std::time::Duration;
+
+use lapin::options::ConfirmSelectOptions;
+use lapin::{Channel, Connection, ConnectionProperties};
+use tokio::sync::Mutex;
+
+use super::failure::port_error;
+use super::url::BrokerUrl;
+use crate::migration::error::PortError;
+use crate::migration::ports::PortResult;
+
+/// How long a connection attempt may take: a host that drops packets never answers.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long an answer on an open channel may take.
+const ANSWER: Duration = Duration::from_secs(15);
+
+#[derive(Default)]
+struct Pool {
+    connection: Option<Connection>,
+    idle: Vec<Channel>,
+}
+
+/// A connection on demand and its idle channels.
+pub(super) struct Channels {
+    url: BrokerUrl,
+    pool: Mutex<Pool>,
+}
+
+impl Channels {
+    pub(super) fn new(url: BrokerUrl) -> Self {
+        Self {
+            url,
+            pool: Mutex::new(Pool::default()),
+        }
+    }
+
+    /// Runs `work` on a channel in confirm mode. On success the channel is kept for the next one.
+    ///
+    /// # Errors
+    /// Outside: no channel could be had, or no answer came in time. Inside: what the broker
+    /// answered to `work`.
+    pub(super) async fn on_channel<T>(
+        &self,
+        work: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
+    ) -> PortResult<lapin::Result<T>> {
+        let channel = self.take().await?;
+        match tokio::time::timeout(ANSWER, work(&channel)).await {
+            Ok(Ok(value)) => {
+                self.pool.lock().await.idle.push(channel);
+                Ok(Ok(value))
+            }
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(_) => {
+                // Nothing else can be expected of this connection either.
+                *self.pool.lock().await = Pool::default();
+                let seconds = ANSWER.as_secs();
+                Err(PortError::Unreachable(format!(
+                    "the broker has not answered for {seconds} s"
+                )))
+            }
+        }
+    }
+
+    async fn take(&self) -> PortResult<Channel> {
+        let mut pool = self.pool.lock().await;
+        while let Some(channel) = pool.idle.pop() {
+            if channel.status().connected() {
+                return Ok(channel);
+            }
+        }
+        if !pool
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.status().connected())
+        {
+            pool.connection = Some(self.connect().await?);
+        }
+        let connection = pool
+            .connection
+            .as_ref()
+            .expect("it was just made or found connected");
+        let channel = connection
+            .create_channel()
+            .await
+            .map_err(|error| port_error(&error))?;
+        let confirm = channel.confirm_select(ConfirmSelectOptions::default());
+        confirm.await.map_err(|error| port_error(&error))?;
+        Ok(channel)
+    }
+
+    async fn connect(&self) -> PortResult<Connection> {
+        let properties = ConnectionProperties::default().with_connection_name("ms2m".into());
+        let connecting = Connection::connect_uri(self.url.uri(), properties);
+        let address = format!("{}:{}", self.url.host(), self.url.port());
+        match tokio::time::timeout(CONNECT, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(refused(&address, port_error(&error))),
+            Err(_) => Err(PortError::Unreachable(format!(
+                "the broker at {address} has not answered within {} s",
+                CONNECT.as_secs()
+            ))),
+        }
+    }
+}
+
+/// Says which broker it was. A login that is refused arrives as a refusal of the whole connection.
+fn refused(address: &str, error: PortError) -> PortError {
+    let words = format!("the broker at {address}: {error}");
+    match error {
+        PortError::Denied(_) | PortError::Invalid(_) | PortError::NotFound(_) => {
+            PortError::Denied(words)
+        }
+        _ => PortError::Unreachable(words),
+    }
+}
