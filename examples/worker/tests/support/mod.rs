@@ -21,7 +21,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take that should take moments.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends a signal to a child process.
 pub fn signal(child: &Child, signal: Signal) {

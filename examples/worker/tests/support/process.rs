@@ -110,7 +110,8 @@ impl Worker {
         )
     }
 
-    fn spawn(mut command: Command, pod: &Pod) -> Self {
+    /// Starts a worker by a command, and collects its log.
+    pub fn spawn(mut command: Command, pod: &Pod) -> Self {
         let mut child = command
             .stderr(Stdio::piped())
             .spawn()
