@@ -1,9 +1,11 @@
 //! Memory does not grow with the archive.
 
-use ms2m_transfer::env;
+use ms2m_transfer::{Event, env};
+use rustix::process::{Signal, kill_process};
 
 use crate::support::archive;
 use crate::support::binary::{Running, Transfer};
+use crate::support::proxy::{Faults, Proxy};
 use crate::support::registry::Registry;
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -43,6 +45,32 @@ fn a_gibibyte_takes_less_than_64_mib() {
     assert!(own < LIMIT, "{own} bytes");
     // Its own report is a moment older than its end.
     assert!(own.abs_diff(peak) < 4 * 1024 * 1024, "{own} is not {peak}");
+}
+
+#[test]
+fn a_slow_registry_does_not_fill_the_memory() {
+    let registry = Registry::start();
+    let slow = Faults {
+        slow: 5.into(),
+        ..Faults::default()
+    };
+    let proxy = Proxy::start(registry.address(), slow);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = archive::write(directory.path(), GIB / 4);
+    let image = format!("{}/cp:1", proxy.address());
+
+    let running = Transfer::new(&path, &image)
+        .env(env::COMPRESSION, "none")
+        .spawn();
+    // By then a reader that nobody holds back would have read the whole archive.
+    running.wait_for_event(
+        |event| matches!(event, Event::Progress(progress) if progress.sent_bytes >= 16 << 20),
+    );
+    let peak = high_water_mark(&running).expect("it is running");
+    kill_process(running.pid(), Signal::TERM).expect("it is our child");
+    running.wait();
+
+    assert!(peak < LIMIT, "{peak} bytes");
 }
 
 fn high_water_mark(running: &Running) -> Option<u64> {
