@@ -1,7 +1,7 @@
 //! Names of the environment variables that configure the transfer, and their defaults.
 //!
 //! Every variable has a command-line flag of the same meaning; a flag wins over the environment.
-//! An empty value counts as unset.
+//! An empty name (of namespace, pod, container or node) counts as unset.
 
 /// Path of the kubelet's checkpoint archive as the container sees it. Required.
 pub const ARCHIVE: &str = "MS2M_ARCHIVE";

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
-use futures_util::Stream;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use oci_client::errors::OciDistributionError;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -46,6 +47,9 @@ enum Piece {
     End,
 }
 
+/// The layer as the upload takes it.
+pub(crate) type LayerStream = BoxStream<'static, Result<Bytes, OciDistributionError>>;
+
 /// Starts one pass over the archive.
 ///
 /// Returns the layer as a stream for the upload, and the task that makes it. The stream fails,
@@ -54,10 +58,7 @@ pub(crate) fn start(
     file: File,
     compression: Compression,
     counters: &Arc<Counters>,
-) -> (
-    impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static,
-    JoinHandle<Result<Contents, ScanError>>,
-) {
+) -> (LayerStream, JoinHandle<Result<Contents, ScanError>>) {
     counters.reset();
     let (sender, receiver) = mpsc::channel(QUEUE);
     let source = Counted {
@@ -162,10 +163,7 @@ struct Receiving {
     done: bool,
 }
 
-fn stream(
-    queue: mpsc::Receiver<Piece>,
-    counters: Arc<Counters>,
-) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
+fn stream(queue: mpsc::Receiver<Piece>, counters: Arc<Counters>) -> LayerStream {
     let state = Receiving {
         queue,
         counters,
@@ -195,4 +193,5 @@ fn stream(
             }
         }
     })
+    .boxed()
 }

@@ -4,6 +4,7 @@ mod archive;
 mod cli;
 mod credentials;
 mod failure;
+mod file;
 mod image;
 mod layer;
 mod metadata;
@@ -12,6 +13,7 @@ mod reporter;
 mod retry;
 mod tap;
 mod transfer;
+mod upload;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -91,7 +93,7 @@ fn run(settings: &Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
     let result = runtime.block_on(until_signal(settings, reporter));
     // A read from a dead disk never returns; it must not hold the process.
     runtime.shutdown_background();
-    transfer::discard(settings, result.as_ref().err());
+    file::discard(settings, result.as_ref().err());
     result
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ms2m_transfer::annotation;
 use ms2m_transfer::event::{Event, Retrying};
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use oci_client::client::{
+    Certificate, CertificateEncoding, ClientConfig, ClientProtocol, PushBlobStreamChunkedResponse,
+};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
@@ -15,6 +17,7 @@ use oci_client::{Client, Reference, RegistryOperation};
 
 use crate::failure::Failure;
 use crate::image::{Image, digest_of};
+use crate::layer::LayerStream;
 use crate::reporter::Reporter;
 use crate::retry::{self, Kind, REQUEST_ATTEMPTS};
 
@@ -27,8 +30,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A repository of a registry, with what it takes to write to it.
 pub(crate) struct Registry<'a> {
-    pub(crate) client: Client,
-    pub(crate) image: Reference,
+    client: Client,
+    plain_http: bool,
+    image: Reference,
     auth: RegistryAuth,
     reporter: &'a Reporter,
 }
@@ -44,29 +48,17 @@ impl<'a> Registry<'a> {
         plain_http: bool,
         reporter: &'a Reporter,
     ) -> Result<Self, Failure> {
-        let config = ClientConfig {
-            protocol: if plain_http {
-                ClientProtocol::Http
-            } else {
-                ClientProtocol::Https
-            },
-            extra_root_certificates: built_in_roots(),
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            read_timeout: Some(READ_TIMEOUT),
-            user_agent: concat!("ms2m-transfer/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let client = Client::try_from(config).map_err(|error| {
-            Failure::config(
-                format!(
-                    "the registry client cannot be made: {}",
-                    retry::reason(&error)
-                ),
-                "check the certificate authorities that SSL_CERT_FILE names",
-            )
-        })?;
         Ok(Self {
-            client,
+            client: client(plain_http, false).map_err(|error| {
+                Failure::config(
+                    format!(
+                        "the registry client cannot be made: {}",
+                        retry::reason(&error)
+                    ),
+                    "check the certificate authorities that SSL_CERT_FILE names",
+                )
+            })?,
+            plain_http,
             image,
             auth,
             reporter,
@@ -82,6 +74,32 @@ impl<'a> Registry<'a> {
         })
         .await
         .map(|_token| ())
+    }
+
+    /// Pushes the layer in one request a piece.
+    pub(crate) async fn push_pieces(
+        &self,
+        layer: LayerStream,
+    ) -> Result<PushBlobStreamChunkedResponse, OciDistributionError> {
+        self.client
+            .push_blob_stream_chunked(&self.image, layer)
+            .await
+    }
+
+    /// Pushes the layer in one request, for which digest and size have to be known.
+    pub(crate) async fn push_whole(
+        &self,
+        layer: LayerStream,
+        digest: &str,
+        bytes: u64,
+    ) -> Result<(), OciDistributionError> {
+        // Few registries need it, and a client with its certificates takes memory.
+        let client = client(self.plain_http, true)?;
+        client.store_auth_if_needed(self.host(), &self.auth).await;
+        client
+            .push_blob_stream(&self.image, layer, digest, Some(bytes))
+            .await
+            .map(|_url| ())
     }
 
     /// Pushes configuration and manifest; the layer must be there already.
@@ -140,6 +158,25 @@ impl<'a> Registry<'a> {
         self.image.resolve_registry()
     }
 
+    /// Says that the registry did not take the layer in pieces, and that it gets it as a whole.
+    pub(crate) fn announce_whole(
+        &self,
+        what: &str,
+        attempt: u32,
+        attempts: u32,
+        error: &OciDistributionError,
+    ) {
+        let reason = retry::reason(error);
+        tracing::warn!("the registry does not take pieces ({reason}), {what} in one request");
+        self.reporter.event(&Event::Retrying(Retrying {
+            what: what.to_owned(),
+            attempt,
+            attempts,
+            delay_seconds: 0.0,
+            reason,
+        }));
+    }
+
     /// Says that `what` is going to be tried again, and waits until it is time.
     pub(crate) async fn wait_before(
         &self,
@@ -183,6 +220,25 @@ impl<'a> Registry<'a> {
                 .await;
         }
     }
+}
+
+/// Makes a client; `whole` is for uploads in one request.
+fn client(plain_http: bool, whole: bool) -> Result<Client, OciDistributionError> {
+    let config = ClientConfig {
+        protocol: if plain_http {
+            ClientProtocol::Http
+        } else {
+            ClientProtocol::Https
+        },
+        extra_root_certificates: built_in_roots(),
+        connect_timeout: Some(CONNECT_TIMEOUT),
+        // It runs from the start of a request, so it would limit an upload as a whole.
+        read_timeout: (!whole).then_some(READ_TIMEOUT),
+        use_monolithic_push: whole,
+        user_agent: concat!("ms2m-transfer/", env!("CARGO_PKG_VERSION")),
+        ..ClientConfig::default()
+    };
+    Client::try_from(config)
 }
 
 /// Mozilla's certificate authorities, unless the operator names some or the system has its own.

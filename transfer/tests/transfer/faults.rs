@@ -7,7 +7,7 @@ use ms2m_transfer::{FailureCode, env};
 use crate::support::archive;
 use crate::support::binary::{Outcome, Transfer};
 use crate::support::proxy::{Faults, Proxy};
-use crate::support::registry::Registry;
+use crate::support::registry::{PASSWORD, Registry, USER, write_docker_config};
 
 /// Pushes a small archive through a proxy with these faults.
 fn push_through(faults: Faults) -> (Outcome, Registry) {
@@ -125,6 +125,29 @@ fn an_upload_that_is_always_cut_is_given_up() {
     assert_eq!(outcome.retries(), 3);
     let direct = format!("{}/cp:1", registry.address());
     assert_eq!(registry.manifest(&direct), None, "an image was pushed");
+}
+
+#[test]
+fn a_registry_that_takes_no_pieces_gets_the_layer_whole() {
+    let registry = Registry::start_with_password();
+    let no_pieces = Faults {
+        no_pieces: true.into(),
+        ..Faults::default()
+    };
+    let proxy = Proxy::start(registry.address(), no_pieces);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    write_docker_config(directory.path(), &proxy.address(), USER, PASSWORD);
+    let path = archive::write(directory.path(), 16 * 1024 * 1024);
+    let image = format!("{}/cp:1", proxy.address());
+
+    let outcome = Transfer::new(&path, &image)
+        .env(env::DOCKER_CONFIG, directory.path())
+        .run();
+
+    // The registry has checked the layer against its digest.
+    let pushed = outcome.pushed();
+    assert_eq!(outcome.retries(), 1, "{}", outcome.stdout);
+    assert!(pushed.layer_bytes > 4 << 20, "it takes more than one piece");
 }
 
 #[test]

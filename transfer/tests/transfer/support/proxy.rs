@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What goes wrong.
@@ -15,6 +15,8 @@ pub(crate) struct Faults {
     /// So many times a connection is cut once `cut_after` bytes went to the registry.
     pub(crate) cuts: AtomicI64,
     pub(crate) cut_after: AtomicU64,
+    /// Answers 201 to every piece of an upload, as AWS ECR does.
+    pub(crate) no_pieces: AtomicBool,
     /// Milliseconds to wait after every 64 KiB towards the registry.
     pub(crate) slow: AtomicU64,
 }
@@ -60,22 +62,39 @@ fn serve(client: TcpStream, registry: &str, faults: &Arc<Faults>) {
     let (Ok(from_server), Ok(to_client)) = (server.try_clone(), client.try_clone()) else {
         return;
     };
-    std::thread::spawn(move || copy(from_server, to_client, |_| true));
+    // A request's head and an answer's head each begin a read: one waits for the other.
+    let piece = Arc::new(AtomicBool::new(false));
+    let is_piece = Arc::clone(&piece);
+    let no_pieces = faults.no_pieces.load(Ordering::SeqCst);
+    std::thread::spawn(move || {
+        copy(from_server, to_client, |answer| {
+            if no_pieces && is_piece.load(Ordering::SeqCst) && answer.starts_with(b"HTTP/1.1 202") {
+                answer[9..12].copy_from_slice(b"201");
+            }
+            true
+        });
+    });
     let faults = Arc::clone(faults);
     let mut sent = 0;
-    copy(client, server, move |n| {
-        sent += n;
+    copy(client, server, move |request| {
+        if [&b"PATCH "[..], b"POST ", b"PUT ", b"GET "]
+            .iter()
+            .any(|method| request.starts_with(method))
+        {
+            piece.store(request.starts_with(b"PATCH "), Ordering::SeqCst);
+        }
+        sent += request.len() as u64;
         std::thread::sleep(Duration::from_millis(faults.slow.load(Ordering::SeqCst)));
         let cut = faults.cut_after.load(Ordering::SeqCst);
         sent < cut || cut == 0 || faults.cuts.fetch_sub(1, Ordering::SeqCst) <= 0
     });
 }
 
-/// Copies until one side ends or `go_on` says no, then closes both.
-fn copy(mut from: TcpStream, mut to: TcpStream, mut go_on: impl FnMut(u64) -> bool) {
+/// Copies until one side ends or `pass` says no, then closes both. `pass` may change the bytes.
+fn copy(mut from: TcpStream, mut to: TcpStream, mut pass: impl FnMut(&mut [u8]) -> bool) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n) = from.read(&mut buffer) {
-        if n == 0 || !go_on(n as u64) || to.write_all(&buffer[..n]).is_err() {
+        if n == 0 || !pass(&mut buffer[..n]) || to.write_all(&buffer[..n]).is_err() {
             break;
         }
     }

@@ -1,0 +1,85 @@
+//! The archive as a file on the node: opening it, deleting it, and what to say when it is not as
+//! it should be.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use ms2m_transfer::FailureCode;
+
+use crate::archive;
+use crate::cli::Settings;
+use crate::failure::Failure;
+
+/// Opens the archive.
+pub(crate) fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| unreadable(path, &error))
+}
+
+/// Size of the archive in bytes.
+pub(crate) fn size(path: &Path) -> Result<u64, Failure> {
+    // Not through an open file: opening a pipe would wait for its other end.
+    let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        let error = io::Error::other("it is not a regular file");
+        return Err(unreadable(path, &error));
+    }
+    Ok(metadata.len())
+}
+
+/// The archive's contents are wrong.
+pub(crate) fn invalid(path: &Path, why: &str) -> Failure {
+    Failure::archive_invalid(format!(
+        "{} is not a complete checkpoint archive: {why}",
+        path.display()
+    ))
+}
+
+/// The archive cannot be got at.
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        ErrorKind::NotFound => {
+            "check that this is the node of the checkpoint and that its directory is mounted here"
+        }
+        ErrorKind::PermissionDenied => {
+            "run as root: the kubelet's archives are readable by root only"
+        }
+        _ => "check the path and the node's disk, then take a new checkpoint",
+    };
+    Failure::new(
+        FailureCode::ArchiveMissing,
+        format!("the archive {} cannot be read: {error}", path.display()),
+        hint,
+    )
+}
+
+/// Deletes the archive after a push, or after a failure that makes it useless.
+///
+/// A failed transfer is not repeated with the same archive, a new one is taken; meanwhile this
+/// one would lie there with the process's secrets. A file that does not look like a checkpoint
+/// archive is left, for then its path was probably a mistake.
+pub(crate) fn discard(settings: &Settings, failure: Option<&Failure>) {
+    let path = &settings.archive;
+    let code = failure.map(|failure| failure.code);
+    let untouched = matches!(
+        code,
+        Some(FailureCode::Config | FailureCode::ArchiveMissing)
+    );
+    if settings.keep_archive || untouched {
+        return;
+    }
+    if code.is_some() && !archive::is_checkpoint(path) {
+        tracing::warn!(
+            "{} does not look like a checkpoint archive and is left where it is",
+            path.display()
+        );
+        return;
+    }
+    match std::fs::remove_file(path) {
+        Ok(()) => tracing::info!("deleted {}", path.display()),
+        Err(error) => tracing::warn!(
+            "{} could not be deleted ({error}); it holds the process's memory, delete it by hand",
+            path.display()
+        ),
+    }
+}
