@@ -1,6 +1,7 @@
 //! Entry point: set-up, signals and exit code, nothing else.
 
 mod archive;
+mod authorities;
 mod cli;
 mod credentials;
 mod failure;
@@ -44,9 +45,10 @@ fn main() -> ExitCode {
         Err(error) => return usage_error(&reporter, &error),
     };
     let termination_log = cli.termination_log();
-    let result = cli
-        .settings()
-        .and_then(|settings| run(&settings, &reporter));
+    let result = cli.settings().and_then(|settings| {
+        authorities::ensure()?;
+        run(&settings, &reporter)
+    });
     conclude(&reporter, &termination_log, result)
 }
 

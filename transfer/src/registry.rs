@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use ms2m_transfer::annotation;
 use ms2m_transfer::event::{Event, Retrying};
-use oci_client::client::{
-    Certificate, CertificateEncoding, ClientConfig, ClientProtocol, PushBlobStreamChunkedResponse,
-};
+use oci_client::client::{ClientConfig, ClientProtocol, PushBlobStreamChunkedResponse};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
@@ -230,7 +228,6 @@ fn client(plain_http: bool, whole: bool) -> Result<Client, OciDistributionError>
         } else {
             ClientProtocol::Https
         },
-        extra_root_certificates: built_in_roots(),
         connect_timeout: Some(CONNECT_TIMEOUT),
         // It runs from the start of a request, so it would limit an upload as a whole.
         read_timeout: (!whole).then_some(READ_TIMEOUT),
@@ -240,34 +237,3 @@ fn client(plain_http: bool, whole: bool) -> Result<Client, OciDistributionError>
     };
     Client::try_from(config)
 }
-
-/// Mozilla's certificate authorities, unless the operator names some or the system has its own.
-///
-/// An image made `FROM scratch` has none, and without any the client cannot even be made.
-fn built_in_roots() -> Vec<Certificate> {
-    let named = [ms2m_transfer::env::SSL_CERT_FILE, "SSL_CERT_DIR"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some());
-    if named
-        || SYSTEM_ROOTS
-            .iter()
-            .any(|path| std::path::Path::new(path).exists())
-    {
-        return Vec::new();
-    }
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|certificate| Certificate {
-            encoding: CertificateEncoding::Der,
-            data: certificate.to_vec(),
-        })
-        .collect()
-}
-
-/// Where distributions keep their certificate authorities.
-const SYSTEM_ROOTS: [&str; 4] = [
-    "/etc/ssl/certs",
-    "/etc/pki/tls/certs",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-];

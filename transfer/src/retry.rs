@@ -1,6 +1,7 @@
 //! What is worth trying again after a registry failed, how long to wait, and how to say it.
 
 use std::error::Error;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use ms2m_transfer::FailureCode;
@@ -81,7 +82,13 @@ pub(crate) fn delay(kind: Kind, next: u32) -> Duration {
         _ => (Duration::from_millis(200), Duration::from_secs(5)),
     };
     let doubled = first.saturating_mul(1 << next.saturating_sub(2).min(16));
-    doubled.min(most).mul_f64(rand::random_range(0.5..=1.0))
+    doubled.min(most).mul_f64(0.5 + 0.5 * chance())
+}
+
+/// A number from 0 to 1. The standard library's own seed is good enough for delays, and unlike
+/// a random number generator's it takes no `/dev/urandom` in a static binary.
+fn chance() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
 
 /// The failure in words. URLs are left out: those of uploads carry the registry's signed state.
@@ -188,6 +195,8 @@ mod tests {
             assert!(long <= Duration::from_secs(30), "{long:?}");
         }
         assert!(delay(Kind::Transient, 6) > delay(Kind::Transient, 2));
+        let mean = (0..1000).map(|_| chance()).sum::<f64>() / 1000.0;
+        assert!((0.4..0.6).contains(&mean), "{mean}");
     }
 
     #[test]

@@ -42,6 +42,20 @@ fn a_usage_error_is_reported_too() {
 }
 
 #[test]
+fn authorities_that_are_not_there_are_named() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = archive::write(directory.path(), 4096);
+    let missing = directory.path().join("no-such.pem");
+    let failed = Transfer::new(&path, "registry.example/cp:1")
+        .env(env::SSL_CERT_FILE, &missing)
+        .run()
+        .failed();
+    assert_eq!(failed.code, FailureCode::Config);
+    assert!(failed.message.contains("no-such.pem"), "{}", failed.message);
+    assert!(path.exists(), "nothing is touched");
+}
+
+#[test]
 fn an_image_without_a_tag_is_refused_and_touches_nothing() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = archive::write(directory.path(), 4096);

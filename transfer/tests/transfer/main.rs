@@ -7,5 +7,6 @@ mod credentials;
 mod faults;
 mod image;
 mod memory;
+mod scratch;
 mod stop;
 mod support;
