@@ -407,6 +407,15 @@ pub struct Receipt {
     pub archive_bytes: i64,
     /// Size of the image's layer in bytes.
     pub layer_bytes: i64,
+    /// Time of the checkpoint call: the kubelet and the runtime.
+    #[serde(default)]
+    pub checkpoint_call: String,
+    /// Time that the transfer binary ran: reading, packing and sending the bytes.
+    #[serde(default)]
+    pub transfer_run: String,
+    /// From the making of the target pod until its container ran: the kubelet and the runtime.
+    #[serde(default)]
+    pub restore_run: String,
     /// From the start to the end.
     pub total: String,
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::{Error, ErrorKind, PortError};
 use super::event::Reporter;
 use super::handoff::Names;
+use super::handoff::names::control_queue;
 use super::limits::Limits;
 use super::plan::{self, Plan, Request, World};
 use super::ports::{Broker, Clock, Cluster, Journal, Lock, PortResult, Registry, Restore};
@@ -190,18 +191,33 @@ impl Engine {
         let names = Names::of(queue);
         let exchange_exists =
             !exchange.is_empty() && broker.exchange_exists(exchange).await.map_err(of_broker)?;
+        let control_of_source = control_queue(pod_name);
+        let control_of_target = control_queue(&plan::target_pod_name(pod_name));
         let queues = broker
-            .queues(&[queue, &names.replay, &names.hold])
+            .queues(&[
+                queue,
+                &names.replay,
+                &names.hold,
+                &control_of_source,
+                &control_of_target,
+            ])
             .await
             .map_err(of_broker)?;
         let queue_view = queues.first().copied().flatten();
+        let consumers = |index: usize| {
+            queues
+                .get(index)
+                .copied()
+                .flatten()
+                .map_or(0, |queue| queue.consumers)
+        };
         let bindings = match queue_view {
             Some(_) => broker.bindings(queue).await.map_err(of_broker)?,
             None => None,
         };
         let mut leftovers: Vec<String> = [&names.replay, &names.hold]
             .into_iter()
-            .zip(&queues[1..])
+            .zip(queues.iter().skip(1))
             .filter(|(_, found)| found.is_some())
             .map(|(name, _)| format!("queue {name}"))
             .collect();
@@ -220,6 +236,7 @@ impl Engine {
             queue: queue_view,
             bindings,
             leftovers,
+            control_consumers: (consumers(3), consumers(4)),
         })
     }
 }

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::error::Error;
+use super::handoff::names::control_queue;
 use super::ports::{BrokerView, ContainerView, MissingPermission, NodeView, PodView, QueueView};
 use crate::api::{Compression, HandoffBinding, StatefulMigrationSpec, Strategy};
 
@@ -40,6 +41,8 @@ pub struct World {
     pub bindings: Option<Vec<HandoffBinding>>,
     /// Parts of a gate that are there already.
     pub leftovers: Vec<String>,
+    /// Consumers on the control queues of the source and of the target.
+    pub control_consumers: (u64, u64),
 }
 
 impl World {
@@ -59,6 +62,7 @@ impl World {
             queue: None,
             bindings: None,
             leftovers: Vec::new(),
+            control_consumers: (0, 0),
         }
     }
 }
@@ -126,6 +130,7 @@ pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
     let mut warnings = Vec::new();
     let bindings = bindings(spec, world, &mut warnings)?;
     queue(spec, world)?;
+    control_queues(&pod.name, &target_pod, world)?;
     Ok(Plan {
         name: request.name.clone(),
         namespace: request.namespace.clone(),
@@ -414,6 +419,25 @@ fn queue(spec: &StatefulMigrationSpec, world: &World) -> Result<(), Error> {
             .because("the handoff needs the pod to be the only one, or the others would take its messages")
             .hint("give each pod a queue of its own")),
     }
+}
+
+/// Control queues are named after pods alone, so two applications on one virtual host can meet
+/// there.
+fn control_queues(source: &str, target: &str, world: &World) -> Result<(), Error> {
+    let (of_source, of_target) = world.control_consumers;
+    let shared = if of_source > 1 {
+        source
+    } else if of_target > 0 {
+        target
+    } else {
+        return Ok(());
+    };
+    Err(Error::refused(format!(
+        "another process listens on control queue {}",
+        control_queue(shared)
+    ))
+    .because("it would obey what is meant for the pod, as a pod of the same name in another namespace does")
+    .hint("let the two applications use different virtual hosts, or give the pods different names"))
 }
 
 fn bindings(

@@ -37,6 +37,15 @@ pub struct Summary {
     pub cut_pause_seconds: f64,
     /// The part of it around the commit.
     pub handoff_pause_seconds: f64,
+    /// Seconds of the checkpoint call: the kubelet and the runtime.
+    pub checkpoint_call_seconds: f64,
+    /// Seconds that the transfer binary ran: the bytes.
+    pub transfer_run_seconds: f64,
+    /// Seconds from the making of the target pod until its container ran: the kubelet and the
+    /// runtime.
+    pub restore_run_seconds: f64,
+    /// What is left of the total: waiting for the application, and ms2m itself.
+    pub own_seconds: f64,
     /// Messages that the target took from its replay queue.
     pub messages_replayed: i64,
     /// `counted` or `estimated`.
@@ -92,6 +101,13 @@ impl Summary {
     pub fn of(record: &Record) -> Self {
         let status = &record.status;
         let receipt = status.receipt.clone().unwrap_or_default();
+        let others = [
+            &receipt.checkpoint_call,
+            &receipt.transfer_run,
+            &receipt.restore_run,
+        ]
+        .map(|text| seconds_value(text));
+        let total_seconds = seconds_value(&receipt.total);
         Self {
             migration: record.name.clone(),
             namespace: record.namespace.clone(),
@@ -102,7 +118,11 @@ impl Summary {
             strategy: status.strategy.unwrap_or(Strategy::ShadowPod),
             phase: status.phase.unwrap_or_default(),
             phase_seconds: phase_seconds(&status.phase_timings),
-            total_seconds: seconds_value(&receipt.total),
+            total_seconds,
+            checkpoint_call_seconds: others[0],
+            transfer_run_seconds: others[1],
+            restore_run_seconds: others[2],
+            own_seconds: (total_seconds - others.iter().sum::<f64>()).max(0.0),
             downtime_seconds: seconds_value(&receipt.downtime),
             cut_pause_seconds: seconds_value(&receipt.cut_pause),
             handoff_pause_seconds: seconds_value(&receipt.handoff_pause),

@@ -6,6 +6,7 @@
 use super::run::Run;
 use super::trouble::{Trouble, while_doing};
 use crate::api::conditions;
+use crate::migration::summary::seconds_text;
 
 impl Run {
     /// Checkpoints the source. It is never repeated by itself: a failed call may have left the
@@ -17,6 +18,7 @@ impl Run {
             self.container().to_owned(),
         );
         let limit = self.limits.checkpoint;
+        let began = self.ports.clock.elapsed();
         // Not cancelled by a signal: closing the connection early can leave the source paused.
         let path = self
             .ports
@@ -26,6 +28,8 @@ impl Run {
             .map_err(while_doing(format!(
                 "container {container} of pod {pod} could not be checkpointed on node {node}"
             )))?;
+        let took = (self.ports.clock.elapsed() - began).as_secs_f64();
+        self.receipt().checkpoint_call = seconds_text(took);
         self.step(format!("checkpoint taken: {path}"));
         let now = self.ports.clock.now();
         let text = format!("{path} on node {node}");

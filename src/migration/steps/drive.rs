@@ -8,7 +8,7 @@ use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, Phase, conditions};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::event::EventKind;
-use crate::migration::handoff::{Effect, Move, Seen, Waiting, decide};
+use crate::migration::handoff::{Effect, Move, Seen, TargetPod, Waiting, decide};
 use crate::migration::summary::Summary;
 
 impl Run {
@@ -182,6 +182,13 @@ impl Run {
     }
 
     fn given_up(&self, waiting: Waiting) -> Trouble {
+        if self.watch.target == TargetPod::Lost {
+            let what = format!("target pod {} has ended or is gone", self.target_pod());
+            return Trouble::failed(
+                what,
+                "it is never started twice, since its state would go back in time",
+            );
+        }
         let queue = &self.names.queue;
         let limit = self.patience_of_stage();
         let trouble = Trouble::failed(

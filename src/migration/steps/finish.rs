@@ -179,7 +179,7 @@ impl Run {
         self.receipt().total = seconds_text(total);
     }
 
-    fn receipt(&mut self) -> &mut Receipt {
+    pub(super) fn receipt(&mut self) -> &mut Receipt {
         self.record.status.receipt.get_or_insert_default()
     }
 }

@@ -5,13 +5,17 @@
 use std::time::Duration;
 
 use super::run::Run;
-use super::trouble::{Trouble, while_doing};
+use super::trouble::Trouble;
 use crate::api::{Phase, conditions};
 use crate::migration::handoff::TargetPod;
 use crate::migration::ports::{ImagePull, RestoreOrder, RestoreState};
+use crate::migration::summary::seconds_text;
 
 /// How long one wait for a change lasts before it is looked again all the same.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long it rests when it cannot watch.
+const AFTER_A_BROKEN_WATCH: Duration = Duration::from_millis(200);
 
 impl Run {
     /// Sends the checkpoint, and starts the target from it.
@@ -28,6 +32,7 @@ impl Run {
             self.save().await?;
         }
         let order = self.restore_order();
+        let began = self.ports.clock.elapsed();
         self.patiently("make the target pod", || {
             self.ports.restore.ensure_target(&order)
         })
@@ -37,6 +42,8 @@ impl Run {
             order.target_pod, order.node
         ));
         self.await_target().await?;
+        let took = (self.ports.clock.elapsed() - began).as_secs_f64();
+        self.receipt().restore_run = seconds_text(took);
         let now = self.ports.clock.now();
         let text = format!("pod {} runs on node {}", order.target_pod, order.node);
         let reason = conditions::reasons::TARGET_RUNNING;
@@ -140,9 +147,12 @@ impl Run {
                 );
                 return Err(Trouble::failed(what, waits_for));
             }
-            self.unless_stopped(self.ports.restore.target_changed(name, LOOK_AGAIN))
-                .await?
-                .map_err(while_doing(format!("could not watch pod {name}")))?;
+            let changed = self.ports.restore.target_changed(name, LOOK_AGAIN);
+            if self.unless_stopped(changed).await?.is_err() {
+                // A watch that breaks is no verdict on the target: it is looked at again.
+                self.unless_stopped(self.ports.clock.sleep(AFTER_A_BROKEN_WATCH))
+                    .await?;
+            }
         }
     }
 

@@ -4,10 +4,11 @@
 //! of the migration, whichever that is.
 
 use super::run::Run;
-use super::trouble::{Trouble, while_doing};
+use super::trouble::Trouble;
 use crate::migration::event::EventKind;
 use crate::migration::plan;
 use crate::migration::ports::{TransferEnd, TransferOrder};
+use crate::migration::summary::seconds_text;
 use ms2m_transfer::{FailureCode, Pushed, Report};
 
 impl Run {
@@ -31,13 +32,14 @@ impl Run {
                 sent_bytes: progress.sent_bytes,
             });
         };
-        let end = self
-            .unless_stopped(self.ports.cluster.follow_transfer(&name, &progress))
-            .await?
-            .map_err(while_doing(format!("could not follow transfer Job {name}")))?;
+        let follow = self.patiently("follow the transfer Job", || {
+            self.ports.cluster.follow_transfer(&name, &progress)
+        });
+        let end = self.unless_stopped(follow).await??;
         let pushed = pushed(&name, end)?;
         self.step(format!("image pushed: {}", pushed.image));
-        let receipt = self.record.status.receipt.get_or_insert_default();
+        let receipt = self.receipt();
+        receipt.transfer_run = seconds_text(pushed.seconds);
         receipt.archive_bytes = i64::try_from(pushed.archive_bytes).unwrap_or(i64::MAX);
         receipt.layer_bytes = i64::try_from(pushed.layer_bytes).unwrap_or(i64::MAX);
         self.record.status.checkpoint_image = Some(pushed.image);
