@@ -1,1 +1,28 @@
-//! cluster
+//! The Kubernetes API, as kube sees it: the ports `Cluster`, `Restore`, `Journal` and `Lock`.
+//!
+//! Builders of objects and readers of statuses are pure functions with tests beside them; what
+//! sends requests is thin. Nothing here decides what a migration does next.
+
+mod adapter;
+mod checkpoint;
+mod connect;
+mod error;
+mod image_pull;
+pub mod journal;
+pub mod naming;
+mod placement;
+mod pods;
+mod remedy;
+mod restore;
+mod retry;
+mod rights;
+mod start;
+mod target;
+mod transfer;
+mod view;
+mod watch;
+
+pub use adapter::KubeCluster;
+pub use connect::{ConnectOptions, connect};
+pub use journal::KubeJournal;
+pub use rights::rbac_manifest;

@@ -1,0 +1,231 @@
+//! [`KubeCluster`]: the port `Cluster`, each method a line or two; the work is in the files
+//! beside it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+use ms2m_transfer::event::Progress;
+
+use super::checkpoint::checkpoint;
+use super::journal::KubeJournal;
+use super::retry::Retry;
+use super::rights;
+use super::transfer::Follow;
+use super::view::{node_view, pod_view};
+use super::watch::PodWatches;
+use crate::migration::ports::{
+    Cluster, ImagePull, MissingPermission, NodeView, PodView, PortResult, TransferEnd,
+    TransferOrder,
+};
+
+/// How many objects one page of a list has.
+pub(super) const PAGE: u32 = 500;
+
+/// One namespace of a cluster. Clones share connections, watches and what was learnt.
+#[derive(Clone)]
+pub struct KubeCluster {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) client: Client,
+    /// For checkpoint calls alone; see [`super::connect::from_config`].
+    checkpoints: Client,
+    pub(super) namespace: String,
+    pub(super) retry: Arc<Retry>,
+    pub(super) watches: PodWatches,
+    /// The last manifest read of each pod: some of it cannot change, and need not be read twice.
+    manifests: Mutex<HashMap<String, Arc<Pod>>>,
+    pub(super) transfers: Mutex<Transfers>,
+}
+
+/// What is known of the transfer Jobs that this process has dealt with.
+#[derive(Default)]
+pub(super) struct Transfers {
+    /// The deadline of each Job made here.
+    pub(super) deadlines: HashMap<String, Duration>,
+    /// Jobs whose pod has ended.
+    pub(super) ended: HashSet<String>,
+}
+
+impl KubeCluster {
+    /// `checkpoints` must not retry by itself.
+    pub(super) fn new(client: Client, checkpoints: Client, namespace: String) -> Self {
+        let retry = Arc::new(Retry::default());
+        let watches = PodWatches::new(client.clone(), &namespace, Arc::clone(&retry));
+        Self {
+            inner: Arc::new(Inner {
+                client,
+                checkpoints,
+                namespace,
+                retry,
+                watches,
+                manifests: Mutex::default(),
+                transfers: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.inner.namespace
+    }
+
+    /// The client of ordinary requests.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.inner.client.clone()
+    }
+
+    /// The journal in this namespace.
+    #[must_use]
+    pub fn journal(&self) -> KubeJournal {
+        KubeJournal::new(
+            self.inner.client.clone(),
+            &self.inner.namespace,
+            Arc::clone(&self.inner.retry),
+        )
+    }
+
+    pub(super) fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.inner.client.clone(), &self.inner.namespace)
+    }
+
+    /// The pod as it is now.
+    pub(super) async fn read_pod(&self, name: &str) -> PortResult<Option<Arc<Pod>>> {
+        let what = format!("read pod {name}");
+        let pods = self.pods();
+        let found = self.inner.retry.run(&what, || pods.get_opt(name)).await?;
+        let mut manifests = lock(&self.inner.manifests);
+        let Some(pod) = found else {
+            manifests.remove(name);
+            return Ok(None);
+        };
+        let pod = Arc::new(pod);
+        manifests.insert(name.to_owned(), Arc::clone(&pod));
+        Ok(Some(pod))
+    }
+
+    /// The pod as it was read last, or as it is now.
+    pub(super) async fn known_pod(&self, name: &str) -> PortResult<Option<Arc<Pod>>> {
+        let known = lock(&self.inner.manifests).get(name).cloned();
+        match known {
+            Some(pod) => Ok(Some(pod)),
+            None => self.read_pod(name).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Cluster for KubeCluster {
+    async fn pod(&self, name: &str) -> PortResult<Option<PodView>> {
+        Ok(self.read_pod(name).await?.map(|pod| pod_view(&pod)))
+    }
+
+    async fn pod_names(&self) -> PortResult<Vec<String>> {
+        let pods = self.pods();
+        let params = ListParams::default().limit(PAGE);
+        let list = self
+            .inner
+            .retry
+            .run("list pods", || pods.list_metadata(&params))
+            .await?;
+        Ok(list.iter().map(ResourceExt::name_any).collect())
+    }
+
+    async fn nodes(&self) -> PortResult<Vec<NodeView>> {
+        let nodes: Api<Node> = Api::all(self.inner.client.clone());
+        let mut params = ListParams::default().limit(PAGE);
+        let mut views = Vec::new();
+        loop {
+            let page = self
+                .inner
+                .retry
+                .run("list nodes", || nodes.list(&params))
+                .await?;
+            views.extend(page.items.iter().map(node_view));
+            match page.metadata.continue_.filter(|it| !it.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(views),
+            }
+        }
+    }
+
+    async fn missing_permissions(&self) -> PortResult<Vec<MissingPermission>> {
+        rights::missing(&self.inner.client, &self.inner.retry, &self.inner.namespace).await
+    }
+
+    async fn checkpoint(
+        &self,
+        node: &str,
+        pod: &str,
+        container: &str,
+        limit: Duration,
+    ) -> PortResult<String> {
+        let client = &self.inner.checkpoints;
+        checkpoint(client, &self.inner.namespace, node, pod, container, limit).await
+    }
+
+    async fn ensure_image_pull(
+        &self,
+        migration: &str,
+        name: &str,
+        node: &str,
+        image: &str,
+        source_pod: &str,
+    ) -> PortResult<()> {
+        self.make_image_pull(migration, name, node, image, source_pod)
+            .await
+    }
+
+    async fn image_pull(&self, name: &str) -> PortResult<ImagePull> {
+        self.see_image_pull(name).await
+    }
+
+    async fn ensure_transfer(&self, order: &TransferOrder) -> PortResult<()> {
+        self.make_transfer(order).await
+    }
+
+    async fn follow_transfer(
+        &self,
+        name: &str,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> PortResult<TransferEnd> {
+        let deadline = lock(&self.inner.transfers).deadlines.get(name).copied();
+        let end = Follow::new(
+            &self.inner.client,
+            &self.inner.retry,
+            &self.inner.namespace,
+            name,
+        )
+        .run(deadline, progress)
+        .await?;
+        if matches!(end, TransferEnd::Reported(_)) {
+            lock(&self.inner.transfers).ended.insert(name.to_owned());
+        }
+        Ok(end)
+    }
+
+    async fn remove_transfer(&self, name: &str) -> PortResult<()> {
+        self.unmake_transfer(name).await
+    }
+
+    async fn remove_pod(&self, name: &str, uid: Option<&str>, grace: Duration) -> PortResult<()> {
+        self.delete_pod(name, uid, grace).await
+    }
+
+    async fn hand_over_labels(&self, target_pod: &str) -> PortResult<()> {
+        self.give_labels(target_pod).await
+    }
+}
+
+/// Nothing that holds one of these locks can panic half-way through a change.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

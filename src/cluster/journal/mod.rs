@@ -1,0 +1,150 @@
+//! The port `Journal`: a `StatefulMigration` where its CRD is installed and may be used, else a
+//! ConfigMap; and the lock on a pod, a Lease.
+
+mod config_map;
+mod holder;
+mod lease;
+mod resource;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use kube::api::Api;
+use tokio::sync::OnceCell;
+
+use self::lease::Leases;
+use super::adapter::lock;
+use super::retry::Retry;
+use crate::api::StatefulMigration;
+use crate::migration::error::PortError;
+use crate::migration::ports::{Journal, Lock, PortResult};
+use crate::migration::record::Record;
+
+/// Who writes the fields that ms2m's command line sets.
+const FIELD_MANAGER: &str = "ms2m-cli";
+
+/// Where a record is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Resource,
+    ConfigMap,
+}
+
+/// Migrations remembered in one namespace.
+pub struct KubeJournal {
+    namespace: String,
+    migrations: Api<StatefulMigration>,
+    config_maps: Api<ConfigMap>,
+    leases: Leases,
+    retry: Arc<Retry>,
+    /// Whether the CRD is installed and may be used; asked once.
+    has_resource: OnceCell<bool>,
+    /// Where each record that was read or made here is kept.
+    places: Mutex<HashMap<String, Place>>,
+}
+
+impl KubeJournal {
+    pub(super) fn new(client: Client, namespace: &str, retry: Arc<Retry>) -> Self {
+        let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+        Self {
+            namespace: namespace.to_owned(),
+            migrations: Api::namespaced(client.clone(), namespace),
+            config_maps: Api::namespaced(client, namespace),
+            leases: Leases::new(leases, Arc::clone(&retry)),
+            retry,
+            has_resource: OnceCell::new(),
+            places: Mutex::default(),
+        }
+    }
+
+    async fn has_resource(&self) -> PortResult<bool> {
+        let answer = self
+            .has_resource
+            .get_or_try_init(|| async {
+                match self.list_resources().await {
+                    Ok(_) => Ok(true),
+                    Err(PortError::NotFound(_) | PortError::Denied(_)) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            })
+            .await?;
+        Ok(*answer)
+    }
+
+    /// Where the record of that name is kept.
+    async fn place(&self, name: &str) -> PortResult<Place> {
+        let known = lock(&self.places).get(name).copied();
+        match known {
+            Some(place) => Ok(place),
+            None if self.has_resource().await? => Ok(Place::Resource),
+            None => Ok(Place::ConfigMap),
+        }
+    }
+
+    fn remember(&self, name: &str, place: Place) {
+        lock(&self.places).insert(name.to_owned(), place);
+    }
+}
+
+#[async_trait]
+impl Journal for KubeJournal {
+    async fn create(&self, record: &Record) -> PortResult<()> {
+        if self.has_resource().await? {
+            match self.create_resource(record).await {
+                // Reading was allowed, writing is not.
+                Err(PortError::Denied(words)) => {
+                    tracing::debug!(words, "the resource cannot be used, a ConfigMap is");
+                }
+                other => {
+                    self.remember(&record.name, Place::Resource);
+                    return other;
+                }
+            }
+        }
+        self.remember(&record.name, Place::ConfigMap);
+        self.create_config_map(record).await
+    }
+
+    async fn save(&self, record: &Record) -> PortResult<()> {
+        match self.place(&record.name).await? {
+            Place::Resource => self.save_resource(record).await,
+            Place::ConfigMap => self.save_config_map(record).await,
+        }
+    }
+
+    async fn list(&self) -> PortResult<Vec<Record>> {
+        let mut records = match self.list_resources().await {
+            Ok(records) => {
+                let _ = self.has_resource.set(true);
+                records
+            }
+            Err(PortError::NotFound(_) | PortError::Denied(_)) => {
+                let _ = self.has_resource.set(false);
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        for record in &records {
+            self.remember(&record.name, Place::Resource);
+        }
+        let others = match self.list_config_maps().await {
+            // Whoever may use the resource need not be allowed the other.
+            Err(PortError::Denied(_)) if self.has_resource.get() == Some(&true) => Vec::new(),
+            other => other?,
+        };
+        for record in &others {
+            self.remember(&record.name, Place::ConfigMap);
+        }
+        records.extend(others);
+        records.sort_by_key(|record| record.created);
+        Ok(records)
+    }
+
+    async fn lock(&self, pod: &str) -> PortResult<Box<dyn Lock>> {
+        Ok(Box::new(self.leases.lock(pod).await?))
+    }
+}

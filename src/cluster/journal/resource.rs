@@ -1,0 +1,125 @@
+//! Records as `StatefulMigration` resources.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::super::adapter::PAGE;
+use super::super::error::is_already_exists;
+use super::super::naming::{DRIVEN_BY, DRIVEN_BY_CLI};
+use super::{FIELD_MANAGER, KubeJournal};
+use crate::api::{StatefulMigration, StatefulMigrationStatus};
+use crate::migration::error::PortError;
+use crate::migration::ports::PortResult;
+use crate::migration::record::Record;
+
+impl KubeJournal {
+    pub(super) async fn create_resource(&self, record: &Record) -> PortResult<()> {
+        let wanted = resource(record);
+        let what = format!("make StatefulMigration {}", record.name);
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let made = self
+            .retry
+            .run(&what, || async {
+                match self.migrations.create(&params, &wanted).await {
+                    Ok(_) => Ok(true),
+                    Err(error) if is_already_exists(&error) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            })
+            .await?;
+        if !made {
+            let found = self
+                .retry
+                .run(&what, || self.migrations.get(&record.name))
+                .await?;
+            if !is_just_made(&found, record) {
+                return Err(PortError::Conflict(format!(
+                    "there is a migration {} already",
+                    record.name
+                )));
+            }
+        }
+        if record.status == StatefulMigrationStatus::default() {
+            return Ok(());
+        }
+        // The status is a subresource, which a create ignores.
+        self.save_resource(record).await
+    }
+
+    pub(super) async fn save_resource(&self, record: &Record) -> PortResult<()> {
+        let what = format!("remember how far migration {} has come", record.name);
+        let patch = Patch::Apply(status_patch(record)?);
+        // By apply, so that a field which is not set any more goes away.
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        self.retry
+            .run(&what, || {
+                self.migrations.patch_status(&record.name, &params, &patch)
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn list_resources(&self) -> PortResult<Vec<Record>> {
+        let mut params = ListParams::default().limit(PAGE);
+        let mut records = Vec::new();
+        loop {
+            let page = self
+                .retry
+                .run("list migrations", || self.migrations.list(&params))
+                .await?;
+            records.extend(page.items.into_iter().map(|it| self.record(it)));
+            match page.metadata.continue_.filter(|it| !it.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(records),
+            }
+        }
+    }
+
+    fn record(&self, found: StatefulMigration) -> Record {
+        let created = found.creation_timestamp().map(|it| it.0);
+        Record {
+            name: found.name_any(),
+            namespace: found.namespace().unwrap_or_else(|| self.namespace.clone()),
+            created: created.unwrap_or(Timestamp::UNIX_EPOCH),
+            spec: found.spec,
+            status: found.status.unwrap_or_default(),
+        }
+    }
+}
+
+fn resource(record: &Record) -> StatefulMigration {
+    StatefulMigration {
+        metadata: ObjectMeta {
+            name: Some(record.name.clone()),
+            // The controller leaves it alone: this process drives it.
+            annotations: Some([(DRIVEN_BY.to_owned(), DRIVEN_BY_CLI.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        spec: record.spec.clone(),
+        status: None,
+    }
+}
+
+/// Whether `found` is what an earlier attempt to make `record` left, whose answer was lost.
+fn is_just_made(found: &StatefulMigration, record: &Record) -> bool {
+    found.spec == record.spec
+        && found.status.is_none()
+        && found.annotations().get(DRIVEN_BY).map(String::as_str) == Some(DRIVEN_BY_CLI)
+}
+
+fn status_patch(record: &Record) -> PortResult<Value> {
+    let status = serde_json::to_value(&record.status)
+        .map_err(|error| PortError::Invalid(error.to_string()))?;
+    Ok(json!({
+        "apiVersion": "migration.ms2m.io/v1alpha1",
+        "kind": "StatefulMigration",
+        "metadata": {"name": record.name},
+        "status": status,
+    }))
+}

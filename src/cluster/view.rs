@@ -1,0 +1,174 @@
+//! Kubernetes objects → what the engine knows of them. Pure.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
+use kube::ResourceExt;
+
+use crate::migration::ports::{ContainerView, NodeView, OwnerView, PodView};
+
+/// Annotation by which the kubelet marks the mirror of a static pod.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// The engine's view of a pod.
+pub(super) fn pod_view(pod: &Pod) -> PodView {
+    let status = pod.status.as_ref();
+    let statuses = status
+        .and_then(|status| status.container_statuses.as_deref())
+        .unwrap_or_default();
+    let spec = pod.spec.as_ref();
+    PodView {
+        name: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
+        annotations: pod.annotations().clone(),
+        labels: pod.labels().clone(),
+        node: spec.and_then(|spec| spec.node_name.clone()),
+        phase: status
+            .and_then(|status| status.phase.clone())
+            .unwrap_or_else(|| "Pending".to_owned()),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+        ready: is_ready(pod),
+        containers: spec
+            .map(|spec| spec.containers.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .map(|container| {
+                let status = statuses.iter().find(|it| it.name == container.name);
+                ContainerView {
+                    name: container.name.clone(),
+                    image: container.image.clone().unwrap_or_default(),
+                    image_id: status
+                        .map(|it| image_reference(&it.image_id))
+                        .unwrap_or_default(),
+                    running: status.is_some_and(is_running),
+                }
+            })
+            .collect(),
+        owner: pod
+            .owner_references()
+            .iter()
+            .find(|owner| owner.controller == Some(true))
+            .map(|owner| OwnerView {
+                kind: owner.kind.clone(),
+                name: owner.name.clone(),
+            }),
+        mirror: pod.annotations().contains_key(MIRROR),
+    }
+}
+
+/// The engine's view of a node.
+pub(super) fn node_view(node: &Node) -> NodeView {
+    let info = node.status.as_ref().and_then(|it| it.node_info.as_ref());
+    NodeView {
+        name: node.name_any(),
+        ready: is_node_ready(node),
+        unschedulable: node
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.unschedulable)
+            .unwrap_or(false),
+        runtime: info
+            .map(|info| info.container_runtime_version.clone())
+            .unwrap_or_default(),
+        architecture: info
+            .map(|info| info.architecture.clone())
+            .unwrap_or_default(),
+    }
+}
+
+/// Whether the node's condition `Ready` is true.
+pub(super) fn is_node_ready(node: &Node) -> bool {
+    node.status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref())
+        .is_some_and(|conditions| {
+            conditions
+                .iter()
+                .any(|it| it.type_ == "Ready" && it.status == "True")
+        })
+}
+
+/// Whether the pod's condition `Ready` is true.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    pod.status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref())
+        .is_some_and(|conditions| {
+            conditions
+                .iter()
+                .any(|it| it.type_ == "Ready" && it.status == "True")
+        })
+}
+
+fn is_running(status: &ContainerStatus) -> bool {
+    status
+        .state
+        .as_ref()
+        .is_some_and(|state| state.running.is_some())
+}
+
+/// `imageID` without the scheme that dockershim put in front of it, and some runtimes still do.
+fn image_reference(image_id: &str) -> String {
+    image_id
+        .strip_prefix("docker-pullable://")
+        .unwrap_or(image_id)
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_is_seen_with_what_a_migration_asks_for() {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {
+                "name": "web-0", "uid": "u1",
+                "labels": {"app": "web"},
+                "annotations": {"kubernetes.io/config.mirror": "x"},
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "Thing", "name": "t", "uid": "u0"},
+                    {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "u2", "controller": true}
+                ]
+            },
+            "spec": {"nodeName": "node-a", "containers": [
+                {"name": "main", "image": "shop/web:1"}, {"name": "side", "image": "side:2"}
+            ]},
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [
+                    {"name": "side", "image": "side:2", "imageID": "", "ready": false, "restartCount": 0,
+                     "state": {"waiting": {"reason": "ContainerCreating"}}},
+                    {"name": "main", "image": "shop/web:1", "ready": true, "restartCount": 0,
+                     "imageID": "docker-pullable://shop/web@sha256:aa", "state": {"running": {}}}
+                ]
+            }
+        }))
+        .expect("a pod");
+        insta::assert_debug_snapshot!(pod_view(&pod), @r#""#);
+    }
+
+    #[test]
+    fn a_node_is_seen_with_its_runtime() {
+        let node: Node = serde_json::from_value(json!({
+            "metadata": {"name": "node-a"},
+            "spec": {"unschedulable": true},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "Unknown"}],
+                "nodeInfo": {
+                    "architecture": "amd64", "bootID": "", "containerRuntimeVersion": "cri-o://1.36.3",
+                    "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
+                    "operatingSystem": "linux", "osImage": "", "systemUUID": ""
+                }
+            }
+        }))
+        .expect("a node");
+        let view = node_view(&node);
+        assert_eq!(view.runtime, "cri-o://1.36.3");
+        assert_eq!(view.architecture, "amd64");
+        assert!(view.unschedulable);
+        assert!(!view.ready, "a node whose kubelet is silent is not ready");
+    }
+}

@@ -1,0 +1,155 @@
+//! [`OciRegistry`]: one registry client for as many registries as are named.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ms2m_transfer::annotation::RESTORE_KEYS;
+use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::manifest::OciManifest;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+
+use super::credentials::credentials;
+use super::error::{chain, from_status, port_error};
+use crate::migration::error::PortError;
+use crate::migration::ports::{ImageView, PortResult, Registry};
+
+/// How long connecting, and each silence in an answer, may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a whole request may take: only manifests are asked for here.
+const WHOLE: Duration = Duration::from_secs(30);
+
+/// Registries, seen from where ms2m runs.
+pub struct OciRegistry {
+    client: Client,
+    /// For the one request that the registry client does not know: the deletion.
+    http: reqwest::Client,
+    scheme: &'static str,
+}
+
+impl OciRegistry {
+    /// `plain_http` speaks HTTP without TLS, to every registry; it is never assumed.
+    ///
+    /// # Errors
+    /// [`PortError::Invalid`] when the TLS stack cannot be set up.
+    pub fn new(plain_http: bool) -> PortResult<Self> {
+        let (protocol, scheme) = if plain_http {
+            (ClientProtocol::Http, "http")
+        } else {
+            (ClientProtocol::Https, "https")
+        };
+        let config = ClientConfig {
+            protocol,
+            connect_timeout: Some(LIMIT),
+            read_timeout: Some(LIMIT),
+            user_agent: concat!("ms2m/", env!("CARGO_PKG_VERSION")),
+            // A checkpoint is a single manifest; an index is looked at as it is.
+            platform_resolver: None,
+            ..ClientConfig::default()
+        };
+        let invalid = |cause: String| PortError::Invalid(format!("no registry client: {cause}"));
+        let http = reqwest::Client::builder()
+            .connect_timeout(LIMIT)
+            .timeout(WHOLE)
+            .user_agent(config.user_agent)
+            .build()
+            .map_err(|error| invalid(chain(&error)))?;
+        let client = Client::try_from(config).map_err(|error| invalid(chain(&error)))?;
+        Ok(Self {
+            client,
+            http,
+            scheme,
+        })
+    }
+
+    /// The manifest and its digest.
+    async fn manifest(&self, image: &str) -> PortResult<Option<(OciManifest, String)>> {
+        let reference = parse(image)?;
+        let auth = credentials(reference.resolve_registry())?;
+        let what = format!("look at image {image}");
+        let asked = self.client.pull_manifest(&reference, &auth);
+        match tokio::time::timeout(WHOLE, asked).await {
+            Ok(Ok(found)) => Ok(Some(found)),
+            Ok(Err(error)) => match port_error(&what, &error) {
+                PortError::NotFound(_) => Ok(None),
+                other => Err(other),
+            },
+            Err(_) => Err(PortError::Unreachable(format!(
+                "cannot {what}: no answer within {} s",
+                WHOLE.as_secs()
+            ))),
+        }
+    }
+
+    async fn delete_manifest(&self, reference: &Reference, digest: &str) -> PortResult<()> {
+        let registry = reference.resolve_registry();
+        let repository = reference.repository();
+        let what = format!("delete image {registry}/{repository}@{digest}");
+        let auth = credentials(registry)?;
+        let token = self
+            .client
+            .auth(reference, &auth, RegistryOperation::Push)
+            .await
+            .map_err(|error| port_error(&what, &error))?;
+        let scheme = self.scheme;
+        let url = format!("{scheme}://{registry}/v2/{repository}/manifests/{digest}");
+        let mut request = self.http.delete(url);
+        request = match (token, auth) {
+            (Some(token), _) | (None, RegistryAuth::Bearer(token)) => request.bearer_auth(token),
+            (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
+            (None, RegistryAuth::Anonymous) => request,
+        };
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| PortError::Unreachable(format!("cannot {what}: {}", chain(&error))))?;
+        let status = answer.status();
+        match status.as_u16() {
+            200..300 | 404 => Ok(()),
+            405 => Err(PortError::Denied(format!(
+                "cannot {what}: the registry does not allow deletions (405)"
+            ))),
+            code => Err(from_status(code, format!("cannot {what}: {status}"))),
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for OciRegistry {
+    async fn image(&self, image: &str) -> PortResult<Option<ImageView>> {
+        let Some((manifest, digest)) = self.manifest(image).await? else {
+            return Ok(None);
+        };
+        let annotations = match manifest {
+            OciManifest::Image(manifest) => manifest.annotations,
+            // No runtime reads the annotations of an index.
+            OciManifest::ImageIndex(_) => None,
+        };
+        let is_checkpoint = annotations
+            .is_some_and(|annotations| RESTORE_KEYS.iter().all(|it| annotations.contains_key(*it)));
+        Ok(Some(ImageView {
+            digest,
+            is_checkpoint,
+        }))
+    }
+
+    async fn delete(&self, image: &str) -> PortResult<()> {
+        let reference = parse(image)?;
+        // Registries delete by digest alone; a tag goes with its manifest.
+        let digest = match reference.digest() {
+            Some(digest) => digest.to_owned(),
+            None => match self.manifest(image).await? {
+                Some((_, digest)) => digest,
+                None => return Ok(()),
+            },
+        };
+        self.delete_manifest(&reference, &digest).await
+    }
+}
+
+fn parse(image: &str) -> PortResult<Reference> {
+    image.parse().map_err(|error| {
+        PortError::Invalid(format!("{image:?} is not the name of an image: {error}"))
+    })
+}
