@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
 use super::{Hash, Verdict};
 use crate::state::Ranges;
@@ -10,7 +10,7 @@ use crate::state::Ranges;
 /// The verdict as text of several lines.
 pub fn table(verdict: &Verdict) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header([
         "Publisher",
         "Confirmed",

@@ -135,7 +135,7 @@ impl Publisher {
             tokio::time::sleep(RECONNECT_DELAY).await;
             match self.connect().await {
                 Ok(connected) => return Some(connected),
-                Err(error) => tracing::warn!(publisher = self.name, %error, "no connection"),
+                Err(error) => tracing::debug!(publisher = self.name, %error, "no connection yet"),
             }
         }
     }
