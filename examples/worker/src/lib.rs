@@ -36,10 +36,7 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
 /// that was written wrongly may turn up in any other part of a URL.
 pub fn broker_address(url: &str) -> String {
     match url.parse::<lapin::uri::AMQPUri>() {
-        Ok(uri) => format!(
-            "{}:{}/{}",
-            uri.authority.host, uri.authority.port, uri.vhost
-        ),
+        Ok(uri) => format!("{}:{}", uri.authority.host, uri.authority.port),
         Err(_) => "a malformed AMQP URL".to_owned(),
     }
 }

@@ -1,15 +1,13 @@
 //! The change of queues, under load and with messages waiting in both: nothing lost, nothing
 //! applied twice, nothing out of order.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::process::{Pod, Worker};
+use crate::support::{App, PATIENCE, broker};
 use ms2m_worker::audit::{self, Source};
 use ms2m_worker::producer::{self, Options, Record};
 use serde_json::json;
-use support::process::{Pod, Worker};
-use support::{App, PATIENCE, broker};
 use tokio_util::sync::CancellationToken;
 
 fn in_background(

@@ -1,15 +1,13 @@
 //! The audit against the real broker: it must find one message lost, doubled or swapped, and
 //! must find nothing where nothing is wrong.
 
-mod support;
-
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::process::{Pod, Worker};
+use crate::support::{App, broker};
 use ms2m_worker::audit::{self, Hash, Source, Verdict};
 use ms2m_worker::producer::Record;
-use support::process::{Pod, Worker};
-use support::{App, broker};
 
 const PRODUCER: &str = env!("CARGO_BIN_EXE_ms2m-producer");
 

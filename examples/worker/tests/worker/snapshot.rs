@@ -1,17 +1,15 @@
 //! Checkpoint and restore of the real process over an inherited descriptor.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::support::process::{Pod, Worker, environment};
+use crate::support::{App, PATIENCE, broker};
 use ms2m_worker::audit::{self, Source};
 use ms2m_worker::producer;
 use ms2m_worker::snapshot::RuntimeEnd;
 use ms2m_worker::state::Chain;
 use serde_json::json;
-use support::process::{Pod, Worker, environment};
-use support::{App, PATIENCE, broker};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;

@@ -1,11 +1,11 @@
 //! What else the contract asks of a worker: to apply what it is given, to stop in order, to
 //! keep up; and of the producer: to know what it published.
 
-mod support;
-
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::process::{Pod, Worker};
+use crate::support::{App, PATIENCE, broker};
 use futures_util::StreamExt as _;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
@@ -13,8 +13,6 @@ use lapin::{Connection, ConnectionProperties};
 use ms2m_worker::audit::{self, Source};
 use ms2m_worker::producer::{self, Options, Record};
 use rustix::process::Signal;
-use support::process::{Pod, Worker};
-use support::{App, PATIENCE, broker};
 use tokio_util::sync::CancellationToken;
 
 const PRODUCER: &str = env!("CARGO_BIN_EXE_ms2m-producer");
@@ -116,10 +114,10 @@ async fn a_worker_without_a_broker_stops_at_once_and_lives_until_then() {
     let mut app = App::declare(&broker.url()).await;
     app.url = "amqp://user:secret@127.0.0.1:9/%2f".to_owned();
     let pod = Pod::new("worker-b");
-    let mut command = Command::new(support::process::WORKER);
+    let mut command = Command::new(crate::support::process::WORKER);
     command
         .env_clear()
-        .envs(support::process::environment(&app, &pod));
+        .envs(crate::support::process::environment(&app, &pod));
     let mut worker = Worker::spawn(command, &pod);
     worker.wait("alive", |report| !report.consuming).await;
     assert_eq!(worker.probe("/healthz", PATIENCE).await, Some(200));
@@ -197,7 +195,7 @@ async fn the_producer_goes_on_where_its_record_ends_and_stops_at_a_signal() {
         .expect("runs");
     let worker = Worker::start(&app, &Pod::new("worker-c"), &[]).await;
     worker.wait("fed", |report| report.state.count > 200).await;
-    support::signal(&signalled, Signal::INT);
+    crate::support::signal(&signalled, Signal::INT);
     assert!(signalled.wait().expect("ends").success());
     let record = Record::read(&file).expect("reads");
     assert!(

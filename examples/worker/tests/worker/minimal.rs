@@ -1,20 +1,18 @@
 //! The minimal worker of the documentation keeps the contract that it is an example of.
 
-mod support;
-
-#[path = "../examples/minimal.rs"]
+#[path = "../../examples/minimal.rs"]
 #[expect(dead_code, reason = "its main is the example's, not the test's")]
-mod minimal;
+mod example;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use crate::support::{App, PATIENCE, broker};
 use ms2m_worker::audit::{self, Options};
 use ms2m_worker::message::Message;
 use ms2m_worker::producer;
 use ms2m_worker::state::State;
 use serde_json::json;
-use support::{App, PATIENCE, broker};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +30,7 @@ async fn it_changes_queues_under_load_and_is_exact() {
                 let mut state = state.lock().expect("nobody panics with it");
                 state.apply(&message.publisher, message.seq, false, now);
             };
-            minimal::work(&url, &queue, "minimal", &mut apply).await
+            example::work(&url, &queue, "minimal", &mut apply).await
         }
     });
     app.consumers(&app.queue, 1).await;

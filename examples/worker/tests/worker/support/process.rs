@@ -15,17 +15,17 @@ use tokio::net::UnixStream;
 
 use super::{App, PATIENCE, unique};
 
-pub const WORKER: &str = env!("CARGO_BIN_EXE_ms2m-worker");
+pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_ms2m-worker");
 
 /// The files and the address of a pod. Its process reads them anew on each connection.
-pub struct Pod {
+pub(crate) struct Pod {
     dir: tempfile::TempDir,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Pod {
     /// A pod with a loopback address of its own.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let [_, high, low, _] = (std::process::id() << 8 | unique() & 0xff).to_be_bytes();
         let number = u8::try_from(unique() % 250 + 1).expect("is below 256");
         let ip = Ipv4Addr::new(127, 100 | (high & 0x1f), low, number);
@@ -39,26 +39,26 @@ impl Pod {
     }
 
     /// Gives the pod another name in its files, and in them alone.
-    pub fn rename(&self, name: &str) {
+    pub(crate) fn rename(&self, name: &str) {
         let hosts = format!("127.0.0.1 localhost\n{} {name}\n", self.address.ip());
         std::fs::write(self.dir.path().join("hosts"), hosts).expect("writes");
         std::fs::write(self.dir.path().join("hostname"), format!("{name}\n")).expect("writes");
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 }
 
 /// A running worker. Killed when dropped.
-pub struct Worker {
+pub(crate) struct Worker {
     child: Child,
     url: String,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 /// The environment of a worker of an application in a pod.
-pub fn environment(app: &App, pod: &Pod) -> BTreeMap<&'static str, String> {
+pub(crate) fn environment(app: &App, pod: &Pod) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("AMQP_URL", app.url.clone()),
         ("QUEUE", app.queue.clone()),
@@ -74,7 +74,7 @@ pub fn environment(app: &App, pod: &Pod) -> BTreeMap<&'static str, String> {
 
 impl Worker {
     /// Starts a worker in a pod, with more of an environment than the usual.
-    pub async fn start(app: &App, pod: &Pod, more: &[(&'static str, &str)]) -> Self {
+    pub(crate) async fn start(app: &App, pod: &Pod, more: &[(&'static str, &str)]) -> Self {
         let mut variables = environment(app, pod);
         variables.extend(
             more.iter()
@@ -88,7 +88,7 @@ impl Worker {
     }
 
     /// Starts a worker as a runtime without CRIU does, and gives the runtime's end.
-    pub fn under_a_runtime(
+    pub(crate) fn under_a_runtime(
         pod: &Pod,
         variables: BTreeMap<&'static str, String>,
     ) -> (Self, RuntimeEnd<UnixStream>) {
@@ -111,7 +111,7 @@ impl Worker {
     }
 
     /// Starts a worker by a command, and collects its log.
-    pub fn spawn(mut command: Command, pod: &Pod) -> Self {
+    pub(crate) fn spawn(mut command: Command, pod: &Pod) -> Self {
         let mut child = command
             .stderr(Stdio::piped())
             .spawn()
@@ -132,27 +132,27 @@ impl Worker {
     }
 
     /// What the worker has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().expect("nobody panics with it").join("\n")
     }
 
-    pub fn state_url(&self) -> String {
+    pub(crate) fn state_url(&self) -> String {
         format!("{}/state", self.url)
     }
 
     /// Status of a path of the worker's endpoint; `None` if it does not answer within `limit`.
-    pub async fn probe(&self, path: &str, limit: Duration) -> Option<u16> {
+    pub(crate) async fn probe(&self, path: &str, limit: Duration) -> Option<u16> {
         let answer = tokio::time::timeout(limit, reqwest::get(format!("{}{path}", self.url)));
         Some(answer.await.ok()?.ok()?.status().as_u16())
     }
 
     /// The worker's state now, if it answers.
-    pub async fn state(&self) -> Option<Report> {
+    pub(crate) async fn state(&self) -> Option<Report> {
         reqwest::get(self.state_url()).await.ok()?.json().await.ok()
     }
 
     /// Waits until the state is as wanted.
-    pub async fn wait(&self, what: &str, wanted: impl Fn(&Report) -> bool) -> Report {
+    pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&Report) -> bool) -> Report {
         let deadline = Instant::now() + PATIENCE;
         let mut last = None;
         while Instant::now() < deadline {
@@ -167,12 +167,12 @@ impl Worker {
         panic!("the worker is not {what} but {last:?}\n{}", self.log());
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         super::signal(&self.child, signal);
     }
 
     /// Waits until the process has ended.
-    pub async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("is ours to wait for") {

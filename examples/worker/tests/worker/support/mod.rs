@@ -1,10 +1,7 @@
 //! What the tests share: a broker, a worker as a process, an application's queues.
-// Each test binary uses a part of it.
-#![allow(dead_code, reason = "each test binary uses a part of this module")]
-#![allow(unreachable_pub, reason = "a module of tests has no outside")]
 
-pub mod broker;
-pub mod process;
+pub(crate) mod broker;
+pub(crate) mod process;
 
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,31 +18,31 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take that should take moments.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends a signal to a child process.
-pub fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).expect("the child is there");
 }
 
-/// A number that no other call in this test binary gets.
-pub fn unique() -> u32 {
+/// A number that no other call gets.
+pub(crate) fn unique() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// An exchange, a queue bound to it, and a connection to meddle with them.
-pub struct App {
-    pub url: String,
-    pub exchange: String,
-    pub queue: String,
-    pub channel: Channel,
+pub(crate) struct App {
+    pub(crate) url: String,
+    pub(crate) exchange: String,
+    pub(crate) queue: String,
+    pub(crate) channel: Channel,
     _connection: Connection,
 }
 
 impl App {
     /// Declares an application's topology under names of its own.
-    pub async fn declare(url: &str) -> Self {
+    pub(crate) async fn declare(url: &str) -> Self {
         let number = unique();
         let (exchange, queue) = (format!("app{number}"), format!("app{number}.in"));
         producer::declare(&Topology {
@@ -76,7 +73,7 @@ impl App {
     }
 
     /// Options to publish a number of messages as fast as the broker takes them.
-    pub fn publish(&self, count: u64) -> Options {
+    pub(crate) fn publish(&self, count: u64) -> Options {
         Options {
             amqp_url: self.url.clone(),
             exchange: self.exchange.clone(),
@@ -91,7 +88,7 @@ impl App {
     }
 
     /// Publishes, and fails the test if not everything was confirmed.
-    pub async fn published(&self, options: &Options) -> Record {
+    pub(crate) async fn published(&self, options: &Options) -> Record {
         let record = producer::run(options, None, CancellationToken::new()).await;
         let record = record.expect("publishes");
         assert!(
@@ -105,7 +102,7 @@ impl App {
     }
 
     /// Declares a replay queue, as `ms2m` and the worker do.
-    pub async fn replay_queue(&self) -> String {
+    pub(crate) async fn replay_queue(&self) -> String {
         let queue = format!("{}.ms2m-replay", self.queue);
         let options = QueueDeclareOptions::durable();
         self.channel
@@ -116,13 +113,13 @@ impl App {
     }
 
     /// Gives an order to a pod, as `ms2m` does.
-    pub async fn order(&self, pod: &str, order: serde_json::Value) {
+    pub(crate) async fn order(&self, pod: &str, order: serde_json::Value) {
         self.send(&control_queue(pod), order.to_string().as_bytes())
             .await;
     }
 
     /// Publishes one message straight to a queue and waits for the confirm.
-    pub async fn send(&self, queue: &str, body: &[u8]) {
+    pub(crate) async fn send(&self, queue: &str, body: &[u8]) {
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_content_type("application/json".into());
@@ -144,7 +141,7 @@ impl App {
     }
 
     /// Takes everything out of the primary queue, and puts back what `change` makes of it.
-    pub async fn tamper(&self, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+    pub(crate) async fn tamper(&self, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
         let mut bodies = Vec::new();
         let options = BasicGetOptions { no_ack: true };
         while let Some(message) = self
@@ -162,7 +159,7 @@ impl App {
     }
 
     /// How many messages are ready in a queue and how many consumers are on it.
-    pub async fn depth(&self, queue: &str) -> (u32, u32) {
+    pub(crate) async fn depth(&self, queue: &str) -> (u32, u32) {
         let options = QueueDeclareOptions {
             passive: true,
             ..Default::default()
@@ -176,7 +173,7 @@ impl App {
     }
 
     /// Waits until a queue has so many consumers.
-    pub async fn consumers(&self, queue: &str, count: u32) {
+    pub(crate) async fn consumers(&self, queue: &str, count: u32) {
         let deadline = Instant::now() + PATIENCE;
         while self.depth(queue).await.1 != count {
             assert!(

@@ -1,17 +1,15 @@
-//! A broker that goes away under load and comes back. In a binary of its own, since it takes
-//! the broker away from everybody.
-
-mod support;
+//! A broker that goes away under load and comes back. One of its own, since nobody else's test
+//! would like that.
 
 use std::time::Duration;
 
+use crate::support::broker::Broker;
+use crate::support::process::{Pod, Worker};
+use crate::support::{App, PATIENCE};
 use ms2m_worker::audit::{self, Source};
 use ms2m_worker::message::control_queue;
 use ms2m_worker::producer::{self, Options};
 use serde_json::json;
-use support::broker::Broker;
-use support::process::{Pod, Worker};
-use support::{App, PATIENCE};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread")]

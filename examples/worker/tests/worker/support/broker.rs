@@ -1,9 +1,13 @@
 //! A private RabbitMQ out of Debian's package: its own directory, ports and port mapper.
+//!
+//! A shell watches over each: it waits for the end of the test process, however that comes, and
+//! then ends the broker and removes its directory. A test process that is killed, or a broker
+//! in a static, would leave both behind otherwise.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -11,86 +15,88 @@ const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// How long a broker may take to start; four to five seconds on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// A running broker. Ended when dropped.
-pub struct Broker {
-    dir: tempfile::TempDir,
+/// Reads to the end of its input, which is the end of the test process, and cleans up. What it
+/// ends it knows by process id, from files that the broker's owner keeps.
+const WATCH: &str = r#"trap '' INT TERM HUP; cat >/dev/null
+for file in "$0"/*.own-pid; do [ -f "$file" ] && kill -KILL "$(cat "$file")"; done
+sleep 0.2; rm -rf "$0""#;
+
+/// A running broker.
+pub(crate) struct Broker {
+    dir: PathBuf,
     port: u16,
     distribution: u16,
     epmd_port: u16,
-    epmd: Child,
     server: Option<Child>,
+    _epmd: Child,
+    /// Holds the write end of its input.
+    _watch: Child,
 }
 
-/// The broker that the tests of one binary share as long as one of them runs.
-pub fn shared() -> Arc<Broker> {
-    static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
-    let mut shared = SHARED
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let broker = Arc::new(Broker::start());
-        *shared = Arc::downgrade(&broker);
-        broker
-    })
+/// The broker that all tests share but those that take it away.
+pub(crate) fn shared() -> &'static Broker {
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    SHARED.get_or_init(Broker::start)
 }
 
 impl Broker {
     /// Starts a broker and waits until it answers.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         assert!(
             Path::new(SERVER).exists(),
             "these tests need RabbitMQ: install Debian's package rabbitmq-server"
         );
-        let dir = tempfile::tempdir().expect("makes a directory");
+        let dir = tempfile::tempdir().expect("makes a directory").keep();
+        let watch = quiet(Command::new("sh").args(["-c", WATCH]).arg(&dir))
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
         let [port, distribution, epmd_port] = free_ports();
-        let epmd = Command::new("epmd")
-            .args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+        let epmd = quiet(Command::new("epmd").args(["-address", "127.0.0.1", "-port"]))
+            .arg(epmd_port.to_string())
             .spawn()
             .expect("epmd starts: it is in Debian's package erlang-base");
+        let epmd_id = epmd.id();
         let mut broker = Self {
             dir,
             port,
             distribution,
             epmd_port,
-            epmd,
             server: None,
+            _epmd: epmd,
+            _watch: watch,
         };
-        let deadline = Instant::now() + START_LIMIT;
-        wait_for_port(epmd_port, deadline, "epmd");
-        std::fs::write(
-            broker.file("rabbitmq.conf"),
-            format!("listeners.tcp.1 = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n"),
-        )
-        .expect("writes");
-        std::fs::write(broker.file("enabled_plugins"), "[].\n").expect("writes");
+        broker.write("epmd.own-pid", &epmd_id.to_string());
+        wait_for_port(epmd_port, "epmd");
+        broker.write(
+            "rabbitmq.conf",
+            &format!("listeners.tcp.1 = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n"),
+        );
+        broker.write("enabled_plugins", "[].\n");
         broker.resume();
         broker
     }
 
     /// Where to connect.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
     /// Ends the server in order; what is durable stays.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let mut server = self.server.take().expect("the broker runs");
         super::signal(&server, rustix::process::Signal::TERM);
         server.wait().expect("is ours to wait for");
+        std::fs::remove_file(self.file("server.own-pid")).expect("was written");
     }
 
     /// Starts the server again with what it kept.
-    pub fn resume(&mut self) {
-        let log = std::fs::File::create(self.file("server.log")).expect("makes the log");
-        let errors = log.try_clone().expect("duplicates");
-        let server = Command::new(SERVER)
+    pub(crate) fn resume(&mut self) {
+        let server = quiet(&mut Command::new(SERVER))
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
-            .env("HOME", self.dir.path())
+            .env("HOME", &self.dir)
             .env(
                 "RABBITMQ_NODENAME",
                 format!("ms2m-worker-{}@localhost", self.port),
@@ -107,7 +113,6 @@ impl Broker {
             .env("RABBITMQ_LOG_BASE", self.file("log"))
             .env("RABBITMQ_GENERATED_CONFIG_DIR", self.file("config"))
             .env("RABBITMQ_PID_FILE", self.file("pid"))
-            .env("RABBITMQ_LOGS", "-")
             // Without it a shell stays between this process and the server, and signals go to
             // the shell alone.
             .env("RABBITMQ_ALLOW_INPUT", "true")
@@ -115,28 +120,27 @@ impl Broker {
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
                 "-noinput -kernel inet_dist_use_interface {127,0,0,1} +sbwt none",
             )
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
             .spawn()
             .expect("the server starts");
+        self.write("server.own-pid", &server.id().to_string());
         self.server = Some(server);
-        wait_for_port(self.port, Instant::now() + START_LIMIT, "rabbitmq-server");
+        wait_for_port(self.port, "rabbitmq-server");
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.file(name), content).expect("the broker's directory is writable");
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        for process in self.server.iter_mut().chain([&mut self.epmd]) {
-            // Nothing can be done about a failure here, and nothing follows from it.
-            drop(process.kill());
-            drop(process.wait());
-        }
-    }
+fn quiet(command: &mut Command) -> &mut Command {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
 }
 
 /// Ports that were free a moment ago, all different.
@@ -146,7 +150,8 @@ fn free_ports() -> [u16; 3] {
     listeners.map(|listener| listener.local_addr().expect("is bound").port())
 }
 
-fn wait_for_port(port: u16, deadline: Instant, what: &str) {
+fn wait_for_port(port: u16, what: &str) {
+    let deadline = Instant::now() + START_LIMIT;
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         assert!(Instant::now() < deadline, "{what} does not answer");
         std::thread::sleep(Duration::from_millis(50));
