@@ -144,8 +144,10 @@ impl Write for Pieces {
         let n = data.len().min(PIECE - self.piece.len());
         self.piece.extend_from_slice(&data[..n]);
         if self.piece.len() == PIECE {
-            let full = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+            let full = std::mem::take(&mut self.piece);
             self.push(Piece::Data(full.into()))?;
+            // Only now, or there would be one piece more in memory while this one waits.
+            self.piece = Vec::with_capacity(PIECE);
         }
         Ok(n)
     }

@@ -9,6 +9,7 @@ mod file;
 mod image;
 mod layer;
 mod metadata;
+mod reference;
 mod registry;
 mod reporter;
 mod retry;

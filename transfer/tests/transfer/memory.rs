@@ -9,14 +9,15 @@ use crate::support::proxy::{Faults, Proxy};
 use crate::support::registry::Registry;
 
 const GIB: u64 = 1024 * 1024 * 1024;
-const LIMIT: u64 = 64 * 1024 * 1024;
+/// Half of the 64 MiB that are promised: some 20 MiB are used, and a creeping growth should show.
+const LIMIT: u64 = 32 * 1024 * 1024;
 
 #[test]
 #[expect(
     clippy::print_stderr,
     reason = "the figure is for whoever runs the test"
 )]
-fn a_gibibyte_takes_less_than_64_mib() {
+fn a_gibibyte_takes_far_less_than_64_mib() {
     let registry = Registry::start();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = archive::write(directory.path(), GIB);
