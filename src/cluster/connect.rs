@@ -123,8 +123,22 @@ fn file_error(error: &KubeconfigError) -> PortError {
         KubeconfigError::FindPath => PortError::NotFound(
             "there is no kubeconfig; name one with --kubeconfig or in KUBECONFIG".to_owned(),
         ),
-        other => PortError::Invalid(format!("the kubeconfig cannot be used: {}", chain(other))),
+        other => unusable(other),
     }
+}
+
+fn unusable(error: &KubeconfigError) -> PortError {
+    let why = match error {
+        // The library quotes the lines around the mistake, and they may hold a token or a key.
+        KubeconfigError::Parse(cause) => {
+            let place = cause.location().map_or_else(String::new, |at| {
+                format!(" (line {}, column {})", at.line(), at.column())
+            });
+            format!("it is not a kubeconfig in YAML{place}")
+        }
+        other => chain(other),
+    };
+    PortError::Invalid(format!("the kubeconfig cannot be used: {why}"))
 }
 
 fn context_error(error: &KubeconfigError, contexts: &[String]) -> PortError {
@@ -140,7 +154,7 @@ fn context_error(error: &KubeconfigError, contexts: &[String]) -> PortError {
         KubeconfigError::CurrentContextNotSet => PortError::NotFound(format!(
             "no context is current; name one with --context ({known})"
         )),
-        other => PortError::Invalid(format!("the kubeconfig cannot be used: {}", chain(other))),
+        other => unusable(other),
     }
 }
 

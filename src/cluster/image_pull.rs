@@ -122,7 +122,7 @@ mod tests {
         }))
         .expect("a spec");
         let pod = image_pull_pod("m1", "m1-pull", "node-b", "shop/web@sha256:aa", &source);
-        insta::assert_yaml_snapshot!(pod, @r#""#);
+        insta::assert_yaml_snapshot!(pod);
     }
 
     #[test]

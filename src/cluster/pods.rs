@@ -120,7 +120,8 @@ impl KubeCluster {
     }
 
     pub(super) async fn make_transfer(&self, order: &TransferOrder) -> PortResult<()> {
-        self.ensure(&transfer_job(order)?).await?;
+        let job = transfer_job(&self.inner.namespace, order)?;
+        self.ensure(&job).await?;
         lock(&self.inner.transfers)
             .deadlines
             .insert(order.name.clone(), order.deadline);

@@ -147,7 +147,7 @@ mod tests {
             }
         }))
         .expect("a pod");
-        insta::assert_debug_snapshot!(pod_view(&pod), @r#""#);
+        insta::assert_debug_snapshot!(pod_view(&pod));
     }
 
     #[test]

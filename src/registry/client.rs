@@ -1,5 +1,6 @@
 //! [`OciRegistry`]: one registry client for as many registries as are named.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ pub struct OciRegistry {
     /// For the one request that the registry client does not know: the deletion.
     http: reqwest::Client,
     scheme: &'static str,
+    docker_config: Option<PathBuf>,
 }
 
 impl OciRegistry {
@@ -60,13 +62,26 @@ impl OciRegistry {
             client,
             http,
             scheme,
+            docker_config: None,
         })
+    }
+
+    /// Takes credentials from `directory`/config.json instead of the operator's own
+    /// configuration.
+    #[must_use]
+    pub fn with_docker_config(mut self, directory: PathBuf) -> Self {
+        self.docker_config = Some(directory);
+        self
+    }
+
+    fn credentials(&self, registry: &str) -> PortResult<RegistryAuth> {
+        credentials(registry, self.docker_config.as_deref())
     }
 
     /// The manifest and its digest.
     async fn manifest(&self, image: &str) -> PortResult<Option<(OciManifest, String)>> {
         let reference = parse(image)?;
-        let auth = credentials(reference.resolve_registry())?;
+        let auth = self.credentials(reference.resolve_registry())?;
         let what = format!("look at image {image}");
         let asked = self.client.pull_manifest(&reference, &auth);
         match tokio::time::timeout(WHOLE, asked).await {
@@ -86,7 +101,7 @@ impl OciRegistry {
         let registry = reference.resolve_registry();
         let repository = reference.repository();
         let what = format!("delete image {registry}/{repository}@{digest}");
-        let auth = credentials(registry)?;
+        let auth = self.credentials(registry)?;
         let token = self
             .client
             .auth(reference, &auth, RegistryOperation::Push)

@@ -240,18 +240,18 @@ impl Lock for LeaseLock {
         self.task.abort();
         let name = lease.name_any();
         let what = format!("release lease {name}");
+        let found = self.retry.run(&what, || self.api.get_opt(&name)).await?;
+        let Some(found) = found.filter(|it| holder_of(it) == holder_of(&lease)) else {
+            return Ok(());
+        };
+        // Only what was seen just now: whoever took it over in between keeps it.
         let params = DeleteParams {
             preconditions: Some(Preconditions {
-                uid: lease.uid(),
-                resource_version: None,
+                uid: found.uid(),
+                resource_version: found.resource_version(),
             }),
             ..DeleteParams::default()
         };
-        let holder = holder_of(&lease);
-        let found = self.retry.run(&what, || self.api.get_opt(&name)).await?;
-        if found.is_none_or(|it| holder_of(&it) != holder) {
-            return Ok(());
-        }
         match self
             .retry
             .run(&what, || self.api.delete(&name, &params))

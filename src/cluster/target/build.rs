@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_target_is_the_source_in_another_place() {
-        insta::assert_yaml_snapshot!(built(source(), &order()), @r#""#);
+        insta::assert_yaml_snapshot!(built(source(), &order()));
     }
 
     #[test]

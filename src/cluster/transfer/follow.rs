@@ -57,15 +57,7 @@ struct State {
     was_there: bool,
     trouble_since: Option<Instant>,
     terminating_since: Option<Instant>,
-    log: Option<AbortHandle>,
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        if let Some(log) = self.log.take() {
-            log.abort();
-        }
-    }
+    log: Option<AbortOnDrop>,
 }
 
 impl<'a> Follow<'a> {
@@ -171,7 +163,7 @@ impl<'a> Follow<'a> {
         }
         if state.log.is_none() && is_running(&pod) {
             let task = progress::read(self.pods.clone(), pod.name_any(), tell.clone());
-            state.log = Some(tokio::spawn(task).abort_handle());
+            state.log = Some(AbortOnDrop(tokio::spawn(task).abort_handle()));
         }
         state.pod = Some(pod);
         Ok(judge(state).map(TransferEnd::Lost))

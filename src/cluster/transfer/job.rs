@@ -31,11 +31,11 @@ const DOCKER_CONFIG_JSON: &str = ".dockerconfigjson";
 /// How long the Job stays after its end, should nobody remove it.
 const TTL_SECONDS: i32 = 600;
 
-/// The Job of `order`.
+/// The Job of `order` for a pod of `namespace`.
 ///
 /// # Errors
 /// [`PortError::Invalid`] when the archive is not an absolute path with a directory.
-pub(in super::super) fn transfer_job(order: &TransferOrder) -> PortResult<Job> {
+pub(in super::super) fn transfer_job(namespace: &str, order: &TransferOrder) -> PortResult<Job> {
     let mut labels = labels(&order.migration, role::TRANSFER);
     let mut pod_labels = labels.clone();
     pod_labels.insert(TRANSFER_LABEL.to_owned(), label_value(&order.name));
@@ -57,7 +57,7 @@ pub(in super::super) fn transfer_job(order: &TransferOrder) -> PortResult<Job> {
                     labels: Some(pod_labels),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod_spec(order)?),
+                spec: Some(pod_spec(namespace, order)?),
             },
             ..JobSpec::default()
         }),
@@ -76,7 +76,7 @@ fn seconds(order: &TransferOrder) -> i64 {
         .max(1)
 }
 
-fn pod_spec(order: &TransferOrder) -> PortResult<PodSpec> {
+fn pod_spec(namespace: &str, order: &TransferOrder) -> PortResult<PodSpec> {
     let (directory, file) = split(&order.archive)?;
     let mut volumes = vec![archives(directory)];
     let mut mounts = vec![VolumeMount {
@@ -101,7 +101,11 @@ fn pod_spec(order: &TransferOrder) -> PortResult<PodSpec> {
         affinity: Some(pinned(None, &order.node)),
         tolerations: Some(tolerates_everything()),
         automount_service_account_token: Some(false),
-        containers: vec![container(order, file, mounts)],
+        containers: vec![container(
+            order,
+            environment(namespace, order, file),
+            mounts,
+        )],
         enable_service_links: Some(false),
         image_pull_secrets: order
             .credentials_secret
@@ -164,7 +168,7 @@ fn credentials(secret: &str) -> Volume {
     }
 }
 
-fn container(order: &TransferOrder, file: &str, mounts: Vec<VolumeMount>) -> Container {
+fn container(order: &TransferOrder, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) -> Container {
     let amount = |cpu: &str, memory: &str| {
         Some(
             [("cpu", cpu), ("memory", memory)]
@@ -175,7 +179,7 @@ fn container(order: &TransferOrder, file: &str, mounts: Vec<VolumeMount>) -> Con
     Container {
         name: CONTAINER.to_owned(),
         image: Some(order.transfer_image.clone()),
-        env: Some(environment(order, file)),
+        env: Some(env),
         resources: Some(ResourceRequirements {
             requests: amount("100m", "64Mi"),
             // The memory stays flat whatever the size of the archive; the CPU limit leaves the
@@ -210,7 +214,7 @@ fn security() -> SecurityContext {
     }
 }
 
-fn environment(order: &TransferOrder, file: &str) -> Vec<EnvVar> {
+fn environment(namespace: &str, order: &TransferOrder, file: &str) -> Vec<EnvVar> {
     let compression = match order.compression {
         Compression::Gzip => "gzip",
         Compression::None => "none",
@@ -218,6 +222,7 @@ fn environment(order: &TransferOrder, file: &str) -> Vec<EnvVar> {
     let mut rows = vec![
         (env::ARCHIVE, format!("{ARCHIVES}/{file}")),
         (env::IMAGE, order.image.clone()),
+        (env::NAMESPACE, namespace.to_owned()),
         (env::POD, order.pod.clone()),
         (env::CONTAINER, order.container.clone()),
         (env::SOURCE_NODE, order.node.clone()),
@@ -265,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_job_is_pinned_bounded_and_almost_powerless() {
-        insta::assert_yaml_snapshot!(transfer_job(&order()).expect("a Job"), @r#""#);
+        insta::assert_yaml_snapshot!(transfer_job("shop", &order()).expect("a Job"));
     }
 
     #[test]
@@ -275,7 +280,7 @@ mod tests {
             keep_archive: true,
             ..order()
         };
-        let job = transfer_job(&order).expect("a Job");
+        let job = transfer_job("shop", &order).expect("a Job");
         let spec = job.spec.and_then(|it| it.template.spec).expect("a spec");
         let container = &spec.containers[0];
         let mounts = container.volume_mounts.as_deref().unwrap_or_default();
@@ -296,7 +301,7 @@ mod tests {
                 archive: archive.into(),
                 ..order()
             };
-            assert!(transfer_job(&order).is_err(), "{archive}");
+            assert!(transfer_job("shop", &order).is_err(), "{archive}");
         }
     }
 }
