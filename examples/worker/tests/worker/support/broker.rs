@@ -93,6 +93,8 @@ impl Broker {
     /// Starts the server again with what it kept.
     pub(crate) fn resume(&mut self) {
         let server = quiet(&mut Command::new(SERVER))
+            // A crash dump goes to the working directory, and must not end up in the sources.
+            .current_dir(&self.dir)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
