@@ -135,7 +135,9 @@ impl Pieces {
         if !last.is_empty() {
             self.push(Piece::Data(last.into()))?;
         }
-        self.push(Piece::End)
+        // An upload that knows the size does not wait for the end; nothing is lost then.
+        let _ = self.push(Piece::End);
+        Ok(())
     }
 }
 
@@ -196,4 +198,34 @@ fn stream(queue: mpsc::Receiver<Piece>, counters: Arc<Counters>) -> LayerStream 
         }
     })
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(data: &[u8]) -> (Pieces, mpsc::Receiver<Piece>) {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let piece = data.to_vec();
+        (Pieces { queue, piece }, receiver)
+    }
+
+    #[test]
+    fn only_data_have_to_be_taken() {
+        let (all_sent, receiver) = pieces(b"");
+        drop(receiver);
+        assert!(all_sent.end().is_ok(), "the end may go unheard");
+        let (some_left, receiver) = pieces(b"the last bytes");
+        drop(receiver);
+        assert!(some_left.end().is_err(), "bytes may not");
+    }
+
+    #[tokio::test]
+    async fn a_layer_that_breaks_does_not_end() {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        drop(queue);
+        let mut stream = stream(receiver, Arc::default());
+        assert!(stream.next().await.is_some_and(|piece| piece.is_err()));
+        assert!(stream.next().await.is_none());
+    }
 }
