@@ -6,7 +6,7 @@
 //! - [`api`]: the resource `StatefulMigration` and the words fixed with it.
 //! - [`migration`]: the engine. Knows no client library; everything outside is a trait in
 //!   [`migration::ports`].
-//! - [`cluster`], [`broker`], [`registry`]: adapters, each implementing its ports.
+//! - [`cluster`], [`broker`], [`registry`], [`clock`]: adapters, each implementing its ports.
 //! - [`cli`]: the command line.
 //!
 //! # The rule of dependencies
@@ -16,6 +16,7 @@
 pub mod api;
 pub mod broker;
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod migration;
 pub mod registry;

@@ -1,1 +1,24 @@
-//! cli
+//! The command line: arguments in, one front to the engine, words on stderr, data on stdout.
+//!
+//! - [`args`]: what can be typed; one file a command in [`commands`].
+//! - [`settings`]: where a setting comes from when it was not typed.
+//! - [`report`]: progress, from the engine's events.
+//! - [`view`]: what people read on stdout.
+//! - [`ui`], [`failure`], [`exit`]: every byte of output, every failure, every exit code.
+//! - `wire`: the only place that puts adapters and engine together.
+
+pub mod args;
+pub mod commands;
+pub mod exit;
+pub mod failure;
+mod format;
+pub mod interrupt;
+pub mod report;
+mod run;
+pub mod settings;
+pub mod ui;
+pub mod view;
+mod wire;
+
+pub use args::command;
+pub use run::main;

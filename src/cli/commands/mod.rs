@@ -1,0 +1,6 @@
+//! One file a command: its arguments, whose doc comments are the help, above what it does.
+
+pub mod completions;
+pub mod crd;
+pub mod migrate;
+pub mod status;

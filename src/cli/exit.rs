@@ -1,0 +1,101 @@
+//! The exit codes, documented in one table that help, reference and tests share.
+
+use crate::migration::error::ErrorKind;
+
+/// What an exit code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitMeaning {
+    /// The code.
+    pub code: u8,
+    /// What it says about the migration.
+    pub meaning: &'static str,
+}
+
+/// Code of an error that belongs to no kind, such as a full disk under stdout.
+pub const UNEXPECTED: u8 = 1;
+
+/// Code after an interruption, as shells give it for Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
+/// Every code that `ms2m` ends with.
+pub const EXIT_CODES: [ExitMeaning; 8] = [
+    meaning(0, "done"),
+    meaning(
+        UNEXPECTED,
+        "something unexpected; the words on stderr say what",
+    ),
+    meaning(
+        2,
+        "usage: the request makes no sense as it was typed or configured; nothing was changed",
+    ),
+    meaning(
+        3,
+        "refused: cluster or broker do not allow it; nothing was changed",
+    ),
+    meaning(
+        4,
+        "rolled back: it failed on the way, and the source serves as before",
+    ),
+    meaning(
+        5,
+        "unfinished: it failed after the commit point; the target serves, and something is left to finish",
+    ),
+    meaning(
+        6,
+        "stuck: something could not be undone; the words on stderr say what is left",
+    ),
+    meaning(
+        INTERRUPTED,
+        "interrupted, and rolled back unless it was interrupted twice",
+    ),
+];
+
+const fn meaning(code: u8, meaning: &'static str) -> ExitMeaning {
+    ExitMeaning { code, meaning }
+}
+
+/// Why nobody needs to be told about the world after this kind of failure, or what they need to
+/// be told: the first line under an error.
+#[must_use]
+pub fn outcome(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Usage => None,
+        ErrorKind::Refused => Some("nothing was changed"),
+        ErrorKind::RolledBack => Some("rolled back: the source serves as before"),
+        ErrorKind::Interrupted => Some("interrupted and rolled back: the source serves as before"),
+        ErrorKind::Unfinished => Some("the target serves; something is left to finish"),
+        ErrorKind::Stuck => Some("not everything could be undone"),
+    }
+}
+
+/// The table as the help of the program shows it.
+#[must_use]
+pub fn help() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for exit in EXIT_CODES {
+        text.push_str(&format!("  {:>3}  {}\n", exit.code, exit.meaning));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_failure_has_a_documented_code_of_its_own() {
+        let kinds = [
+            ErrorKind::Usage,
+            ErrorKind::Refused,
+            ErrorKind::RolledBack,
+            ErrorKind::Interrupted,
+            ErrorKind::Unfinished,
+            ErrorKind::Stuck,
+        ];
+        let mut codes: Vec<u8> = kinds.iter().map(|kind| kind.exit_code()).collect();
+        codes.extend([0, UNEXPECTED]);
+        codes.sort_unstable();
+        let documented: Vec<u8> = EXIT_CODES.iter().map(|exit| exit.code).collect();
+        assert_eq!(codes, documented);
+    }
+}

@@ -1,0 +1,172 @@
+//! How a failure is told: one function for people, one for scripts.
+
+use serde_json::json;
+
+use super::exit;
+use super::ui::{Paint, Tone, Ui, without_userinfo};
+use crate::migration::error::{Error, ErrorKind, PortError};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something that has a kind, an exit code and a remedy.
+    Known(Box<Error>),
+    /// Something that nobody expected; with its chain of causes.
+    Unexpected(color_eyre::Report),
+}
+
+impl Failure {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Known(error) => error.kind.exit_code(),
+            Self::Unexpected(_) => exit::UNEXPECTED,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Known(Box::new(error))
+    }
+}
+
+impl From<color_eyre::Report> for Failure {
+    fn from(report: color_eyre::Report) -> Self {
+        Self::Unexpected(report)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unexpected(error.into())
+    }
+}
+
+/// What a command comes to.
+pub type Outcome = Result<(), Failure>;
+
+/// A refusal: `what` failed with `error` before anything was changed.
+#[must_use]
+pub fn refused(what: impl Into<String>, error: &PortError) -> Error {
+    Error::refused(what).because(error)
+}
+
+/// Tells a failure: for people on stderr, and with `as_json` for scripts on stdout.
+pub fn tell(ui: &Ui, failure: &Failure, as_json: bool) {
+    match failure {
+        Failure::Known(error) => ui.insist(&text(error, ui.err_paint())),
+        Failure::Unexpected(report) => ui.insist(&format!("{}: {report:#}", label(ui.err_paint()))),
+    }
+    if as_json {
+        // The exit code tells what happened even when stdout is gone.
+        let _ = ui.data(&without_userinfo(&json_text(failure)));
+    }
+}
+
+fn label(paint: Paint) -> String {
+    paint.tone(Tone::Bad, "error")
+}
+
+/// What happened, why, what was undone, what is left, what to do next.
+#[must_use]
+pub fn text(error: &Error, paint: Paint) -> String {
+    let mut lines = vec![format!("{}: {}", label(paint), error.what)];
+    if let Some(cause) = &error.cause {
+        lines.extend(indented("because", cause, paint));
+    }
+    if let Some(outcome) = exit::outcome(error.kind) {
+        let tone = match error.kind {
+            ErrorKind::Stuck | ErrorKind::Unfinished => Tone::Warning,
+            _ => Tone::Good,
+        };
+        lines.push(format!("  {}", paint.tone(tone, outcome)));
+    }
+    for undone in &error.undone {
+        lines.push(format!("    {} {undone}", paint.tone(Tone::Good, "✓")));
+    }
+    for left in &error.left {
+        lines.push(format!("    {} {left}", paint.tone(Tone::Bad, "✗")));
+    }
+    for hint in &error.hints {
+        lines.extend(indented("next", hint, paint));
+    }
+    lines.join("\n")
+}
+
+/// `label: text`, the further lines of `text` under its first.
+fn indented(label: &str, text: &str, paint: Paint) -> Vec<String> {
+    let margin = " ".repeat(label.len() + 4);
+    let mut lines = text.trim_end().lines();
+    let first = lines.next().unwrap_or_default();
+    std::iter::once(format!("  {}: {first}", paint.tone(Tone::Dim, label)))
+        .chain(lines.map(|line| format!("{margin}{line}")))
+        .collect()
+}
+
+fn json_text(failure: &Failure) -> String {
+    let mut body = match failure {
+        Failure::Known(error) => json!({ "error": error }),
+        Failure::Unexpected(report) => {
+            json!({ "error": { "kind": "unexpected", "what": format!("{report:#}") } })
+        }
+    };
+    body["error"]["exitCode"] = failure.exit_code().into();
+    format!("{body:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rolled_back() -> Error {
+        let mut error = Error::new(
+            ErrorKind::RolledBack,
+            "failed to restore default/worker-0-shadow on node-b",
+        )
+        .because("CreateContainerError: image not known\nretried 3 times")
+        .hint("pull the base image on node-b, then try again");
+        error.undone = vec!["target pod removed".into(), "gate removed".into()];
+        error
+    }
+
+    #[test]
+    fn people_read_what_happened_why_and_what_next() {
+        insta::assert_snapshot!(text(&rolled_back(), Paint(false)), @r"
+        error: failed to restore default/worker-0-shadow on node-b
+          because: CreateContainerError: image not known
+                   retried 3 times
+          rolled back: the source serves as before
+            ✓ target pod removed
+            ✓ gate removed
+          next: pull the base image on node-b, then try again
+        ");
+    }
+
+    #[test]
+    fn what_is_left_is_named() {
+        let mut error = Error::new(ErrorKind::Stuck, "failed to open the gate of queue orders")
+            .because("connection refused")
+            .hint("once the broker is back: ms2m migrate worker-0");
+        error.left = vec!["queue orders.ms2m-source holds 12 messages".into()];
+        insta::assert_snapshot!(text(&error, Paint(false)), @r"
+        error: failed to open the gate of queue orders
+          because: connection refused
+          not everything could be undone
+            ✗ queue orders.ms2m-source holds 12 messages
+          next: once the broker is back: ms2m migrate worker-0
+        ");
+    }
+
+    #[test]
+    fn scripts_read_the_same_with_the_exit_code() {
+        let failure = Failure::from(rolled_back());
+        assert_eq!(failure.exit_code(), 4);
+        let value: serde_json::Value =
+            serde_json::from_str(&json_text(&failure)).expect("it is JSON");
+        assert_eq!(value["error"]["kind"], "rolledBack");
+        assert_eq!(value["error"]["exitCode"], 4);
+        assert_eq!(value["error"]["undone"][1], "gate removed");
+    }
+}

@@ -1,0 +1,55 @@
+//! The words that all views share.
+
+use crate::api::Strategy;
+use crate::cli::format;
+use crate::migration::event::EventKind;
+
+/// The headline of a migration, short enough for one line of a usual terminal.
+pub(super) fn headline(started: &EventKind) -> String {
+    let EventKind::Started {
+        namespace,
+        pod,
+        container: _,
+        from,
+        to,
+        target_pod,
+        strategy,
+        resumed,
+    } = started
+    else {
+        return String::new();
+    };
+    let verb = if *resumed {
+        "going on to move"
+    } else {
+        "moving"
+    };
+    let how = match strategy {
+        Strategy::ShadowPod => format!("ShadowPod {target_pod}"),
+        Strategy::Sequential => "Sequential".to_owned(),
+    };
+    format!("{verb} {namespace}/{pod} from {from} to {to} ({how})")
+}
+
+/// How far the transfer has come.
+pub(super) fn transfer(archive: u64, read: u64, sent: u64) -> String {
+    // Exact enough for a percentage.
+    #[allow(clippy::cast_precision_loss)]
+    let share = format::percent(read as f64, archive as f64);
+    format!(
+        "{share} of {} read, {} sent",
+        format::bytes(archive),
+        format::bytes(sent)
+    )
+}
+
+/// How far the replay has come.
+pub(super) fn replay(depth: u64, peak: u64, rate: Option<f64>) -> String {
+    let rate = rate
+        .map(|rate| format!(", {rate:.0}/s"))
+        .unwrap_or_default();
+    format!("{depth} waiting (peak {peak}){rate}")
+}
+
+/// Length of the longest name of a phase, so that columns line up.
+pub(super) const PHASE_COLUMNS: usize = "Checkpointing".len();

@@ -1,0 +1,301 @@
+//! All settings of one migration: from the arguments and the layers below them to the engine's
+//! request and limits.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use url::Url;
+
+use super::layers::{Layers, unreadable};
+use super::table::{self, Setting};
+use super::value::{self, Secret};
+use crate::api::{MessageQueueConfig, StatefulMigrationSpec, Strategy, TransferConfig};
+use crate::broker::BrokerUrl;
+use crate::cli::commands::migrate::MigrateArgs;
+use crate::migration::error::Error;
+use crate::migration::limits::Limits;
+use crate::migration::plan::Request;
+use crate::migration::record::Record;
+
+/// What was typed and may hold a password: read before anybody is asked, by code that does not
+/// quote it.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    broker: Option<BrokerUrl>,
+    management: Option<Url>,
+}
+
+impl Typed {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`crate::migration::error::ErrorKind::Usage`] without the text that cannot be read.
+    pub fn read(args: &MigrateArgs, layers: &Layers<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            broker: typed(&table::BROKER_URL, args.broker_url.as_ref(), layers, broker)?,
+            management: typed(
+                &table::MANAGEMENT_URL,
+                args.management_url.as_ref(),
+                layers,
+                value::management_url,
+            )?,
+        })
+    }
+}
+
+fn typed<T>(
+    setting: &'static Setting,
+    text: Option<&Secret>,
+    layers: &Layers<'_>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Error> {
+    text.map(|secret| {
+        read(&secret.0).map_err(|why| unreadable(setting, &layers.typed_origin(setting), &why))
+    })
+    .transpose()
+}
+
+fn broker(text: &str) -> Result<BrokerUrl, String> {
+    BrokerUrl::parse(text).map_err(|error| error.to_string())
+}
+
+/// All settings of one migration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The container to move.
+    pub container: Option<String>,
+    /// Registry path of the checkpoint image.
+    pub repository: String,
+    /// The primary queue.
+    pub queue: String,
+    /// The exchange that the producers publish to.
+    pub exchange: String,
+    /// The binding key.
+    pub routing_key: String,
+    /// The broker, with its password.
+    pub broker: BrokerUrl,
+    /// The management API, with its password.
+    pub management: Option<Url>,
+    /// How the pod changes places with its copy.
+    pub strategy: Option<Strategy>,
+    /// How the checkpoint travels.
+    pub transfer: TransferConfig,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Settles all; `None` when a required one is missing, which `layers` then knows.
+    ///
+    /// # Errors
+    /// [`crate::migration::error::ErrorKind::Usage`]: a layer has a value that cannot be read.
+    pub fn resolve(
+        args: &MigrateArgs,
+        typed: Typed,
+        layers: &mut Layers<'_>,
+    ) -> Result<Option<Self>, Error> {
+        layers.resolved.clear();
+        layers.missing.clear();
+        let container = text(layers, &table::CONTAINER, &args.container)?;
+        let repository = layers.pick(
+            &table::REPOSITORY,
+            args.repository.clone(),
+            value::repository,
+            Clone::clone,
+        )?;
+        let queue = text(layers, &table::QUEUE, &args.queue)?;
+        // No name is the default exchange's: the plan refuses it with the remedy.
+        let exchange = layers.pick(
+            &table::EXCHANGE,
+            args.exchange.clone(),
+            value::text,
+            Clone::clone,
+        )?;
+        let routing_key = layers.pick(
+            &table::ROUTING_KEY,
+            args.routing_key.clone(),
+            value::text,
+            Clone::clone,
+        )?;
+        let broker = layers.pick(&table::BROKER_URL, typed.broker, broker, BrokerUrl::public)?;
+        let management = layers.pick(
+            &table::MANAGEMENT_URL,
+            typed.management,
+            value::management_url,
+            value::show_url,
+        )?;
+        let strategy = layers.pick(
+            &table::STRATEGY,
+            args.strategy,
+            value::strategy,
+            ToString::to_string,
+        )?;
+        let replay_cutoff = span(layers, &table::REPLAY_CUTOFF, args.replay_cutoff)?;
+        let transfer = transfer(args, layers)?;
+        let limits = limits(args, layers, replay_cutoff)?;
+        let (Some(repository), Some(queue), Some(exchange), Some(broker)) =
+            (repository, queue, exchange, broker)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            container,
+            repository,
+            queue,
+            exchange,
+            routing_key: routing_key.unwrap_or_default(),
+            broker,
+            management,
+            strategy,
+            transfer,
+            limits,
+        }))
+    }
+
+    /// What the engine is asked for. Holds no password.
+    #[must_use]
+    pub fn request(&self, args: &MigrateArgs, namespace: &str) -> Request {
+        let cutoff = self.limits.replay_cutoff;
+        // The resource counts whole seconds; a part of one is not to become none.
+        let whole = cutoff.as_secs() + u64::from(cutoff.subsec_nanos() > 0);
+        Request {
+            name: args.name.clone().unwrap_or_else(|| fresh_name(&args.pod)),
+            namespace: namespace.to_owned(),
+            spec: StatefulMigrationSpec {
+                source_pod: args.pod.clone(),
+                container_name: self.container.clone(),
+                target_node: args.to.clone(),
+                checkpoint_image_repository: self.repository.clone(),
+                replay_cutoff_seconds: Some(whole.try_into().unwrap_or(i64::MAX)),
+                message_queue_config: MessageQueueConfig {
+                    queue_name: self.queue.clone(),
+                    broker_url: self.broker.public(),
+                    exchange_name: self.exchange.clone(),
+                    routing_key: self.routing_key.clone(),
+                },
+                migration_strategy: self.strategy,
+                transfer: Some(self.transfer.clone()),
+            },
+        }
+    }
+}
+
+fn text(
+    layers: &mut Layers<'_>,
+    setting: &'static Setting,
+    given: &Option<String>,
+) -> Result<Option<String>, Error> {
+    layers.pick(setting, given.clone(), value::name, Clone::clone)
+}
+
+fn span(
+    layers: &mut Layers<'_>,
+    setting: &'static Setting,
+    given: Option<Duration>,
+) -> Result<Duration, Error> {
+    let value = layers.pick(setting, given, value::duration, value::show_duration)?;
+    // Every duration has a default in the table.
+    Ok(value.unwrap_or_default())
+}
+
+fn flag(
+    layers: &mut Layers<'_>,
+    setting: &'static Setting,
+    given: Option<bool>,
+) -> Result<Option<bool>, Error> {
+    layers.pick(setting, given, value::flag, ToString::to_string)
+}
+
+fn transfer(args: &MigrateArgs, layers: &mut Layers<'_>) -> Result<TransferConfig, Error> {
+    Ok(TransferConfig {
+        image: text(layers, &table::TRANSFER_IMAGE, &args.transfer_image)?,
+        compression: layers.pick(
+            &table::COMPRESSION,
+            args.compression,
+            value::compression,
+            value::show_compression,
+        )?,
+        plain_http: flag(
+            layers,
+            &table::REGISTRY_PLAIN_HTTP,
+            args.registry_plain_http,
+        )?,
+        credentials_secret: text(layers, &table::REGISTRY_SECRET, &args.registry_secret)?,
+        keep_checkpoint: flag(layers, &table::KEEP_CHECKPOINT, args.keep_checkpoint)?,
+    })
+}
+
+fn limits(
+    args: &MigrateArgs,
+    layers: &mut Layers<'_>,
+    replay_cutoff: Duration,
+) -> Result<Limits, Error> {
+    Ok(Limits {
+        replay_cutoff,
+        max_pause: span(layers, &table::MAX_PAUSE, args.max_pause)?,
+        settle: span(layers, &table::SETTLE, args.settle)?,
+        drain: span(layers, &table::DRAIN_TIMEOUT, args.drain_timeout)?,
+        obey: span(layers, &table::OBEY_TIMEOUT, args.obey_timeout)?,
+        source_grace: span(layers, &table::SOURCE_GRACE, args.source_grace)?,
+        ..Limits::default()
+    })
+}
+
+/// The pod's name and five random letters, as `generateName` makes them; short enough for a
+/// label's value, which has 63 characters at most.
+fn fresh_name(pod: &str) -> String {
+    // No vowels and nothing that looks like something else, as in Kubernetes.
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let suffix: String = (0..5)
+        .map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())]))
+        .collect();
+    let stem: String = pod.chars().take(57).collect();
+    format!("{}-{suffix}", stem.trim_end_matches(['-', '.']))
+}
+
+/// What the record of a migration says, as a layer.
+#[must_use]
+pub fn recorded(record: &Record) -> (String, BTreeMap<&'static str, String>) {
+    let spec = &record.spec;
+    let queue = &spec.message_queue_config;
+    let transfer = spec.transfer.clone().unwrap_or_default();
+    let values = [
+        (&table::CONTAINER, spec.container_name.clone()),
+        (
+            &table::REPOSITORY,
+            Some(spec.checkpoint_image_repository.clone()),
+        ),
+        (&table::QUEUE, Some(queue.queue_name.clone())),
+        (&table::EXCHANGE, Some(queue.exchange_name.clone())),
+        (&table::ROUTING_KEY, Some(queue.routing_key.clone())),
+        (&table::BROKER_URL, Some(queue.broker_url.clone())),
+        (
+            &table::STRATEGY,
+            spec.migration_strategy.map(|strategy| strategy.to_string()),
+        ),
+        (
+            &table::REPLAY_CUTOFF,
+            spec.replay_cutoff_seconds
+                .map(|seconds| seconds.to_string()),
+        ),
+        (&table::TRANSFER_IMAGE, transfer.image),
+        (
+            &table::COMPRESSION,
+            transfer.compression.as_ref().map(value::show_compression),
+        ),
+        (
+            &table::REGISTRY_PLAIN_HTTP,
+            transfer.plain_http.map(|flag| flag.to_string()),
+        ),
+        (&table::REGISTRY_SECRET, transfer.credentials_secret),
+        (
+            &table::KEEP_CHECKPOINT,
+            transfer.keep_checkpoint.map(|flag| flag.to_string()),
+        ),
+    ];
+    let said = values
+        .into_iter()
+        .filter_map(|(setting, value)| Some((setting.name, value?)))
+        .collect();
+    (record.name.clone(), said)
+}

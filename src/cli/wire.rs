@@ -1,0 +1,105 @@
+//! The only place that puts adapters and engine together.
+
+use std::sync::Arc;
+
+use kube::config::Kubeconfig;
+use tokio_util::sync::CancellationToken;
+
+use super::args::GlobalArgs;
+use super::failure::refused;
+use super::report::Progress;
+use super::settings::migration::Settings;
+use crate::broker::{self, AmqpBroker};
+use crate::clock::SystemClock;
+use crate::cluster::{self, ConnectOptions, KubeCluster, KubeJournal};
+use crate::migration::engine::{Engine, Ports};
+use crate::migration::error::Error;
+use crate::migration::plan::closest;
+use crate::migration::ports::Cluster;
+use crate::registry::OciRegistry;
+
+/// A cluster that can be asked, and one namespace of it.
+pub(super) struct Reached {
+    /// The Kubernetes API.
+    pub(super) cluster: Arc<KubeCluster>,
+    /// Where migrations are remembered.
+    pub(super) journal: Arc<KubeJournal>,
+    /// The namespace.
+    pub(super) namespace: String,
+    /// The kubeconfig's context in use, if there is one.
+    pub(super) context: Option<String>,
+}
+
+impl Reached {
+    /// Makes the clients that the flags ask for. No request goes out yet.
+    pub(super) async fn connect(global: &GlobalArgs) -> Result<Self, Error> {
+        let options = ConnectOptions {
+            kubeconfig: global.kubeconfig.clone(),
+            context: global.context.clone(),
+            namespace: global.namespace.clone(),
+            user_agent: None,
+        };
+        let cluster = cluster::connect(&options)
+            .await
+            .map_err(|error| refused("failed to find the cluster", &error))?;
+        Ok(Self {
+            journal: Arc::new(cluster.journal()),
+            namespace: cluster.namespace().to_owned(),
+            context: context(global),
+            cluster: Arc::new(cluster),
+        })
+    }
+
+    /// An engine with everything that it needs. Broker and registry are connected when they are
+    /// first used.
+    pub(super) fn engine(
+        &self,
+        settings: &Settings,
+        progress: Arc<Progress>,
+        stop: CancellationToken,
+    ) -> Result<Engine, Error> {
+        let broker = AmqpBroker::new(&broker::Options {
+            url: settings.broker.clone(),
+            management: settings.management.clone(),
+        });
+        let plain_http = settings.transfer.plain_http.unwrap_or_default();
+        let registry = OciRegistry::new(plain_http)
+            .map_err(|error| refused("failed to set up the registry's client", &error))?;
+        let ports = Ports {
+            cluster: self.cluster.clone(),
+            restore: self.cluster.clone(),
+            broker: Arc::new(broker),
+            registry: Arc::new(registry),
+            journal: self.journal.clone(),
+            clock: Arc::new(SystemClock::new()),
+        };
+        Ok(Engine::new(ports, progress, settings.limits.clone(), stop))
+    }
+
+    /// The refusal for a pod that is not there, with the nearest one that is.
+    pub(super) async fn no_such_pod(&self, pod: &str) -> Error {
+        let error = Error::refused(format!(
+            "there is no pod {pod} in namespace {}",
+            self.namespace
+        ));
+        match self.cluster.pod_names().await {
+            Ok(names) => match closest(pod, names.iter().map(String::as_str)) {
+                Some(name) => error.hint(format!("did you mean {name}?")),
+                None => error.hint("name the namespace with --namespace if it is another one"),
+            },
+            Err(cause) => refused(error.what, &cause),
+        }
+    }
+}
+
+/// The context that decides which section of the configuration file counts. A kubeconfig that
+/// cannot be read has none; connecting says why it cannot.
+fn context(global: &GlobalArgs) -> Option<String> {
+    global.context.clone().or_else(|| {
+        let kubeconfig = match &global.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        kubeconfig.ok()?.current_context
+    })
+}

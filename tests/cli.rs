@@ -1,0 +1,351 @@
+//! The real `ms2m` where it needs no cluster: help, usage errors, configuration, exit codes.
+//!
+//! Hermetic: nothing of this process's environment, a home directory of its own.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// A machine with nothing on it.
+struct Machine {
+    home: TempDir,
+}
+
+/// What came of a run.
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+const PASSWORD: &str = "hunter2";
+
+impl Machine {
+    fn new() -> Self {
+        Self {
+            home: TempDir::new().expect("a temporary directory can be made"),
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.home.path().join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.home.path().join(name);
+        let directory = path.parent().expect("a file is in a directory");
+        std::fs::create_dir_all(directory).expect("the directory can be made");
+        std::fs::write(&path, text).expect("the file can be written");
+        path.display().to_string()
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        self.run_with(args, &[])
+    }
+
+    fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Run {
+        let output = Command::new(env!("CARGO_BIN_EXE_ms2m"))
+            .args(args)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("XDG_CONFIG_HOME", self.home.path().join("config"))
+            .env("KUBECONFIG", self.home.path().join("kubeconfig"))
+            .envs(environment.iter().copied())
+            .output()
+            .expect("ms2m can be run");
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).expect("the output is text");
+            text.replace(&self.home.path().display().to_string(), "HOME")
+        };
+        let run = Run {
+            code: output.status.code().expect("it was not killed"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        };
+        for output in [&run.stdout, &run.stderr] {
+            assert!(!output.contains(PASSWORD), "a password is shown: {output}");
+        }
+        run
+    }
+}
+
+/// A kubeconfig of a cluster that nobody answers for.
+fn kubeconfig(machine: &Machine) -> String {
+    machine.write(
+        "kubeconfig",
+        "apiVersion: v1\nkind: Config\ncurrent-context: lab\n\
+         contexts: [{name: lab, context: {cluster: lab, user: me}}]\n\
+         clusters: [{name: lab, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+         users: [{name: me, user: {token: t}}]\n",
+    )
+}
+
+#[test]
+fn help_names_commands_and_exit_codes() {
+    let run = Machine::new().run(&["--help"]);
+    assert_eq!(run.code, 0);
+    assert_eq!(run.stderr, "");
+    for word in [
+        "migrate",
+        "status",
+        "crd",
+        "completions",
+        "Exit codes:",
+        "130",
+    ] {
+        assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn the_version_is_the_package_s() {
+    let run = Machine::new().run(&["--version"]);
+    assert_eq!(run.code, 0);
+    assert_eq!(run.stdout, format!("ms2m {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_shows_no_value_of_the_environment() {
+    let url = format!("amqp://u:{PASSWORD}@mq");
+    let run = Machine::new().run_with(
+        &["migrate", "--help"],
+        &[("MS2M_BROKER_URL", &url), ("MS2M_QUEUE", "orders")],
+    );
+    assert_eq!(run.code, 0);
+    assert!(
+        run.stdout.contains("[env: MS2M_BROKER_URL]"),
+        "{}",
+        run.stdout
+    );
+    assert!(!run.stdout.contains("orders"), "{}", run.stdout);
+}
+
+#[test]
+fn what_was_typed_wrong_is_a_usage_error() {
+    let machine = Machine::new();
+    for (args, words) in [
+        (&[][..], "Usage: ms2m"),
+        (&["frobnicate"], "unrecognized subcommand"),
+        (&["migrate"], "<POD>"),
+        (&["migrate", "deployment/worker"], "only a pod can be moved"),
+        (
+            &["migrate", "w", "--replay-cutoff", "soon"],
+            "it is a duration such as",
+        ),
+        (
+            &["migrate", "w", "--strategy", "fast"],
+            "ShadowPod or Sequential",
+        ),
+        (&["migrate", "w", "--compression", "zip"], "gzip or none"),
+        (
+            &["migrate", "w", "--repository", "https://reg/x"],
+            "leave the scheme out",
+        ),
+        (
+            &["migrate", "w", "--broker-url", "mq:5672"],
+            "must begin with amqp://",
+        ),
+        (&["migrate", "w", "--management-url", "mq"], "malformed"),
+        (&["migrate", "w", "--to"], "a value is required"),
+        (
+            &["migrate", "w", "-o", "xml"],
+            "possible values: table, json",
+        ),
+        (&["status", "-o", "tree"], "possible values"),
+        (&["status", "Not_A_Name"], "lower-case"),
+        (&["crd", "--log-level", "ms2m=loud"], "log filter"),
+        (&["crd", "-v", "-q"], "cannot be used with"),
+    ] {
+        let run = machine.run(args);
+        assert_eq!(run.code, 2, "{args:?}: {}", run.stderr);
+        assert_eq!(run.stdout, "", "{args:?}");
+        assert!(run.stderr.contains(words), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn no_password_is_repeated_wherever_it_was_typed() {
+    let machine = Machine::new();
+    let kubeconfig = kubeconfig(&machine);
+    let good = format!("amqp://u:{PASSWORD}@mq");
+    for url in [
+        good.clone(),
+        format!("amqp://u:{PASSWORD}@"),
+        format!("amqp://u:{PASSWORD}@mq:port"),
+        format!("http://u:{PASSWORD}@mq"),
+        format!("u:{PASSWORD}@mq"),
+        PASSWORD.to_owned(),
+    ] {
+        // Each run checks its output for the password.
+        let typed = machine.run(&["migrate", "w", "--broker-url", &url]);
+        let told = machine.run_with(&["migrate", "w"], &[("MS2M_BROKER_URL", &url)]);
+        machine.run(&["migrate", "w", "--management-url", &url]);
+        if url != good {
+            assert_eq!((typed.code, told.code), (2, 2), "{}", typed.stderr);
+            assert!(
+                typed.stderr.contains("given by --broker-url"),
+                "{}",
+                typed.stderr
+            );
+            assert!(
+                told.stderr.contains("given by $MS2M_BROKER_URL"),
+                "{}",
+                told.stderr
+            );
+        }
+    }
+    for args in [
+        &["migrate", "w", &good][..],
+        &["migrate", &good],
+        &["migrate", "w", "--queue-url", &good],
+        &["migrate", "w", "--replay-cutoff", &good],
+        &["migrate", "w", "--repository", &good],
+        &[
+            "migrate",
+            "w",
+            "-vvv",
+            "--kubeconfig",
+            &kubeconfig,
+            "--broker-url",
+            &good,
+        ],
+    ] {
+        let run = machine.run(args);
+        assert!(run.code == 2 || run.code == 3, "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_refused_before_anything_else() {
+    let machine = Machine::new();
+    machine.write("config/ms2m/config.yaml", "queu: orders\n");
+    let run = machine.run(&["migrate", "w", "--to", "node-b"]);
+    assert_eq!(run.code, 2);
+    insta::assert_snapshot!(run.stderr, @r"
+    error: the configuration HOME/config/ms2m/config.yaml is wrong
+      because: unknown key queu; did you mean queue?
+    ");
+    let path = machine.path("missing.yaml");
+    let run = machine.run_with(&["migrate", "w"], &[("MS2M_CONFIG", &path)]);
+    assert_eq!(run.code, 2);
+    insta::assert_snapshot!(run.stderr, @r"
+    error: failed to read the configuration HOME/missing.yaml
+      because: No such file or directory (os error 2)
+    ");
+}
+
+#[test]
+fn without_a_kubeconfig_it_is_refused() {
+    let machine = Machine::new();
+    for args in [&["status"][..], &["migrate", "w", "--to", "node-b"]] {
+        let run = machine.run(args);
+        assert_eq!(run.code, 3, "{args:?}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+        assert!(
+            run.stderr
+                .starts_with("error: failed to find the cluster\n"),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("nothing was changed"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_context_is_refused_with_those_that_are_known() {
+    let machine = Machine::new();
+    kubeconfig(&machine);
+    let run = machine.run(&["status", "--context", "prod"]);
+    assert_eq!(run.code, 3);
+    assert!(run.stderr.contains("lab"), "{}", run.stderr);
+}
+
+#[test]
+fn scripts_get_their_errors_as_json() {
+    let machine = Machine::new();
+    for args in [
+        &["migrate", "w", "--to", "node-b", "-o", "json"][..],
+        &["status", "-o", "json"],
+    ] {
+        let run = machine.run(args);
+        assert_eq!(run.code, 3);
+        let value: serde_json::Value = serde_json::from_str(&run.stdout).expect("it is JSON");
+        assert_eq!(value["error"]["kind"], "refused");
+        assert_eq!(value["error"]["exitCode"], 3);
+        assert_eq!(value["error"]["what"], "failed to find the cluster");
+        assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let machine = Machine::new();
+    let escape = '\u{1b}';
+    assert!(!machine.run(&["status"]).stderr.contains(escape));
+    assert!(
+        machine
+            .run(&["status", "--color", "always"])
+            .stderr
+            .contains(escape)
+    );
+    assert!(
+        machine
+            .run(&["--color=always", "--help"])
+            .stdout
+            .contains(escape)
+    );
+    assert!(
+        !machine
+            .run(&["--color", "never", "migrate"])
+            .stderr
+            .contains(escape)
+    );
+}
+
+#[test]
+fn the_crd_is_the_same_in_both_formats() {
+    let machine = Machine::new();
+    let yaml = machine.run(&["crd"]);
+    let json = machine.run(&["crd", "-o", "json"]);
+    assert_eq!((yaml.code, json.code), (0, 0));
+    let from_yaml: serde_json::Value = serde_yaml::from_str(&yaml.stdout).expect("it is YAML");
+    let from_json: serde_json::Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    assert_eq!(from_yaml, from_json);
+    assert_eq!(
+        from_yaml["metadata"]["name"],
+        "statefulmigrations.migration.ms2m.io"
+    );
+}
+
+#[test]
+fn every_shell_has_a_completion_script_that_it_can_read() {
+    let machine = Machine::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let run = machine.run(&["completions", shell]);
+        assert_eq!(run.code, 0);
+        assert!(run.stdout.contains("ms2m"), "{shell}");
+    }
+    // Bash is everywhere that tests run.
+    let script = machine.write("ms2m.bash", &machine.run(&["completions", "bash"]).stdout);
+    let read = std::process::Command::new("bash")
+        .args(["-n", &script])
+        .status()
+        .expect("bash can be run");
+    assert!(read.success());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let bin = env!("CARGO_BIN_EXE_ms2m");
+    let status = std::process::Command::new("bash")
+        .args([
+            "-c",
+            "set -o pipefail; \"$0\" crd | head -n 1 > /dev/null",
+            bin,
+        ])
+        .status()
+        .expect("bash can be run");
+    assert!(status.success(), "{status}");
+    assert!(Path::new(bin).exists());
+}

@@ -1,0 +1,61 @@
+//! Files that are generated and committed: they must be what the program says today.
+//!
+//! `MS2M_UPDATE=1 cargo test -p ms2m --test generated` writes them anew.
+
+mod reference;
+
+use std::path::Path;
+
+use ms2m::cli::commands::completions::{CompletionShell, script};
+use ms2m::cli::commands::crd;
+
+/// Fails if the file at `path` is not `text`, or writes it if that is asked for.
+#[track_caller]
+fn check(path: &str, text: &str) {
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("MS2M_UPDATE").is_some() {
+        let directory = full.parent().expect("a file is in a directory");
+        std::fs::create_dir_all(directory).expect("the directory can be made");
+        std::fs::write(&full, text).expect("the file can be written");
+        return;
+    }
+    let committed = std::fs::read_to_string(&full).unwrap_or_default();
+    if committed == text {
+        return;
+    }
+    let line = committed
+        .lines()
+        .zip(text.lines())
+        .position(|(old, new)| old != new)
+        .unwrap_or_else(|| committed.lines().count().min(text.lines().count()));
+    panic!(
+        "{path} is not what the program says today (line {}): \
+         MS2M_UPDATE=1 cargo test -p ms2m --test generated",
+        line + 1
+    );
+}
+
+#[test]
+fn completions() {
+    for shell in [
+        CompletionShell::Bash,
+        CompletionShell::Zsh,
+        CompletionShell::Fish,
+    ] {
+        check(
+            &format!("completions/{}", shell.file_name()),
+            &script(shell),
+        );
+    }
+}
+
+#[test]
+fn custom_resource_definition() {
+    let yaml = crd::yaml().expect("the CRD can be written");
+    check("examples/manifests/crd.yaml", &yaml);
+}
+
+#[test]
+fn command_line_reference() {
+    check("CLI.md", &reference::text());
+}
