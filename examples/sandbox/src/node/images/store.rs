@@ -42,9 +42,17 @@ impl ImageStore {
     /// The image with this name (as a pod may write it), if the node has it.
     pub fn find(&self, name: &str) -> Option<Arc<Image>> {
         let index = self.lock();
-        let whole = name.parse::<Reference>().ok()?.whole();
-        let digest = index.names.get(&whole)?;
-        index.images.get(digest).cloned()
+        let reference = name.parse::<Reference>().ok()?;
+        if let Some(digest) = index.names.get(&reference.whole()) {
+            return index.images.get(digest).cloned();
+        }
+        // By digest also under another name of the same repository, but not without any.
+        let digest = reference.digest()?;
+        let repository = format!("{}/{}", reference.registry(), reference.repository());
+        let named = index.names.iter().any(|(name, known)| {
+            known == digest && name.strip_prefix(&repository).is_some_and(|rest| rest.starts_with([':', '@']))
+        });
+        index.images.get(digest).filter(|_| named).cloned()
     }
 
     /// The image with this id, which has or has not the `sha256:` in front, whether or not it

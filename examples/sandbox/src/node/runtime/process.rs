@@ -37,6 +37,25 @@ pub(super) struct Process {
     /// The checkpoint stream. Locked while somebody uses it; a second one is told so.
     pub(super) stream: Arc<Mutex<RuntimeEnd<UnixStream>>>,
     exit: watch::Receiver<Option<Exit>>,
+    _killer: Killer,
+}
+
+/// Kills the process when whoever started it loses interest, in the middle of the start or
+/// later.
+#[derive(Debug)]
+struct Killer {
+    pid: Pid,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+impl Drop for Killer {
+    fn drop(&mut self) {
+        if self.exit.borrow().is_none() {
+            // The group is there only once the process has made itself its leader.
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            let _ = kill_process(self.pid, Signal::KILL);
+        }
+    }
 }
 
 impl Process {
@@ -66,6 +85,10 @@ impl Process {
             child.stderr.take().map(|output| tokio::spawn(log.clone().pump("stderr", output))),
         ];
         let (report, exit) = watch::channel(None);
+        let killer = Killer {
+            pid,
+            exit: exit.clone(),
+        };
         let status = read_status(bundle.status());
         tokio::spawn(reap(child, pid, pumps.into_iter().flatten().collect(), report));
         let failure = wait_for_status(status, exit.clone(), bundle).await;
@@ -76,6 +99,7 @@ impl Process {
             pid,
             stream: Arc::new(Mutex::new(RuntimeEnd::new(stream))),
             exit,
+            _killer: killer,
         })
     }
 
