@@ -7,7 +7,9 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use rand::RngExt as _;
 use serde_json::json;
@@ -73,7 +75,11 @@ impl Controller {
         let own: Vec<_> = listed
             .items
             .into_iter()
-            .filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == job.uid().unwrap_or_default()))
+            .filter(|pod| {
+                pod.owner_references()
+                    .iter()
+                    .any(|owner| owner.uid == job.uid().unwrap_or_default())
+            })
             .collect();
         let now = Timestamp::now();
         let decision = decide(job, &own, now, POD_BACKOFF);
@@ -93,7 +99,11 @@ impl Controller {
     }
 
     async fn create_pod(&self, pods: &Api<Pod>, job: &Job) -> kube::Result<()> {
-        let template = job.spec.as_ref().map(|spec| spec.template.clone()).unwrap_or_default();
+        let template = job
+            .spec
+            .as_ref()
+            .map(|spec| spec.template.clone())
+            .unwrap_or_default();
         let meta = template.metadata.unwrap_or_default();
         let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
         let mut labels = meta.labels.unwrap_or_default();
@@ -141,7 +151,8 @@ impl Controller {
         if job.status.as_ref() == Some(&wanted) {
             return Ok(());
         }
-        let jobs: Api<Job> = Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
+        let jobs: Api<Job> =
+            Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
         let mut patch = json!(wanted);
         for field in ["active", "ready", "terminating"] {
             if patch.get(field).is_none() {
@@ -149,7 +160,10 @@ impl Controller {
             }
         }
         let patch = Patch::Merge(json!({ "metadata": { "uid": job.uid() }, "status": patch }));
-        match jobs.patch_status(&job.name_any(), &PatchParams::default(), &patch).await {
+        match jobs
+            .patch_status(&job.name_any(), &PatchParams::default(), &patch)
+            .await
+        {
             Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
             patched => drop(patched?),
         }
@@ -164,7 +178,8 @@ impl Controller {
     }
 
     async fn delete_job(&self, job: &Job) -> kube::Result<()> {
-        let jobs: Api<Job> = Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
+        let jobs: Api<Job> =
+            Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
         let options = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: job.uid(),

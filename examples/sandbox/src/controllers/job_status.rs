@@ -64,7 +64,10 @@ pub(super) fn decide(job: &Job, pods: &[Pod], now: Timestamp, backoff: Duration)
     };
     if let Some(finished) = finished_at(job) {
         decision.outcome = Outcome::Finished;
-        let ttl = job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
+        let ttl = job
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.ttl_seconds_after_finished);
         if let Some(ttl) = ttl {
             let due = finished + SignedDuration::from_secs(ttl.into());
             decision.expired = due <= now;
@@ -79,7 +82,10 @@ pub(super) fn decide(job: &Job, pods: &[Pod], now: Timestamp, backoff: Duration)
         return decision;
     }
     let restarts: i32 = pods.iter().map(restarts).sum();
-    let deadline = spec.active_deadline_seconds.zip(started(job)).map(|(seconds, start)| start + SignedDuration::from_secs(seconds));
+    let deadline = spec
+        .active_deadline_seconds
+        .zip(started(job))
+        .map(|(seconds, start)| start + SignedDuration::from_secs(seconds));
     decision.outcome = if counts.failed + restarts > spec.backoff_limit.unwrap_or(6) {
         Outcome::Failed {
             reason: "BackoffLimitExceeded",
@@ -131,7 +137,9 @@ fn done(completions: Option<i32>, counts: Counts) -> bool {
 
 fn phase(pod: &Pod) -> &str {
     let status = pod.status.as_ref();
-    status.and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+    status
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or("Pending")
 }
 
 fn is_active(pod: &Pod) -> bool {
@@ -155,7 +163,10 @@ fn count(pods: &[Pod]) -> Counts {
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     conditions
         .into_iter()
         .flatten()
@@ -190,7 +201,16 @@ fn pause(pods: &[Pod], failed: i32, now: Timestamp, first: Duration) -> Duration
 fn ended_at(pod: &Pod) -> Option<Timestamp> {
     let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
     let ended = |container: &ContainerStatus| {
-        Some(container.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0)
+        Some(
+            container
+                .state
+                .as_ref()?
+                .terminated
+                .as_ref()?
+                .finished_at
+                .as_ref()?
+                .0,
+        )
     };
     containers.iter().filter_map(ended).max()
 }
@@ -290,9 +310,17 @@ mod tests {
     fn too_many_failures_end_a_job() {
         let job = job(json!({ "completions": 1, "parallelism": 1, "backoffLimit": 0 }));
         let decision = decided(&job, &[pod("Failed")]);
-        assert!(matches!(decision.outcome, Outcome::Failed { reason: "BackoffLimitExceeded", .. }));
+        assert!(matches!(
+            decision.outcome,
+            Outcome::Failed {
+                reason: "BackoffLimitExceeded",
+                ..
+            }
+        ));
         let now = Timestamp::now();
-        let conditions = status(&job, &decision, 0, now).conditions.unwrap_or_default();
+        let conditions = status(&job, &decision, 0, now)
+            .conditions
+            .unwrap_or_default();
         let kinds: Vec<_> = conditions.iter().map(|one| one.type_.as_str()).collect();
         assert_eq!(kinds, ["FailureTarget", "Failed"]);
     }
@@ -318,7 +346,13 @@ mod tests {
             ..JobStatus::default()
         });
         let decision = decide(&job, &[pod("Running")], now, Duration::ZERO);
-        assert!(matches!(decision.outcome, Outcome::Failed { reason: "DeadlineExceeded", .. }));
+        assert!(matches!(
+            decision.outcome,
+            Outcome::Failed {
+                reason: "DeadlineExceeded",
+                ..
+            }
+        ));
         assert_eq!(decision.delete, ["p"]);
     }
 }

@@ -40,7 +40,13 @@ impl Controllers {
 /// Keeps a copy of all objects of a kind and gives a word after each change.
 fn observe<K>(api: Api<K>) -> (reflector::Store<K>, impl Stream<Item = ()> + Send)
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let (store, writer) = reflector::store();
     let changes = watcher(api, watcher::Config::default())

@@ -52,7 +52,10 @@ async fn look(client: &Client) -> kube::Result<()> {
                 "spec": { "taints": after },
             });
             let patch = Patch::Merge(patch);
-            match nodes.patch(&node.name_any(), &PatchParams::default(), &patch).await {
+            match nodes
+                .patch(&node.name_any(), &PatchParams::default(), &patch)
+                .await
+            {
                 // Changed meanwhile: the next look is soon enough.
                 Err(kube::Error::Api(answer)) if answer.code == 409 => {}
                 patched => drop(patched?),
@@ -63,7 +66,10 @@ async fn look(client: &Client) -> kube::Result<()> {
 }
 
 fn ready(node: &Node) -> String {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     let ready = conditions
         .into_iter()
         .flatten()
@@ -73,7 +79,10 @@ fn ready(node: &Node) -> String {
 
 /// A node that has just been registered has no lease for a moment; its status is not older.
 fn fresh(lease: &Lease, now: Timestamp) -> bool {
-    let renewed = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
+    let renewed = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.renew_time.as_ref());
     renewed.is_some_and(|renewed| {
         Duration::try_from(now.duration_since(renewed.0)).unwrap_or_default() < GRACE
     })
@@ -117,13 +126,17 @@ fn taints(node: &Node, ready: &str) -> (Vec<Taint>, Vec<Taint>) {
     if spec.unschedulable == Some(true) {
         wanted.push((UNSCHEDULABLE, "NoSchedule"));
     }
-    let ours = |taint: &Taint| [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&taint.key.as_str());
+    let ours =
+        |taint: &Taint| [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&taint.key.as_str());
     let stays = |taint: &&Taint| {
         !ours(taint) || wanted.contains(&(taint.key.as_str(), taint.effect.as_str()))
     };
     let mut after: Vec<_> = before.iter().filter(stays).cloned().collect();
     for (key, effect) in wanted {
-        if !after.iter().any(|taint| taint.key == key && taint.effect == effect) {
+        if !after
+            .iter()
+            .any(|taint| taint.key == key && taint.effect == effect)
+        {
             after.push(Taint {
                 key: key.to_owned(),
                 effect: effect.to_owned(),

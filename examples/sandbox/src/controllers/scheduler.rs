@@ -96,10 +96,9 @@ async fn bind(client: &Client, pod: &Pod, node: &str) -> kube::Result<()> {
         "metadata": { "name": pod.name_any(), "uid": pod.uid() },
         "target": { "apiVersion": "v1", "kind": "Node", "name": node },
     });
-    let body = serde_json::to_vec(&binding).map_err(kube::Error::SerdeError)?;
     // What comes back is a Status or a Binding; nobody reads either.
     let _: serde_json::Value = pods
-        .create_subresource("binding", &pod.name_any(), &PostParams::default(), body)
+        .create_subresource("binding", &pod.name_any(), &PostParams::default(), &binding)
         .await?;
     Ok(())
 }

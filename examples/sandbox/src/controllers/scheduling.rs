@@ -22,7 +22,10 @@ pub(super) fn unfit(pod: &Pod, node: &Node) -> Option<String> {
         .find(|taint| !tolerates(&tolerations, taint));
     if let Some(taint) = untolerated {
         let value = taint.value.clone().unwrap_or_default();
-        return Some(format!("node(s) had untolerated taint {{{}: {value}}}", taint.key));
+        return Some(format!(
+            "node(s) had untolerated taint {{{}: {value}}}",
+            taint.key
+        ));
     }
     if !selected(&spec, node) {
         return Some("node(s) didn't match Pod's node affinity/selector".to_owned());
@@ -42,9 +45,8 @@ pub(super) fn choose(pod: &Pod, nodes: &[&Node], pods: &[&Pod]) -> Result<String
         }
     }
     let running = |name: &String| {
-        let on_node = |pod: &&&Pod| {
-            pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(name)
-        };
+        let on_node =
+            |pod: &&&Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(name);
         pods.iter().filter(on_node).count()
     };
     fit.sort_by_key(|name| (running(name), name.clone()));
@@ -93,7 +95,11 @@ fn selected(spec: &PodSpec, node: &Node) -> bool {
         .affinity
         .as_ref()
         .and_then(|affinity| affinity.node_affinity.as_ref())
-        .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+        .and_then(|affinity| {
+            affinity
+                .required_during_scheduling_ignored_during_execution
+                .as_ref()
+        });
     let by_affinity = required.is_none_or(|required| {
         required
             .node_selector_terms
@@ -112,7 +118,12 @@ fn matches(term: &NodeSelectorTerm, node: &Node) -> bool {
     }
     let name = node.name_any();
     expressions
-        .map(|requirement| (requirement, node.labels().get(&requirement.key).map(String::as_str)))
+        .map(|requirement| {
+            (
+                requirement,
+                node.labels().get(&requirement.key).map(String::as_str),
+            )
+        })
         .chain(fields.map(|requirement| {
             let value = (requirement.key == "metadata.name").then_some(name.as_str());
             (requirement, value)
@@ -123,14 +134,25 @@ fn matches(term: &NodeSelectorTerm, node: &Node) -> bool {
 fn meets(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
     let listed = |value: &str| requirement.values.iter().flatten().any(|one| one == value);
     let number = |text: &str| text.parse::<i64>().ok();
-    let bound = requirement.values.iter().flatten().next().and_then(|text| number(text));
+    let bound = requirement
+        .values
+        .iter()
+        .flatten()
+        .next()
+        .and_then(|text| number(text));
     match requirement.operator.as_str() {
         "In" => value.is_some_and(listed),
         "NotIn" => !value.is_some_and(listed),
         "Exists" => value.is_some(),
         "DoesNotExist" => value.is_none(),
-        "Gt" => value.and_then(number).zip(bound).is_some_and(|(value, bound)| value > bound),
-        "Lt" => value.and_then(number).zip(bound).is_some_and(|(value, bound)| value < bound),
+        "Gt" => value
+            .and_then(number)
+            .zip(bound)
+            .is_some_and(|(value, bound)| value > bound),
+        "Lt" => value
+            .and_then(number)
+            .zip(bound)
+            .is_some_and(|(value, bound)| value < bound),
         _ => false,
     }
 }
@@ -158,9 +180,12 @@ mod tests {
     #[test]
     fn a_pod_goes_where_it_may() {
         let plain = node("a", json!({}));
-        let cordoned = node("b", json!({ "unschedulable": true, "taints": [
+        let cordoned = node(
+            "b",
+            json!({ "unschedulable": true, "taints": [
             { "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" },
-        ] }));
+        ] }),
+        );
         let nodes = [&plain, &cordoned];
         let anywhere = choose(&pod(json!({})), &nodes, &[]);
         assert_eq!(anywhere, Ok("a".to_owned()));
@@ -170,7 +195,10 @@ mod tests {
             ] },
         } } });
         let refused = choose(&pod(by_name.clone()), &nodes, &[]).expect_err("is cordoned");
-        assert!(refused.starts_with("0/2 nodes are available: "), "{refused}");
+        assert!(
+            refused.starts_with("0/2 nodes are available: "),
+            "{refused}"
+        );
         let mut tolerant = by_name;
         tolerant["tolerations"] = json!([{ "operator": "Exists" }]);
         assert_eq!(choose(&pod(tolerant), &nodes, &[]), Ok("b".to_owned()));

@@ -5,8 +5,10 @@ mod archive;
 mod pack;
 mod push;
 
+pub(crate) use archive::Hashing;
+#[cfg(test)]
+pub(crate) use archive::digest;
 pub use archive::{Archive, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST};
-pub(crate) use archive::{Hashing, digest};
 pub(crate) use pack::architecture;
 pub use pack::{PackOptions, pack};
 pub use push::{client, push};

@@ -30,12 +30,19 @@ impl Network {
             let second = 30 + (u16::from(first) + u16::from(offset)).rem_euclid(201) as u8;
             let name = SocketAddr::from_abstract_name(format!("ms2m-sandbox/127.{second}"))?;
             match UnixListener::bind_addr(&name) {
-                Ok(lock) => return Ok(Self { second, _lock: lock }),
+                Ok(lock) => {
+                    return Ok(Self {
+                        second,
+                        _lock: lock,
+                    });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::other("two hundred sandboxes are running already"))
+        Err(io::Error::other(
+            "two hundred sandboxes are running already",
+        ))
     }
 
     /// Where the API server and the services are.
@@ -43,17 +50,15 @@ impl Network {
         Ipv4Addr::new(127, self.second, 0, 1).into()
     }
 
-    /// The address of the node with this number, from 0.
-    pub fn node(&self, index: u8) -> IpAddr {
-        Ipv4Addr::new(127, self.second, index + 1, 1).into()
-    }
-
-    /// The addresses of the pods of that node.
-    pub fn pods(&self, index: u8) -> PodAddresses {
-        PodAddresses {
-            prefix: [127, self.second, index + 1],
+    /// The addresses of the node with this number, from 0: its own and its pods'.
+    pub fn node(&self, index: u8) -> (IpAddr, PodAddresses) {
+        let prefix = [127, self.second, index + 1];
+        let pods = PodAddresses {
+            prefix,
             state: Mutex::new((1, BTreeSet::new())),
-        }
+        };
+        let [a, b, c] = prefix;
+        (Ipv4Addr::new(a, b, c, 1).into(), pods)
     }
 }
 
@@ -94,14 +99,17 @@ mod tests {
 
     #[test]
     fn no_two_sandboxes_share_a_network() {
-        let (one, other) = (Network::take().expect("is free"), Network::take().expect("is free"));
+        let (one, other) = (
+            Network::take().expect("is free"),
+            Network::take().expect("is free"),
+        );
         assert_ne!(one.services(), other.services());
     }
 
     #[test]
     fn addresses_are_not_given_out_again_at_once() {
         let network = Network::take().expect("is free");
-        let pods = network.pods(0);
+        let (_, pods) = network.node(0);
         let first = pods.take().expect("is free");
         pods.give_back(first);
         assert_ne!(pods.take(), Some(first));

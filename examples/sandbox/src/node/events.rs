@@ -138,8 +138,8 @@ impl Writer {
             count: Some(1),
             first_timestamp: Some(Time(entry.at)),
             last_timestamp: Some(Time(entry.at)),
-            reporting_component: self.source.component.clone().unwrap_or_default(),
-            reporting_instance: self.source.host.clone().unwrap_or_default(),
+            reporting_component: self.source.component.clone(),
+            reporting_instance: self.source.host.clone(),
             ..Event::default()
         }
     }

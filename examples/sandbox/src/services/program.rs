@@ -21,10 +21,13 @@ pub(super) fn find(
         .map(|directory| directory.join(program))
         // Those of a known place come first: what is on the path may be a wrapper that wants to
         // be root, as Debian's rabbitmq-server is.
-        .fold(candidates.iter().map(PathBuf::from).collect(), |mut all: Vec<_>, one| {
-            all.push(one);
-            all
-        })
+        .fold(
+            candidates.iter().map(PathBuf::from).collect(),
+            |mut all: Vec<_>, one| {
+                all.push(one);
+                all
+            },
+        )
         .into_iter()
         .find(|path| path.is_file())
         .ok_or(Error::Missing { program, package })

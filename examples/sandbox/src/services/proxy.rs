@@ -215,7 +215,11 @@ fn chunked(headers: &HeaderMap) -> bool {
 }
 
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT] {
+    for name in [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::EXPECT,
+    ] {
         headers.remove(name);
     }
     headers

@@ -86,7 +86,11 @@ impl Broker {
     /// AMQP URL with the password of user `ms2m`, who may do everything.
     pub fn url(&self) -> String {
         let Ports { address, amqp, .. } = self.ports;
-        format!("amqp://{}:{}@{address}:{amqp}/%2f", users::ADMIN, self.password)
+        format!(
+            "amqp://{}:{}@{address}:{amqp}/%2f",
+            users::ADMIN,
+            self.password
+        )
     }
 
     /// AMQP URL of a user who can connect and has no right to anything.
@@ -184,7 +188,10 @@ impl Broker {
             self.password,
         );
         private_file(&self.dir.join("rabbitmq.conf"), &configuration)?;
-        private_file(&self.dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
+        private_file(
+            &self.dir.join("enabled_plugins"),
+            "[rabbitmq_management].\n",
+        )?;
         private_file(&self.dir.join(".erlang.cookie"), &users::new_password())
     }
 

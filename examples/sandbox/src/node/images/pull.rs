@@ -162,7 +162,11 @@ pub(super) async fn pull(
         || manifest.media_type.as_deref() == Some(IMAGE_MANIFEST_MEDIA_TYPE);
     Ok(Arc::new(Image {
         id: manifest.config.digest.clone(),
-        repo_digest: format!("{}/{}@{digest}", reference.registry(), reference.repository()),
+        repo_digest: format!(
+            "{}/{}@{digest}",
+            reference.registry(),
+            reference.repository()
+        ),
         digest,
         oci: !docker,
         annotations: manifest.annotations.unwrap_or_default(),
@@ -203,12 +207,13 @@ async fn fetch_manifest(
     let Ok(index) = serde_json::from_slice::<OciImageIndex>(&bytes) else {
         return Ok((bytes, digest));
     };
-    let chosen = oci_client::client::current_platform_resolver(&index.manifests).ok_or_else(|| {
-        PullError::Platform {
-            os: "several".to_owned(),
-            architecture: "several".to_owned(),
-        }
-    })?;
+    let chosen =
+        oci_client::client::current_platform_resolver(&index.manifests).ok_or_else(|| {
+            PullError::Platform {
+                os: "several".to_owned(),
+                architecture: "several".to_owned(),
+            }
+        })?;
     let chosen = reference.clone_with_digest(chosen);
     client
         .pull_manifest_raw(&chosen, auth, &accepted)
@@ -236,7 +241,11 @@ async fn fetch_layer(
     let partial = path.with_extension("partial");
     let output = fs::File::create(&partial).await.map_err(file)?;
     client
-        .pull_blob(reference, layer, tokio::io::BufWriter::with_capacity(1 << 20, output))
+        .pull_blob(
+            reference,
+            layer,
+            tokio::io::BufWriter::with_capacity(1 << 20, output),
+        )
         .await
         .map_err(registry(reference))?;
     fs::rename(&partial, &path).await.map_err(file)?;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use oci_client::Reference;
 use oci_client::secrets::RegistryAuth;
 
-use super::pull::{Clients, PullError, pull};
 use super::Image;
+use super::pull::{Clients, PullError, pull};
 
 /// The images of one node.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl ImageStore {
     pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
-            clients: Clients::default(),
+            clients: Clients,
             index: Mutex::default(),
             pulling: tokio::sync::Mutex::default(),
         }
@@ -50,7 +50,10 @@ impl ImageStore {
         let digest = reference.digest()?;
         let repository = format!("{}/{}", reference.registry(), reference.repository());
         let named = index.names.iter().any(|(name, known)| {
-            known == digest && name.strip_prefix(&repository).is_some_and(|rest| rest.starts_with([':', '@']))
+            known == digest
+                && name
+                    .strip_prefix(&repository)
+                    .is_some_and(|rest| rest.starts_with([':', '@']))
         });
         index.images.get(digest).filter(|_| named).cloned()
     }
@@ -66,7 +69,8 @@ impl ImageStore {
             .filter(|image| image.id.trim_start_matches("sha256:") == id);
         let first = found.next()?;
         // Several manifests may share one configuration; one with a name is the better answer.
-        let named = |image: &&Arc<Image>| index.names.values().any(|digest| *digest == image.digest);
+        let named =
+            |image: &&Arc<Image>| index.names.values().any(|digest| *digest == image.digest);
         if named(&first) {
             return Some(first.clone());
         }
@@ -111,7 +115,9 @@ impl ImageStore {
         let image = pull(client, &self.root, &reference, auth, known).await?;
         let mut index = self.lock();
         index.names.insert(reference.whole(), image.digest.clone());
-        index.images.insert(image.digest.clone(), Arc::clone(&image));
+        index
+            .images
+            .insert(image.digest.clone(), Arc::clone(&image));
         Ok(image)
     }
 

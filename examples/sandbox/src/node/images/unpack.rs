@@ -137,7 +137,10 @@ mod tests {
         fs::write(&upper_file, gzip.finish().expect("can be packed")).expect("can be written");
         let layers = [
             (lower_file, "application/vnd.oci.image.layer.v1.tar".into()),
-            (upper_file, "application/vnd.oci.image.layer.v1.tar+gzip".into()),
+            (
+                upper_file,
+                "application/vnd.oci.image.layer.v1.tar+gzip".into(),
+            ),
         ];
         let root = directory.path().join("root");
         let wrong = [digest(&plain), digest(b"another")];

@@ -66,7 +66,10 @@ pub(super) async fn renew(kubelet: &Kubelet) -> kube::Result<()> {
                 "spec": spec,
             });
             let lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
-            leases.create(&PostParams::default(), &lease).await.map(drop)
+            leases
+                .create(&PostParams::default(), &lease)
+                .await
+                .map(drop)
         }
         renewed => renewed.map(drop),
     }

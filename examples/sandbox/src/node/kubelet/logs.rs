@@ -48,7 +48,12 @@ pub(super) fn follow(state: &ContainerState, query: &LogQuery) -> Result<Body, S
         first.truncate(limit);
     }
     match container.filter(|_| query.follow) {
-        Some(container) => Ok(Body::from_stream(rest(first, reader, container, query.clone()))),
+        Some(container) => Ok(Body::from_stream(rest(
+            first,
+            reader,
+            container,
+            query.clone(),
+        ))),
         None => Ok(Body::from(first)),
     }
 }
@@ -78,7 +83,10 @@ impl Reader {
         if read.is_err() {
             return Vec::new();
         }
-        let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let complete = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         self.at += complete as u64;
         bytes[..complete]
             .split_inclusive(|byte| *byte == b'\n')

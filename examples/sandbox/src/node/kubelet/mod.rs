@@ -51,7 +51,6 @@ pub struct NodeOptions {
 }
 
 /// What everything on a node shares.
-#[derive(Debug)]
 pub(crate) struct Kubelet {
     pub(crate) name: String,
     pub(crate) address: IpAddr,
@@ -69,7 +68,6 @@ pub(crate) struct Kubelet {
 }
 
 /// A pod that the node runs.
-#[derive(Debug)]
 pub(crate) struct PodHandle {
     pub(crate) object: watch::Sender<Arc<Pod>>,
     pub(crate) state: Arc<watch::Sender<PodState>>,
@@ -77,7 +75,6 @@ pub(crate) struct PodHandle {
 }
 
 /// A running node. Its containers end with it.
-#[derive(Debug)]
 pub struct Node {
     kubelet: Arc<Kubelet>,
     tasks: JoinSet<()>,
@@ -176,6 +173,7 @@ impl Kubelet {
                 personality: options.personality,
                 images: Arc::new(ImageStore::new(&dir.join("var/lib/images"))),
                 root: dir.join("run/containers"),
+                restoring: Mutex::default(),
             },
             name: options.name,
             address: options.address,
@@ -211,8 +209,15 @@ impl Kubelet {
         let pods = self.pods.lock().expect("no holder panics");
         let mut found: Vec<_> = pods
             .values()
-            .map(|handle| (Arc::clone(&handle.object.borrow()), handle.state.borrow().clone()))
-            .filter(|(pod, _)| pod.namespace().as_deref() == Some(namespace) && pod.name_any() == name)
+            .map(|handle| {
+                (
+                    Arc::clone(&handle.object.borrow()),
+                    handle.state.borrow().clone(),
+                )
+            })
+            .filter(|(pod, _)| {
+                pod.namespace().as_deref() == Some(namespace) && pod.name_any() == name
+            })
             .collect();
         found.sort_by_key(|(pod, _)| pod.metadata.deletion_timestamp.is_none());
         found.pop()
@@ -231,7 +236,12 @@ impl Kubelet {
 
 fn make_directories(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    for path in ["var/lib/images", "var/lib/kubelet/pods", "var/log/pods", "run/containers"] {
+    for path in [
+        "var/lib/images",
+        "var/lib/kubelet/pods",
+        "var/log/pods",
+        "run/containers",
+    ] {
         std::fs::create_dir_all(dir.join(path))?;
     }
     let checkpoints = dir.join("var/lib/kubelet/checkpoints");

@@ -113,8 +113,18 @@ fn conditions(ready: bool, old: &[NodeCondition]) -> Vec<Value> {
     };
     let calm = |kind: &str| format!("kubelet has sufficient {kind} available");
     [
-        ("MemoryPressure", false, "KubeletHasSufficientMemory", calm("memory")),
-        ("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure".to_owned()),
+        (
+            "MemoryPressure",
+            false,
+            "KubeletHasSufficientMemory",
+            calm("memory"),
+        ),
+        (
+            "DiskPressure",
+            false,
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure".to_owned(),
+        ),
         ("PIDPressure", false, "KubeletHasSufficientPID", calm("PID")),
         ("Ready", ready, reason, message.to_owned()),
     ]
@@ -141,6 +151,12 @@ fn conditions(ready: bool, old: &[NodeCondition]) -> Vec<Value> {
 fn memory_kib() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     text.lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
         .unwrap_or(1024 * 1024)
 }

@@ -66,7 +66,10 @@ async fn logs(
         return (StatusCode::NOT_FOUND, message).into_response();
     };
     let Some(state) = state.containers.get(&target.container) else {
-        let message = format!("container {} not found in pod {}", target.container, target.pod);
+        let message = format!(
+            "container {} not found in pod {}",
+            target.container, target.pod
+        );
         return (StatusCode::NOT_FOUND, message).into_response();
     };
     match follow(state, &query) {

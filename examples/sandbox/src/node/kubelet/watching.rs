@@ -79,7 +79,10 @@ fn forget(kubelet: &Kubelet, uid: &str) {
 fn forget_all_but(kubelet: &Kubelet, listed: &[String]) {
     let unlisted: Vec<_> = {
         let pods = kubelet.pods.lock().expect("no holder panics");
-        pods.keys().filter(|uid| !listed.contains(uid)).cloned().collect()
+        pods.keys()
+            .filter(|uid| !listed.contains(uid))
+            .cloned()
+            .collect()
     };
     for uid in unlisted {
         forget(kubelet, &uid);

@@ -53,7 +53,10 @@ mod tests {
     fn pauses_double_up_to_a_limit() {
         let mut backoff = Backoff::new(Duration::from_secs(10));
         let pauses: Vec<_> = (0..7).map(|_| words(backoff.next())).collect();
-        assert_eq!(pauses, ["10s", "20s", "40s", "1m20s", "2m40s", "5m0s", "5m0s"]);
+        assert_eq!(
+            pauses,
+            ["10s", "20s", "40s", "1m20s", "2m40s", "5m0s", "5m0s"]
+        );
         backoff.ran(Duration::from_secs(601));
         assert_eq!(backoff.next(), Duration::from_secs(10));
     }

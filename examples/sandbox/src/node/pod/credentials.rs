@@ -41,7 +41,9 @@ fn in_secret(secret: &Secret, registry: &str) -> Option<RegistryAuth> {
         (None, None) => return None,
     };
     let entry = config["auths"].as_object()?.iter().find(|(host, _)| {
-        let host = host.trim_start_matches("https://").trim_start_matches("http://");
+        let host = host
+            .trim_start_matches("https://")
+            .trim_start_matches("http://");
         host.split('/').next() == Some(registry)
     })?;
     let text = |name: &str| entry.1[name].as_str().map(str::to_owned);

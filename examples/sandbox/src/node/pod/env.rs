@@ -38,7 +38,11 @@ pub(crate) async fn environment(
             let optional = source.optional == Some(true);
             pairs.extend(sources.secret(&source.name, optional).await?);
         }
-        env.extend(pairs.into_iter().map(|(key, value)| (prefix.clone() + &key, value)));
+        env.extend(
+            pairs
+                .into_iter()
+                .map(|(key, value)| (prefix.clone() + &key, value)),
+        );
     }
     for variable in container.env.iter().flatten() {
         let value = match (&variable.value, &variable.value_from) {
@@ -93,7 +97,10 @@ pub(crate) fn field(
         Some(map.as_ref()?.get(key).cloned().unwrap_or_default())
     };
     let all = |map: &Option<BTreeMap<String, String>>| {
-        let lines = map.iter().flatten().map(|(key, value)| format!("{key}={value:?}"));
+        let lines = map
+            .iter()
+            .flatten()
+            .map(|(key, value)| format!("{key}={value:?}"));
         lines.collect::<Vec<_>>().join("\n")
     };
     match selector.field_path.as_str() {
@@ -144,27 +151,48 @@ impl Sources<'_> {
                 .ok_or_else(|| format!("unsupported fieldPath: {}", selector.field_path));
         }
         if let Some(selector) = &source.resource_field_ref {
-            return Ok(Some(resource(container, selector).unwrap_or_else(|| "0".to_owned())));
+            return Ok(Some(
+                resource(container, selector).unwrap_or_else(|| "0".to_owned()),
+            ));
         }
         let (kind, name, key, optional, data) = if let Some(from) = &source.secret_key_ref {
             let optional = from.optional == Some(true);
-            ("Secret", &from.name, &from.key, optional, self.secret(&from.name, optional).await?)
+            (
+                "Secret",
+                &from.name,
+                &from.key,
+                optional,
+                self.secret(&from.name, optional).await?,
+            )
         } else if let Some(from) = &source.config_map_key_ref {
             let optional = from.optional == Some(true);
-            ("ConfigMap", &from.name, &from.key, optional, self.config_map(&from.name, optional).await?)
+            (
+                "ConfigMap",
+                &from.name,
+                &from.key,
+                optional,
+                self.config_map(&from.name, optional).await?,
+            )
         } else {
             return Ok(None);
         };
         match data.get(key) {
             Some(value) => Ok(Some(value.clone())),
             None if optional => Ok(None),
-            None => Err(format!("couldn't find key {key} in {kind} {}/{name}", self.namespace)),
+            None => Err(format!(
+                "couldn't find key {key} in {kind} {}/{name}",
+                self.namespace
+            )),
         }
     }
 
     async fn secret(&self, name: &str, optional: bool) -> Result<BTreeMap<String, String>, String> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        match secrets.get_opt(name).await.map_err(|error| error.to_string())? {
+        match secrets
+            .get_opt(name)
+            .await
+            .map_err(|error| error.to_string())?
+        {
             Some(secret) => Ok(secret
                 .data
                 .unwrap_or_default()
@@ -182,7 +210,11 @@ impl Sources<'_> {
         optional: bool,
     ) -> Result<BTreeMap<String, String>, String> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        match maps.get_opt(name).await.map_err(|error| error.to_string())? {
+        match maps
+            .get_opt(name)
+            .await
+            .map_err(|error| error.to_string())?
+        {
             Some(map) => Ok(map.data.unwrap_or_default()),
             None if optional => Ok(BTreeMap::new()),
             None => Err(format!("configmap {name:?} not found")),

@@ -46,8 +46,17 @@ pub(crate) async fn ensure(
         if !sleep(stop, pause / 4).await {
             return None;
         }
-        let message = format!("Back-off pulling image {:?}: {}", wanted.name, error.message);
-        event(context, wanted, Severity::Normal, "BackOff", format!("Back-off pulling image {:?}", wanted.name));
+        let message = format!(
+            "Back-off pulling image {:?}: {}",
+            wanted.name, error.message
+        );
+        event(
+            context,
+            wanted,
+            Severity::Normal,
+            "BackOff",
+            format!("Back-off pulling image {:?}", wanted.name),
+        );
         wait(context, wanted, "ImagePullBackOff", message);
         if !sleep(stop, pause - pause / 4).await {
             return None;
@@ -74,12 +83,27 @@ async fn attempt(context: &PodContext, wanted: &Wanted<'_>) -> Result<Arc<Image>
         ("Never", None) => {
             let message =
                 format!("Container image {name:?} is not present with pull policy of Never");
-            event(context, wanted, Severity::Warning, "ErrImageNeverPull", message.clone());
-            return Err(Failed { reason: "ErrImageNeverPull", message });
+            event(
+                context,
+                wanted,
+                Severity::Warning,
+                "ErrImageNeverPull",
+                message.clone(),
+            );
+            return Err(Failed {
+                reason: "ErrImageNeverPull",
+                message,
+            });
         }
         _ => {}
     }
-    event(context, wanted, Severity::Normal, "Pulling", format!("Pulling image {name:?}"));
+    event(
+        context,
+        wanted,
+        Severity::Normal,
+        "Pulling",
+        format!("Pulling image {name:?}"),
+    );
     let began = Instant::now();
     match pull(context, name).await {
         Ok(image) => {
@@ -95,10 +119,20 @@ async fn attempt(context: &PodContext, wanted: &Wanted<'_>) -> Result<Arc<Image>
             let message = error.to_string();
             let failed = format!("Failed to pull image {name:?}: {message}");
             event(context, wanted, Severity::Warning, "Failed", failed);
-            event(context, wanted, Severity::Warning, "Failed", "Error: ErrImagePull".to_owned());
+            event(
+                context,
+                wanted,
+                Severity::Warning,
+                "Failed",
+                "Error: ErrImagePull".to_owned(),
+            );
             let invalid = matches!(error, PullError::Name { .. });
             Err(Failed {
-                reason: if invalid { "InvalidImageName" } else { "ErrImagePull" },
+                reason: if invalid {
+                    "InvalidImageName"
+                } else {
+                    "ErrImagePull"
+                },
                 message,
             })
         }
@@ -107,7 +141,9 @@ async fn attempt(context: &PodContext, wanted: &Wanted<'_>) -> Result<Arc<Image>
 
 async fn pull(context: &PodContext, name: &str) -> Result<Arc<Image>, PullError> {
     let kubelet = &context.kubelet;
-    let ordered = kubelet.faults.take(&kubelet.name, &context.full_name(), Point::Pull);
+    let ordered = kubelet
+        .faults
+        .take(&kubelet.name, &context.full_name(), Point::Pull);
     if let Some(error) = ordered {
         return Err(PullError::Ordered(error));
     }
@@ -117,9 +153,11 @@ async fn pull(context: &PodContext, name: &str) -> Result<Arc<Image>, PullError>
 
 /// An image without a tag or with the tag `latest` is always pulled.
 fn default_policy(name: &str) -> &'static str {
-    let latest = name.parse::<oci_client::Reference>().is_ok_and(|reference| {
-        reference.digest().is_none() && reference.tag().is_none_or(|tag| tag == "latest")
-    });
+    let latest = name
+        .parse::<oci_client::Reference>()
+        .is_ok_and(|reference| {
+            reference.digest().is_none() && reference.tag().is_none_or(|tag| tag == "latest")
+        });
     if latest { "Always" } else { "IfNotPresent" }
 }
 

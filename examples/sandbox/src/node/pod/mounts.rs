@@ -19,15 +19,13 @@ pub(crate) struct PodFiles {
 
 impl PodFiles {
     /// Writes `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of the pod.
-    pub(crate) fn write(
-        directory: &Path,
-        pod: &Pod,
-        hostname: &str,
-        ip: &str,
-    ) -> io::Result<Self> {
+    pub(crate) fn write(directory: &Path, pod: &Pod, hostname: &str, ip: &str) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         fs::write(directory.join("etc-hostname"), format!("{hostname}\n"))?;
-        let aliases = pod.spec.iter().flat_map(|spec| spec.host_aliases.iter().flatten());
+        let aliases = pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.host_aliases.iter().flatten());
         let mut hosts = "# Kubernetes-managed hosts file.\n\
                          127.0.0.1\tlocalhost\n\
                          ::1\tlocalhost ip6-localhost ip6-loopback\n\
@@ -38,7 +36,12 @@ impl PodFiles {
             .to_owned();
         hosts.push_str(&format!("{ip}\t{hostname}\n"));
         for alias in aliases {
-            let names = alias.hostnames.iter().flatten().cloned().collect::<Vec<_>>();
+            let names = alias
+                .hostnames
+                .iter()
+                .flatten()
+                .cloned()
+                .collect::<Vec<_>>();
             hosts.push_str(&format!("{}\t{}\n", alias.ip, names.join("\t")));
         }
         fs::write(directory.join("etc-hosts"), hosts)?;
@@ -134,7 +137,9 @@ fn sub_path(volume: &Path, below: &str) -> Result<PathBuf, String> {
         .components()
         .any(|part| !matches!(part, std::path::Component::Normal(_)))
     {
-        return Err(format!("subPath {below:?} must be relative and without '..'"));
+        return Err(format!(
+            "subPath {below:?} must be relative and without '..'"
+        ));
     }
     let path = volume.join(below);
     if !path.exists() {

@@ -1,6 +1,7 @@
 //! Probes: one try of a probe, and the loop that counts tries.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -19,35 +20,43 @@ pub(crate) enum Verdict {
     Unhealthy(String),
 }
 
-/// Tries a probe until it is dropped and reports every failure and every change of mind.
-pub(crate) async fn watch(
+/// Tries a probe again and again, and reports every failure and every change of mind until
+/// `report` breaks.
+pub(crate) async fn watch<T>(
     container: &Container,
     probe: &Probe,
     ip: IpAddr,
-    mut report: impl AsyncFnMut(Verdict),
-) {
-    let seconds = |value: Option<i32>, default: u64| {
-        Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default))
+    mut report: impl FnMut(Verdict) -> ControlFlow<T>,
+) -> T {
+    let positive = |value: Option<i32>, default: u32| {
+        let value = value.and_then(|value| u32::try_from(value).ok());
+        value.filter(|value| *value > 0).unwrap_or(default)
     };
-    let count = |value: Option<i32>, default| value.filter(|value| *value > 0).unwrap_or(default);
-    let period = seconds(probe.period_seconds.filter(|period| *period > 0), 10);
-    let timeout = seconds(probe.timeout_seconds.filter(|timeout| *timeout > 0), 1);
+    let seconds = |value, default| Duration::from_secs(positive(value, default).into());
+    let period = seconds(probe.period_seconds, 10);
+    let timeout = seconds(probe.timeout_seconds, 1);
     let (mut successes, mut failures) = (0, 0);
     tokio::time::sleep(seconds(probe.initial_delay_seconds, 0)).await;
     loop {
+        let mut verdicts = Vec::new();
         match attempt(container, probe, ip, timeout).await {
             Ok(()) => {
                 (successes, failures) = (successes + 1, 0);
-                if successes == count(probe.success_threshold, 1) {
-                    report(Verdict::Success).await;
+                if successes == positive(probe.success_threshold, 1) {
+                    verdicts.push(Verdict::Success);
                 }
             }
             Err(why) => {
                 (successes, failures) = (0, failures + 1);
-                report(Verdict::Unhealthy(why.clone())).await;
-                if failures == count(probe.failure_threshold, 3) {
-                    report(Verdict::Failure(why)).await;
+                verdicts.push(Verdict::Unhealthy(why.clone()));
+                if failures == positive(probe.failure_threshold, 3) {
+                    verdicts.push(Verdict::Failure(why));
                 }
+            }
+        }
+        for verdict in verdicts {
+            if let ControlFlow::Break(result) = report(verdict) {
+                return result;
             }
         }
         tokio::time::sleep(period).await;
@@ -131,27 +140,35 @@ mod tests {
 
     #[tokio::test]
     async fn verdicts_follow_the_listener() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listens");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("listens");
         let address = listener.local_addr().expect("has an address");
         let probe: Probe = serde_json::from_value(serde_json::json!({
             "tcpSocket": { "port": address.port() }, "periodSeconds": 1, "failureThreshold": 2,
         }))
         .expect("is a probe");
-        let (sender, mut verdicts) = tokio::sync::mpsc::unbounded_channel();
         let container = Container::default();
-        let run = watch(&container, &probe, address.ip(), async |verdict| {
-            let _ = sender.send(verdict);
-        });
-        let check = async {
-            assert_eq!(verdicts.recv().await, Some(Verdict::Success));
-            drop(listener);
-            assert!(matches!(verdicts.recv().await, Some(Verdict::Unhealthy(_))));
-            assert!(matches!(verdicts.recv().await, Some(Verdict::Unhealthy(_))));
-            assert!(matches!(verdicts.recv().await, Some(Verdict::Failure(_))));
+        let mut listener = Some(listener);
+        let mut seen = Vec::new();
+        watch(&container, &probe, address.ip(), |verdict| {
+            // Nobody listens any more after the first success.
+            listener.take();
+            let over = matches!(verdict, Verdict::Failure(_));
+            seen.push(verdict);
+            if over {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .await;
+        let [success, first, second, failure] = &seen[..] else {
+            unreachable!("four verdicts, not {seen:?}");
         };
-        tokio::select! {
-            () = run => unreachable!("a probe goes on for ever"),
-            () = check => {}
-        }
+        assert_eq!(*success, Verdict::Success);
+        assert!(matches!(first, Verdict::Unhealthy(_)), "{first:?}");
+        assert!(matches!(second, Verdict::Unhealthy(_)), "{second:?}");
+        assert!(matches!(failure, Verdict::Failure(_)), "{failure:?}");
     }
 }

@@ -105,7 +105,11 @@ impl<'a> Reporter<'a> {
             ..DeleteParams::default()
         };
         while !gone.is_cancelled() {
-            match self.pods.delete(&self.context.pod.name_any(), &options).await {
+            match self
+                .pods
+                .delete(&self.context.pod.name_any(), &options)
+                .await
+            {
                 Ok(_) => return,
                 Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return,
                 Err(error) => {

@@ -11,7 +11,7 @@ use crate::node::runtime::Container;
 
 /// One pod.
 #[derive(Clone, Debug, Default)]
-pub struct PodState {
+pub(crate) struct PodState {
     /// Its address, once it has one.
     pub ip: Option<IpAddr>,
     /// When the kubelet took it up.
@@ -26,7 +26,7 @@ pub struct PodState {
 
 /// One container of a pod.
 #[derive(Clone, Debug)]
-pub struct ContainerState {
+pub(crate) struct ContainerState {
     /// What it does now.
     pub now: Now,
     /// How it ended before.
@@ -47,7 +47,7 @@ pub struct ContainerState {
 
 /// The image in a container's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageShown {
+pub(crate) struct ImageShown {
     /// `image`.
     pub name: String,
     /// `imageID`.
@@ -56,7 +56,7 @@ pub struct ImageShown {
 
 /// What a container does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Now {
+pub(crate) enum Now {
     /// It waits to be started.
     Waiting {
         /// The kubelet's word.
@@ -75,7 +75,7 @@ pub enum Now {
 
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terminated {
+pub(crate) struct Terminated {
     /// Exit code; 128 plus the signal if there was one.
     pub code: i32,
     /// `Completed`, `Error`, `StartError`.
@@ -92,7 +92,7 @@ pub struct Terminated {
 
 impl ContainerState {
     /// A container that is not there yet.
-    pub fn new(reason: &str) -> Self {
+    pub(crate) fn new(reason: &str) -> Self {
         Self {
             now: Now::waiting(reason, None),
             last: None,
@@ -106,12 +106,12 @@ impl ContainerState {
     }
 
     /// Whether its process is there.
-    pub fn running(&self) -> bool {
+    pub(crate) fn running(&self) -> bool {
         matches!(self.now, Now::Running { .. })
     }
 
     /// How it ended, if it has.
-    pub fn terminated(&self) -> Option<&Terminated> {
+    pub(crate) fn terminated(&self) -> Option<&Terminated> {
         match &self.now {
             Now::Terminated(terminated) => Some(terminated),
             Now::Waiting { .. } | Now::Running { .. } => None,
@@ -121,7 +121,7 @@ impl ContainerState {
 
 impl Now {
     /// Waiting for `reason`.
-    pub fn waiting(reason: &str, message: Option<String>) -> Self {
+    pub(crate) fn waiting(reason: &str, message: Option<String>) -> Self {
         Self::Waiting {
             reason: reason.to_owned(),
             message,

@@ -49,18 +49,27 @@ pub(crate) fn pod_status(
 pub(crate) fn phase(spec: &PodSpec, state: &PodState) -> &'static str {
     let restarts = spec.restart_policy.as_deref().unwrap_or("Always");
     let of = |container: &Container| state.containers.get(&container.name);
-    let init: Vec<_> = spec.init_containers.iter().flatten().filter_map(of).collect();
+    let init: Vec<_> = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter_map(of)
+        .collect();
     let main: Vec<_> = spec.containers.iter().filter_map(of).collect();
     if state.failed.is_some() {
         return "Failed";
     }
-    let failed = |container: &&ContainerState| container.terminated().is_some_and(|end| end.code != 0);
-    if restarts == "Never" && init.iter().any(|container| failed(container)) {
+    let failed =
+        |container: &&ContainerState| container.terminated().is_some_and(|end| end.code != 0);
+    if restarts == "Never" && init.iter().any(failed) {
         return "Failed";
     }
-    let ended = !main.is_empty() && main.iter().all(|container| container.terminated().is_some());
+    let ended = !main.is_empty()
+        && main
+            .iter()
+            .all(|container| container.terminated().is_some());
     if ended && restarts != "Always" {
-        let any_failed = main.iter().any(|container| failed(container));
+        let any_failed = main.iter().any(failed);
         if !any_failed {
             return "Succeeded";
         }
@@ -73,7 +82,7 @@ pub(crate) fn phase(spec: &PodSpec, state: &PodState) -> &'static str {
     let up = |container: &&ContainerState| {
         container.running() || container.terminated().is_some() || container.last.is_some()
     };
-    if !main.is_empty() && main.iter().all(|container| up(container)) {
+    if !main.is_empty() && main.iter().all(up) {
         return "Running";
     }
     "Pending"
@@ -102,7 +111,12 @@ fn conditions(
     let unready: Vec<_> = spec
         .containers
         .iter()
-        .filter(|container| !state.containers.get(&container.name).is_some_and(|state| state.ready))
+        .filter(|container| {
+            !state
+                .containers
+                .get(&container.name)
+                .is_some_and(|state| state.ready)
+        })
         .map(|container| container.name.as_str())
         .collect();
     let waiting_init: Vec<_> = spec
@@ -120,7 +134,10 @@ fn conditions(
         "Failed" => ("PodFailed", None),
         _ => (
             "ContainersNotReady",
-            Some(format!("containers with unready status: [{}]", unready.join(" "))),
+            Some(format!(
+                "containers with unready status: [{}]",
+                unready.join(" ")
+            )),
         ),
     };
     let ready = unready.is_empty() && !ended;
@@ -129,7 +146,10 @@ fn conditions(
         let status = if met { "True" } else { "False" };
         let old = before
             .and_then(|status| status.conditions.as_ref())
-            .and_then(|all| all.iter().find(|old| old.type_ == kind && old.status == status));
+            .and_then(|all| {
+                all.iter()
+                    .find(|old| old.type_ == kind && old.status == status)
+            });
         PodCondition {
             type_: kind.to_owned(),
             status: status.to_owned(),
@@ -146,8 +166,16 @@ fn conditions(
         waiting_init.join(" ")
     ));
     vec![
-        condition("PodReadyToStartContainers", state.sandbox_ready && !ended, ("", None)),
-        condition("Initialized", initialized, ("ContainersNotInitialized", incomplete)),
+        condition(
+            "PodReadyToStartContainers",
+            state.sandbox_ready && !ended,
+            ("", None),
+        ),
+        condition(
+            "Initialized",
+            initialized,
+            ("ContainersNotInitialized", incomplete),
+        ),
         condition("Ready", ready, reason_unready()),
         condition("ContainersReady", ready, reason_unready()),
         condition("PodScheduled", true, ("", None)),
@@ -306,6 +334,9 @@ mod tests {
             .filter(|condition| condition.last_transition_time == old)
             .map(|condition| condition.type_.as_str())
             .collect();
-        assert_eq!(kept, ["PodReadyToStartContainers", "Initialized", "PodScheduled"]);
+        assert_eq!(
+            kept,
+            ["PodReadyToStartContainers", "Initialized", "PodScheduled"]
+        );
     }
 }

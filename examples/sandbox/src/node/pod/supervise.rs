@@ -16,13 +16,11 @@ use super::images::{Wanted, ensure};
 use super::mounts::mounts;
 use super::state::{ImageShown, Now, Terminated};
 use super::termination;
-use super::watching::{Alarm, watch_probes};
+use super::watching::watch_probes;
 use crate::node::events::Severity;
 use crate::node::faults::Point;
 use crate::node::images::Image;
-use crate::node::runtime::{
-    Container, ContainerConfig, Exit, PodIdentity, RuntimeError, Step,
-};
+use crate::node::runtime::{Container, ContainerConfig, Exit, PodIdentity, RuntimeError, Step};
 
 /// Runs one container of a pod.
 pub(crate) struct Supervisor<'a> {
@@ -61,7 +59,8 @@ impl Supervisor<'_> {
             if std::mem::replace(&mut crashed, true) && !self.wait_for_restart(&mut backoff).await {
                 return;
             }
-            self.context.update(self.name(), |state| state.restarts += 1);
+            self.context
+                .update(self.name(), |state| state.restarts += 1);
         }
     }
 
@@ -85,7 +84,10 @@ impl Supervisor<'_> {
             words(pause),
             self.name()
         );
-        let event = format!("Back-off restarting failed container {} in pod {pod}", self.name());
+        let event = format!(
+            "Back-off restarting failed container {} in pod {pod}",
+            self.name()
+        );
         self.event(Severity::Warning, "BackOff", event);
         self.context.update(self.name(), |state| {
             if let Some(end) = state.terminated() {
@@ -131,7 +133,10 @@ impl Supervisor<'_> {
         let config = match self.config(image).await {
             Ok(config) => config,
             Err(message) => {
-                return Some(Err(NotStarted::Waits("CreateContainerConfigError", message)));
+                return Some(Err(NotStarted::Waits(
+                    "CreateContainerConfigError",
+                    message,
+                )));
             }
         };
         let started = tokio::select! {
@@ -161,13 +166,21 @@ impl Supervisor<'_> {
             return Err(kubelet.runtime.ordered(restores, error));
         }
         let container = kubelet.runtime.create(config).await?;
-        self.event(Severity::Normal, "Created", format!("Created container: {}", self.name()));
+        self.event(
+            Severity::Normal,
+            "Created",
+            format!("Created container: {}", self.name()),
+        );
         if let Err(error) = container.start().await {
             container.remove();
             return Err(error);
         }
         let container = Arc::new(container);
-        self.event(Severity::Normal, "Started", format!("Started container {}", self.name()));
+        self.event(
+            Severity::Normal,
+            "Started",
+            format!("Started container {}", self.name()),
+        );
         self.context.update(self.name(), |state| {
             if let Some(end) = state.terminated() {
                 state.last = Some(end.clone());
@@ -208,7 +221,11 @@ impl Supervisor<'_> {
             .get(self.name())
             .map_or(0, |state| state.restarts);
         let expanded = |words: &Option<Vec<String>>| {
-            words.iter().flatten().map(|word| expand(word, &env)).collect::<Vec<_>>()
+            words
+                .iter()
+                .flatten()
+                .map(|word| expand(word, &env))
+                .collect::<Vec<_>>()
         };
         let security = self.spec.security_context.clone().unwrap_or_default();
         let pod_security = pod_spec.security_context.clone().unwrap_or_default();
@@ -232,8 +249,18 @@ impl Supervisor<'_> {
             working_dir: self.spec.working_dir.clone(),
             run_as_user: id(security.run_as_user, pod_security.run_as_user),
             run_as_group: id(security.run_as_group, pod_security.run_as_group),
-            supplemental_groups: groups.iter().filter_map(|id| u32::try_from(*id).ok()).collect(),
-            mounts: mounts(&sandbox.files, &pod_spec, self.spec, &sandbox.volumes, &env, attempt)?,
+            supplemental_groups: groups
+                .iter()
+                .filter_map(|id| u32::try_from(*id).ok())
+                .collect(),
+            mounts: mounts(
+                &sandbox.files,
+                &pod_spec,
+                self.spec,
+                &sandbox.volumes,
+                &env,
+                attempt,
+            )?,
             env,
             hostname: sandbox.hostname.clone(),
             log_path: context.kubelet.log_path(&identity, self.name(), attempt),
@@ -245,7 +272,6 @@ impl Supervisor<'_> {
     /// when a probe says so.
     async fn watch(&self, container: &Container) -> Exit {
         let mut exit = container.exit().expect("the container was started");
-        let alarm = Alarm::default();
         let ended = async {
             let ended = exit.wait_for(Option::is_some).await;
             ended.ok().and_then(|exit| *exit).unwrap_or(Exit {
@@ -255,18 +281,13 @@ impl Supervisor<'_> {
             })
         };
         tokio::pin!(ended);
-        let end_at = tokio::select! {
+        let (end_at, message) = tokio::select! {
             exit = &mut ended => return exit,
-            () = stopping(&self.stop) => None,
-            () = watch_probes(self.context, self.spec, self.sandbox.ip, &alarm) => {
-                let grace = self.spec.liveness_probe.as_ref().and_then(|probe| probe.termination_grace_period_seconds);
-                let grace = grace.or(self.context.spec().termination_grace_period_seconds).unwrap_or(30);
-                Some(Instant::now() + Duration::from_secs(u64::try_from(grace).unwrap_or(0)))
-            }
-        };
-        let message = match alarm.kind() {
-            Some(kind) => format!("Container {} failed {kind} probe, will be restarted", self.name()),
-            None => format!("Stopping container {}", self.name()),
+            () = stopping(&self.stop) => (None, format!("Stopping container {}", self.name())),
+            kind = watch_probes(self.context, self.spec, self.sandbox.ip) => (
+                Some(Instant::now() + self.probe_grace()),
+                format!("Container {} failed {kind} probe, will be restarted", self.name()),
+            ),
         };
         self.event(Severity::Normal, "Killing", message);
         container.signal(Signal::TERM);
@@ -276,6 +297,14 @@ impl Supervisor<'_> {
         }
         container.signal(Signal::KILL);
         ended.await
+    }
+
+    /// The grace of a container that a probe ends.
+    fn probe_grace(&self) -> Duration {
+        let probe = self.spec.liveness_probe.as_ref();
+        let own = probe.and_then(|probe| probe.termination_grace_period_seconds);
+        let grace = own.or(self.context.spec().termination_grace_period_seconds);
+        Duration::from_secs(u64::try_from(grace.unwrap_or(30)).unwrap_or(0))
     }
 
     /// Waits until the grace is over: the pod's, which may still become shorter, or a probe's.

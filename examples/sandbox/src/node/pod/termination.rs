@@ -22,7 +22,10 @@ pub(super) fn message(spec: &Spec, container: &Container, code: i32) -> Option<S
         .filter(|path| !path.is_empty())
         .unwrap_or("/dev/termination-log");
     let mounts = &container.config.mounts;
-    let source = &mounts.iter().find(|mount| mount.destination == path)?.source;
+    let source = &mounts
+        .iter()
+        .find(|mount| mount.destination == path)?
+        .source;
     let mut bytes = Vec::new();
     // A container may have deleted it; then it had nothing to say.
     let _ = File::open(source).and_then(|file| file.take(LIMIT).read_to_end(&mut bytes));
@@ -61,9 +64,14 @@ mod tests {
 
     #[test]
     fn the_end_of_a_log_is_short() {
-        let log: String = (0..200).map(|n| format!("t stdout F line {n} é\n")).collect();
+        let log: String = (0..200)
+            .map(|n| format!("t stdout F line {n} é\n"))
+            .collect();
         let text = end_of_log(log.as_bytes());
-        assert!(text.starts_with("line 120 é\n") && text.ends_with("line 199 é"), "{text}");
+        assert!(
+            text.starts_with("line 120 é\n") && text.ends_with("line 199 é"),
+            "{text}"
+        );
         let log = format!("t stdout F {}\n", "é".repeat(3000));
         assert!(end_of_log(log.as_bytes()).len() <= LOG_LIMIT);
     }

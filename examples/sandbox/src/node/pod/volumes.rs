@@ -41,9 +41,16 @@ impl Volumes<'_> {
     pub(crate) async fn make(&self) -> Result<BTreeMap<String, Mounted>, String> {
         let mut made = BTreeMap::new();
         let spec = self.pod.spec.as_ref();
-        for volume in spec.and_then(|spec| spec.volumes.as_ref()).into_iter().flatten() {
+        for volume in spec
+            .and_then(|spec| spec.volumes.as_ref())
+            .into_iter()
+            .flatten()
+        {
             let mounted = self.make_one(volume).await.map_err(|error| {
-                format!("MountVolume.SetUp failed for volume {:?} : {error}", volume.name)
+                format!(
+                    "MountVolume.SetUp failed for volume {:?} : {error}",
+                    volume.name
+                )
             })?;
             made.insert(volume.name.clone(), mounted);
         }
@@ -53,7 +60,10 @@ impl Volumes<'_> {
     async fn make_one(&self, volume: &Volume) -> Result<Mounted, String> {
         if let Some(source) = &volume.host_path {
             let path = host_path(self.node_root, source)?;
-            return Ok(Mounted { path, read_only: false });
+            return Ok(Mounted {
+                path,
+                read_only: false,
+            });
         }
         if let Some(source) = &volume.image {
             let name = source.reference.clone().unwrap_or_default();
@@ -61,17 +71,30 @@ impl Volumes<'_> {
                 .images
                 .find(&name)
                 .ok_or_else(|| format!("image {name:?} is not on the node"))?;
-            return Ok(Mounted { path: image.rootfs.clone(), read_only: true });
+            return Ok(Mounted {
+                path: image.rootfs.clone(),
+                read_only: true,
+            });
         }
         let (kind, files, mode) = if volume.empty_dir.is_some() {
             ("empty-dir", None, 0o777)
         } else if let Some(source) = &volume.secret {
             let name = source.secret_name.clone().unwrap_or_default();
             let data = self.secret(&name, source.optional == Some(true)).await?;
-            ("secret", Some(pick(data, source.items.as_deref())?), mode(source.default_mode))
+            (
+                "secret",
+                Some(pick(data, source.items.as_deref())?),
+                mode(source.default_mode),
+            )
         } else if let Some(source) = &volume.config_map {
-            let data = self.config_map(&source.name, source.optional == Some(true)).await?;
-            ("configmap", Some(pick(data, source.items.as_deref())?), mode(source.default_mode))
+            let data = self
+                .config_map(&source.name, source.optional == Some(true))
+                .await?;
+            (
+                "configmap",
+                Some(pick(data, source.items.as_deref())?),
+                mode(source.default_mode),
+            )
         } else if let Some(source) = &volume.downward_api {
             let files = self.downward(source.items.as_deref().unwrap_or_default())?;
             ("downward-api", Some(files), mode(source.default_mode))
@@ -91,7 +114,10 @@ impl Volumes<'_> {
             .join(&volume.name);
         self.write(&path, files.as_ref(), mode)
             .map_err(|error| error.to_string())?;
-        Ok(Mounted { path, read_only: files.is_some() })
+        Ok(Mounted {
+            path,
+            read_only: files.is_some(),
+        })
     }
 
     fn write(
@@ -137,11 +163,15 @@ impl Volumes<'_> {
             files.insert(source.path.clone(), self.token().into_bytes());
         }
         if let Some(source) = &source.secret {
-            let data = self.secret(&source.name, source.optional == Some(true)).await?;
+            let data = self
+                .secret(&source.name, source.optional == Some(true))
+                .await?;
             files.extend(pick(data, source.items.as_deref())?);
         }
         if let Some(source) = &source.config_map {
-            let data = self.config_map(&source.name, source.optional == Some(true)).await?;
+            let data = self
+                .config_map(&source.name, source.optional == Some(true))
+                .await?;
             files.extend(pick(data, source.items.as_deref())?);
         }
         if let Some(source) = &source.downward_api {
@@ -178,13 +208,18 @@ impl Volumes<'_> {
         items
             .iter()
             .map(|item| {
-                let value = value(item).ok_or_else(|| format!("no such field for {}", item.path))?;
+                let value =
+                    value(item).ok_or_else(|| format!("no such field for {}", item.path))?;
                 Ok((item.path.clone(), value.into_bytes()))
             })
             .collect()
     }
 
-    async fn secret(&self, name: &str, optional: bool) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    async fn secret(
+        &self,
+        name: &str,
+        optional: bool,
+    ) -> Result<BTreeMap<String, Vec<u8>>, String> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), self.namespace());
         match api.get_opt(name).await.map_err(|error| error.to_string())? {
             Some(secret) => {
@@ -222,7 +257,8 @@ impl Volumes<'_> {
 }
 
 fn mode(mode: Option<i32>) -> u32 {
-    mode.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o644)
+    mode.and_then(|mode| u32::try_from(mode).ok())
+        .unwrap_or(0o644)
 }
 
 /// The entries of a source that its items name, under the items' paths; all without items.
@@ -247,7 +283,10 @@ fn pick(
 /// A path of the node, checked and made as the type of the volume says.
 fn host_path(root: &Path, source: &HostPathVolumeSource) -> Result<PathBuf, String> {
     let path = root.join(source.path.trim_start_matches('/'));
-    if Path::new(&source.path).components().any(|part| part == std::path::Component::ParentDir) {
+    if Path::new(&source.path)
+        .components()
+        .any(|part| part == std::path::Component::ParentDir)
+    {
         return Err(format!("hostPath {:?} must not contain '..'", source.path));
     }
     let failed = |error: io::Error| error.to_string();
@@ -261,10 +300,16 @@ fn host_path(root: &Path, source: &HostPathVolumeSource) -> Result<PathBuf, Stri
             fs::write(&path, "").map_err(failed)?;
         }
         "Directory" if !path.is_dir() => {
-            return Err(format!("hostPath type check failed: {} is not a directory", source.path));
+            return Err(format!(
+                "hostPath type check failed: {} is not a directory",
+                source.path
+            ));
         }
         "File" if !path.is_file() => {
-            return Err(format!("hostPath type check failed: {} is not a file", source.path));
+            return Err(format!(
+                "hostPath type check failed: {} is not a file",
+                source.path
+            ));
         }
         _ => {}
     }
@@ -283,7 +328,11 @@ mod tests {
             type_: Some(kind.to_owned()),
         };
         let missing = host_path(root.path(), &source("/var/x", "Directory"));
-        assert!(missing.expect_err("is not there").contains("is not a directory"));
+        assert!(
+            missing
+                .expect_err("is not there")
+                .contains("is not a directory")
+        );
         let made = host_path(root.path(), &source("/var/x", "DirectoryOrCreate"));
         assert_eq!(made.expect("is made"), root.path().join("var/x"));
         host_path(root.path(), &source("/var/x", "Directory")).expect("is there now");

@@ -1,8 +1,8 @@
 //! The probes of one running container: readiness and startup tell the status, liveness and
 //! startup may end the container.
 
-use std::cell::Cell;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use k8s_openapi::api::core::v1::{Container as Spec, Probe};
 
@@ -10,23 +10,11 @@ use super::context::PodContext;
 use super::probe::{Verdict, watch};
 use crate::node::events::Severity;
 
-/// Which probe ended the container, if one did.
-#[derive(Default)]
-pub(super) struct Alarm(Cell<Option<&'static str>>);
-
-impl Alarm {
-    pub(super) fn kind(&self) -> Option<&'static str> {
-        self.0.get()
-    }
-}
-
-/// Runs the probes. Returns when one says that the container has to end.
-pub(super) async fn watch_probes(context: &PodContext, spec: &Spec, ip: IpAddr, alarm: &Alarm) {
+/// Runs the probes. Returns the kind of the one that says that the container has to end.
+pub(super) async fn watch_probes(context: &PodContext, spec: &Spec, ip: IpAddr) -> &'static str {
     if let Some(probe) = &spec.startup_probe {
-        let started = startup(context, spec, probe, ip).await;
-        if !started {
-            alarm.0.set(Some("startup"));
-            return;
+        if !startup(context, spec, probe, ip).await {
+            return "startup";
         }
         context.update(&spec.name, |state| {
             state.started = true;
@@ -34,36 +22,36 @@ pub(super) async fn watch_probes(context: &PodContext, spec: &Spec, ip: IpAddr, 
         });
     }
     tokio::select! {
-        () = readiness(context, spec, ip) => {}
-        () = liveness(context, spec, ip) => alarm.0.set(Some("liveness")),
+        () = readiness(context, spec, ip) => "readiness",
+        () = liveness(context, spec, ip) => "liveness",
     }
 }
 
+/// Whether the container has started, once that is known.
 async fn startup(context: &PodContext, spec: &Spec, probe: &Probe, ip: IpAddr) -> bool {
-    let (sender, mut verdicts) = tokio::sync::mpsc::channel(1);
-    let tries = watch(spec, probe, ip, async |verdict| {
-        match verdict {
-            Verdict::Unhealthy(why) => unhealthy(context, spec, "Startup", why),
-            // Full only when an earlier verdict has not been read, which decides.
-            verdict => drop(sender.try_send(verdict)),
-        }
-    });
-    tokio::select! {
-        () = tries => false,
-        verdict = verdicts.recv() => verdict == Some(Verdict::Success),
-    }
+    watch(spec, probe, ip, |verdict| match verdict {
+        Verdict::Success => ControlFlow::Break(true),
+        Verdict::Failure(_) => ControlFlow::Break(false),
+        Verdict::Unhealthy(why) => unhealthy(context, spec, "Startup", &why),
+    })
+    .await
 }
 
+/// Never returns: a container that is not ready goes on.
 async fn readiness(context: &PodContext, spec: &Spec, ip: IpAddr) {
     let Some(probe) = &spec.readiness_probe else {
         return std::future::pending().await;
     };
-    watch(spec, probe, ip, async |verdict| match verdict {
-        Verdict::Success => context.update(&spec.name, |state| state.ready = true),
-        Verdict::Failure(_) => context.update(&spec.name, |state| state.ready = false),
-        Verdict::Unhealthy(why) => unhealthy(context, spec, "Readiness", why),
+    let set = |ready| {
+        context.update(&spec.name, |state| state.ready = ready);
+        ControlFlow::Continue(())
+    };
+    watch(spec, probe, ip, |verdict| match verdict {
+        Verdict::Success => set(true),
+        Verdict::Failure(_) => set(false),
+        Verdict::Unhealthy(why) => unhealthy(context, spec, "Readiness", &why),
     })
-    .await;
+    .await
 }
 
 /// Returns when the probe has failed for good.
@@ -71,23 +59,20 @@ async fn liveness(context: &PodContext, spec: &Spec, ip: IpAddr) {
     let Some(probe) = &spec.liveness_probe else {
         return std::future::pending().await;
     };
-    let failed = tokio::sync::Notify::new();
-    let tries = watch(spec, probe, ip, async |verdict| match verdict {
-        Verdict::Success => {}
-        Verdict::Failure(_) => failed.notify_one(),
-        Verdict::Unhealthy(why) => unhealthy(context, spec, "Liveness", why),
-    });
-    tokio::select! {
-        () = tries => {}
-        () = failed.notified() => {}
-    }
+    watch(spec, probe, ip, |verdict| match verdict {
+        Verdict::Success => ControlFlow::Continue(()),
+        Verdict::Failure(_) => ControlFlow::Break(()),
+        Verdict::Unhealthy(why) => unhealthy(context, spec, "Liveness", &why),
+    })
+    .await
 }
 
-fn unhealthy(context: &PodContext, spec: &Spec, kind: &str, why: String) {
+fn unhealthy<T>(context: &PodContext, spec: &Spec, kind: &str, why: &str) -> ControlFlow<T> {
     context.event(
         Some(&spec.name),
         Severity::Warning,
         "Unhealthy",
         format!("{kind} probe failed: {why}"),
     );
+    ControlFlow::Continue(())
 }

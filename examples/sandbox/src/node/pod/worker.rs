@@ -73,8 +73,16 @@ impl PodWorker {
     fn take_up(&self) {
         let spec = self.context.spec();
         let initialising = spec.init_containers.iter().flatten().next().is_some();
-        let reason = if initialising { "PodInitializing" } else { "ContainerCreating" };
-        let names = spec.init_containers.iter().flatten().chain(&spec.containers);
+        let reason = if initialising {
+            "PodInitializing"
+        } else {
+            "ContainerCreating"
+        };
+        let names = spec
+            .init_containers
+            .iter()
+            .flatten()
+            .chain(&spec.containers);
         let containers = names
             .map(|container| (container.name.clone(), ContainerState::new(reason)))
             .collect();
@@ -113,7 +121,11 @@ impl PodWorker {
             sidecar.run().await;
         }));
         let main = async {
-            let init_policy = if policy == "Always" { "OnFailure" } else { policy };
+            let init_policy = if policy == "Always" {
+                "OnFailure"
+            } else {
+                policy
+            };
             for container in init {
                 supervisor(container, init_policy).run().await;
                 if !self.succeeded(&container.name) {
@@ -122,7 +134,10 @@ impl PodWorker {
             }
             let initialised = super::status::initialized(&spec, &self.context.state.borrow());
             if initialised && stop.borrow().is_none() {
-                let all = spec.containers.iter().map(|container| supervisor(container, policy));
+                let all = spec
+                    .containers
+                    .iter()
+                    .map(|container| supervisor(container, policy));
                 join_all(all.map(|supervisor| async move { supervisor.run().await })).await;
             }
             let grace = *stop.borrow();
@@ -136,7 +151,12 @@ impl PodWorker {
     async fn prepare(&self, spec: &PodSpec, stop: &Stop) -> Option<Sandbox> {
         let context = &self.context;
         let kubelet = &context.kubelet;
-        let first = spec.init_containers.iter().flatten().chain(&spec.containers).next()?;
+        let first = spec
+            .init_containers
+            .iter()
+            .flatten()
+            .chain(&spec.containers)
+            .next()?;
         for volume in spec.volumes.iter().flatten() {
             let Some(source) = &volume.image else {
                 continue;
@@ -147,12 +167,16 @@ impl PodWorker {
                 container: &first.name,
             };
             ensure(context, &wanted, stop).await?;
-            context.update(&first.name, |state| state.now = Now::waiting("ContainerCreating", None));
+            context.update(&first.name, |state| {
+                state.now = Now::waiting("ContainerCreating", None)
+            });
         }
         loop {
             match self.make_sandbox(spec).await {
                 Ok(sandbox) => {
-                    context.state.send_modify(|state| state.sandbox_ready = true);
+                    context
+                        .state
+                        .send_modify(|state| state.sandbox_ready = true);
                     return Some(sandbox);
                 }
                 Err((reason, message)) => {
@@ -182,7 +206,10 @@ impl PodWorker {
             pod: &context.pod,
             addresses: &addresses,
         };
-        let volumes = volumes.make().await.map_err(|message| ("FailedMount", message))?;
+        let volumes = volumes
+            .make()
+            .await
+            .map_err(|message| ("FailedMount", message))?;
         let hostname = hostname(&context.pod);
         let files = PodFiles::write(&directory, &context.pod, &hostname, &ip.to_string())
             .map_err(|error| ("FailedCreatePodSandBox", error.to_string()))?;
@@ -203,7 +230,12 @@ impl PodWorker {
         let ip = if spec.host_network == Some(true) {
             kubelet.address
         } else {
-            let none = || ("FailedCreatePodSandBox", "no addresses left on this node".to_owned());
+            let none = || {
+                (
+                    "FailedCreatePodSandBox",
+                    "no addresses left on this node".to_owned(),
+                )
+            };
             kubelet.addresses.take().ok_or_else(none)?
         };
         self.context.state.send_modify(|state| state.ip = Some(ip));
@@ -266,8 +298,12 @@ impl PodWorker {
 
     fn deadline_exceeded(&self) {
         let message = "Pod was active on the node longer than the specified deadline";
-        self.context
-            .event(None, Severity::Normal, "DeadlineExceeded", message.to_owned());
+        self.context.event(
+            None,
+            Severity::Normal,
+            "DeadlineExceeded",
+            message.to_owned(),
+        );
         self.context.state.send_modify(|state| {
             state.failed = Some(("DeadlineExceeded".to_owned(), message.to_owned()));
         });
@@ -277,7 +313,11 @@ impl PodWorker {
     fn clean_up(&self) {
         let kubelet = &self.context.kubelet;
         let state = self.context.state.borrow().clone();
-        for container in state.containers.values().filter_map(|state| state.container.as_ref()) {
+        for container in state
+            .containers
+            .values()
+            .filter_map(|state| state.container.as_ref())
+        {
             container.remove();
         }
         if let Some(ip) = state.ip.filter(|ip| *ip != kubelet.address) {
@@ -291,20 +331,28 @@ impl PodWorker {
 }
 
 fn already_over(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// The grace of a pod that is to be deleted.
 fn deletion_grace(pod: &Pod) -> Option<Duration> {
     pod.metadata.deletion_timestamp.as_ref()?;
-    Some(seconds(pod.metadata.deletion_grace_period_seconds.unwrap_or(30)))
+    Some(seconds(
+        pod.metadata.deletion_grace_period_seconds.unwrap_or(30),
+    ))
 }
 
 fn active_deadline(pod: &Pod, context: &PodContext) -> Instant {
     let far = Instant::now() + Duration::from_secs(365 * 24 * 3600);
     let state = context.state.borrow();
-    let limit = pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
+    let limit = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.active_deadline_seconds);
     let (Some(limit), Some(started), None) = (limit, state.started, &state.failed) else {
         return far;
     };

@@ -31,11 +31,6 @@ impl Bundle {
         self.directory.join("config.json")
     }
 
-    /// The memory that the container begins with.
-    pub(super) fn memory(&self) -> PathBuf {
-        self.directory.join("restore")
-    }
-
     /// Makes the files of a container with a copy of `image` as its root directory.
     pub(super) fn create(root: &Path, id: &str, image: &Path) -> io::Result<Self> {
         let bundle = Self {
@@ -72,10 +67,7 @@ pub(super) fn new_id() -> String {
 
 /// What the first process of a fresh container does: the image's settings with the pod's on
 /// top.
-pub(super) fn fresh(
-    config: &ContainerConfig,
-    bundle: &Bundle,
-) -> Result<InitConfig, RuntimeError> {
+pub(super) fn fresh(config: &ContainerConfig, bundle: &Bundle) -> Result<InitConfig, RuntimeError> {
     let image = &config.image.config.config;
     let mut args = config.command.clone();
     if args.is_empty() {

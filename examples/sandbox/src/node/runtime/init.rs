@@ -71,7 +71,11 @@ fn keep_stream() -> io::Result<i32> {
     Ok(kept)
 }
 
-fn enter_namespaces(user: &User) -> io::Result<()> {
+/// Enters the namespaces of a container, as `user` where there is no root.
+///
+/// # Errors
+/// When that is not permitted.
+pub fn enter_namespaces(user: &User) -> io::Result<()> {
     let (uid, gid) = (geteuid().as_raw(), rustix::process::getegid().as_raw());
     let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS;
     if uid != 0 {
@@ -107,12 +111,17 @@ fn change_root(rootfs: &Path) -> io::Result<()> {
 }
 
 fn become_user(user: &User) -> io::Result<()> {
-    let unprivileged = fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny");
+    let unprivileged =
+        fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny");
     // In a user namespace of one user, that user is who the process already is.
     if unprivileged {
         return Ok(());
     }
-    let groups: Vec<_> = user.additional_gids.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    let groups: Vec<_> = user
+        .additional_gids
+        .iter()
+        .map(|gid| Gid::from_raw(*gid))
+        .collect();
     rustix::thread::set_thread_groups(&groups)?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
@@ -139,7 +148,10 @@ fn execute(args: &[String], env: &[(String, String)]) -> Failure {
         .envs(env.iter().map(|(name, value)| (name, value)))
         .exec();
     match error.kind() {
-        io::ErrorKind::NotFound => format!("exec: {program:?}: stat {}: no such file or directory", file.display()),
+        io::ErrorKind::NotFound => format!(
+            "exec: {program:?}: stat {}: no such file or directory",
+            file.display()
+        ),
         io::ErrorKind::PermissionDenied => format!("exec: {program:?}: permission denied"),
         _ => format!("exec {}: {error}", file.display()),
     }

@@ -77,8 +77,12 @@ impl Log {
         if !complete {
             entry.push(b'\n');
         }
-        self.file.lock().expect("no holder panics").write_all(&entry)?;
-        self.length.send_modify(|length| *length += entry.len() as u64);
+        self.file
+            .lock()
+            .expect("no holder panics")
+            .write_all(&entry)?;
+        self.length
+            .send_modify(|length| *length += entry.len() as u64);
         Ok(())
     }
 }

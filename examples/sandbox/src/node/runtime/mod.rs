@@ -1,6 +1,7 @@
 //! The container runtime of a node: runs images as processes, checkpoints and restores them,
 //! as CRI-O or as containerd does it. It knows no Kubernetes API.
 
+mod checkpoint;
 mod config;
 mod container;
 mod create;
@@ -8,16 +9,18 @@ mod init;
 mod logs;
 mod mounts;
 mod process;
+mod restore;
 mod rootfs;
 mod user;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use config::{ContainerConfig, InitConfig, Mount, PodIdentity, User};
 pub use container::{Container, Exit};
-pub use init::container_init;
+pub use init::{container_init, enter_namespaces};
 pub use logs::{Log, parse as parse_log_line};
 
 use super::images::ImageStore;
@@ -59,6 +62,8 @@ pub struct Runtime {
     pub images: Arc<ImageStore>,
     /// Where containers have their files.
     pub root: PathBuf,
+    /// Checkpoint images that are being restored, by digest.
+    pub(crate) restoring: Mutex<HashSet<String>>,
 }
 
 /// Why a container was not created, started, checkpointed or restored: the runtime's words, as

@@ -30,12 +30,15 @@ pub struct Exit {
     pub at: Timestamp,
 }
 
+/// The runtime's end of a checkpoint stream.
+pub(super) type Stream = RuntimeEnd<UnixStream>;
+
 /// A started process.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) pid: Pid,
     /// The checkpoint stream. Locked while somebody uses it; a second one is told so.
-    pub(super) stream: Arc<Mutex<RuntimeEnd<UnixStream>>>,
+    pub(super) stream: Arc<Mutex<Stream>>,
     exit: watch::Receiver<Option<Exit>>,
     _killer: Killer,
 }
@@ -81,8 +84,14 @@ impl Process {
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
             .ok_or("the container ended before it was started")?;
         let pumps = [
-            child.stdout.take().map(|output| tokio::spawn(log.clone().pump("stdout", output))),
-            child.stderr.take().map(|output| tokio::spawn(log.clone().pump("stderr", output))),
+            child
+                .stdout
+                .take()
+                .map(|output| tokio::spawn(log.clone().pump("stdout", output))),
+            child
+                .stderr
+                .take()
+                .map(|output| tokio::spawn(log.clone().pump("stderr", output))),
         ];
         let (report, exit) = watch::channel(None);
         let killer = Killer {
@@ -90,7 +99,12 @@ impl Process {
             exit: exit.clone(),
         };
         let status = read_status(bundle.status());
-        tokio::spawn(reap(child, pid, pumps.into_iter().flatten().collect(), report));
+        tokio::spawn(reap(
+            child,
+            pid,
+            pumps.into_iter().flatten().collect(),
+            report,
+        ));
         let failure = wait_for_status(status, exit.clone(), bundle).await;
         if let Some(failure) = failure {
             return Err(failure);
@@ -142,7 +156,7 @@ async fn wait_for_status(
 ) -> Option<String> {
     let text = tokio::select! {
         text = &mut status => text,
-        _ = exit.wait_for(Option::is_some) => {
+        () = ended(&mut exit) => {
             // It may have ended without ever opening its side, for which the reader waits.
             unblock(&bundle.status());
             status.await
@@ -154,6 +168,12 @@ async fn wait_for_status(
         Ok(Err(error)) => Some(format!("failed to follow the container's start: {error}")),
         Err(error) => Some(format!("failed to follow the container's start: {error}")),
     }
+}
+
+/// Waits until the process has ended and its last words are in the log.
+pub(super) async fn ended(exit: &mut watch::Receiver<Option<Exit>>) {
+    // The channel closes with the end at the latest.
+    let _ = exit.wait_for(Option::is_some).await;
 }
 
 fn unblock(status: &Path) {
@@ -180,7 +200,11 @@ async fn reap(
     }
     report.send_replace(Some(match status {
         Ok(status) => of_status(status, at),
-        Err(_) => Exit { code: 255, signal: None, at },
+        Err(_) => Exit {
+            code: 255,
+            signal: None,
+            at,
+        },
     }));
 }
 

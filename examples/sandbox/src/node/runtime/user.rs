@@ -17,8 +17,9 @@ pub(super) fn user(config: &ContainerConfig) -> Result<User, String> {
     };
     let (uid, default_gid) = match config.run_as_user {
         Some(uid) => (uid, 0),
-        None => look_up(&image.rootfs.join("etc/passwd"), name)
-            .ok_or_else(|| format!("unable to find user {name}: no matching entries in passwd file"))?,
+        None => look_up(&image.rootfs.join("etc/passwd"), name).ok_or_else(|| {
+            format!("unable to find user {name}: no matching entries in passwd file")
+        })?,
     };
     let gid = match (config.run_as_group, group) {
         (Some(gid), _) => gid,
@@ -40,7 +41,9 @@ pub(super) fn user(config: &ContainerConfig) -> Result<User, String> {
 /// group. A number needs no entry.
 fn look_up(table: &Path, name: &str) -> Option<(u32, u32)> {
     let entries = fs::read_to_string(table).unwrap_or_default();
-    let columns = entries.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let columns = entries
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
     let number = name.parse::<u32>().ok();
     for entry in columns {
         let (Some(id), next) = (entry.get(2).and_then(|id| id.parse().ok()), entry.get(3)) else {
@@ -70,6 +73,9 @@ mod tests {
         assert_eq!(look_up(&table, "65532"), Some((65532, 0)));
         assert_eq!(look_up(&table, ""), Some((0, 0)));
         assert_eq!(look_up(&table, "nobody"), None);
-        assert_eq!(look_up(&directory.path().join("none"), "root"), Some((0, 0)));
+        assert_eq!(
+            look_up(&directory.path().join("none"), "root"),
+            Some((0, 0))
+        );
     }
 }
