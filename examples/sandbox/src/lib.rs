@@ -1,1 +1,3 @@
 //! A Kubernetes cluster on one machine.
+
+pub mod apiserver;

@@ -1,0 +1,223 @@
+//! The server's state, and the way of a request through it: who, whether, which handler.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use bytes::Bytes;
+use color_eyre::eyre::{Result, WrapErr};
+use http::{Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use super::errors::{ApiError, ApiResult, bytes_response, json_response};
+use super::faults::{Fault, FaultOrder, Faults};
+use super::handlers::{self, Call};
+use super::observe::Observed;
+use super::rbac::{self, Attributes};
+use super::requests::RequestLog;
+use super::resource::Registry;
+use super::store::Store;
+use super::{Options, auth, builtin, discovery, openapi, proxy};
+
+/// The most a request's body may have, as in a real server (3 MiB).
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// Everything that requests share.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) faults: Faults,
+    pub(crate) requests: RequestLog,
+    pub(crate) admin_token: String,
+    pub(crate) addr: SocketAddr,
+    /// For the proxies: no deadline and no kept connections, which might be dead ones.
+    pub(crate) http: reqwest::Client,
+}
+
+impl Server {
+    pub(crate) fn new(options: &Options, addr: SocketAddr) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .wrap_err("cannot make an HTTP client for the proxies")?;
+        Ok(Self {
+            store: Store::new(options.history),
+            registry: Registry::new(builtin::resources()),
+            faults: Faults::default(),
+            requests: RequestLog::default(),
+            admin_token: options.admin_token.clone(),
+            addr,
+            http,
+        })
+    }
+}
+
+/// Answers any request.
+pub(crate) async fn respond(server: Arc<Server>, mut request: Request<Body>) -> Response<Body> {
+    let Some(observed) = request.extensions_mut().remove::<Observed>() else {
+        return ApiError::internal("a request came past the observing layer").into_response();
+    };
+    let result = route(server, observed, request).await;
+    result.unwrap_or_else(ApiError::into_response)
+}
+
+async fn route(
+    server: Arc<Server>,
+    observed: Observed,
+    request: Request<Body>,
+) -> ApiResult<Response<Body>> {
+    let Observed { info, query, user } = observed;
+    let mut user = user?;
+    if let Some(other) = auth::impersonated(request.headers()) {
+        let wanted = Attributes {
+            verb: "impersonate".into(),
+            resource: "users".into(),
+            name: other.name.clone(),
+            ..Attributes::default()
+        };
+        rbac::allows(&server.store, &user, &wanted).ok_or_else(|| wanted.refusal(&user))?;
+        user = other;
+    }
+    let wanted = Attributes::of(&info);
+    if rbac::allows(&server.store, &user, &wanted).is_none() {
+        return Err(wanted.refusal(&user));
+    }
+    if !info.is_resource {
+        return no_resource(&server, request).await;
+    }
+    let def = server
+        .registry
+        .find(&info.group, &info.version, &info.resource)
+        .ok_or_else(ApiError::no_such_path)?;
+    let (parts, body) = request.into_parts();
+    let call = Call {
+        server,
+        def,
+        info,
+        query,
+        user,
+        headers: parts.headers.clone(),
+    };
+    if proxy::is_streamed(&call) {
+        return proxy::handle(call, parts, body).await;
+    }
+    let body = read(body).await?;
+    handlers::handle(call, &body)
+}
+
+async fn read(body: Body) -> ApiResult<Bytes> {
+    to_bytes(body, BODY_LIMIT).await.map_err(|error| {
+        ApiError::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: {error} (limit is {BODY_LIMIT})"),
+        )
+    })
+}
+
+async fn no_resource(server: &Arc<Server>, request: Request<Body>) -> ApiResult<Response<Body>> {
+    let path = request.uri().path().trim_end_matches('/').to_owned();
+    if let Some(rest) = path.strip_prefix("/sandbox/") {
+        let (parts, body) = request.into_parts();
+        let query = super::request::Query::parse(&parts.uri);
+        return sandbox(server, &parts.method, rest, &query, &read(body).await?);
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(ApiError::method_not_allowed());
+    }
+    match path.as_str() {
+        "/healthz" | "/readyz" | "/livez" => Ok(bytes_response(
+            200,
+            "text/plain; charset=utf-8",
+            Bytes::from_static(b"ok"),
+        )),
+        "/version" => Ok(json_response(200, &discovery::version())),
+        "/metrics" => Ok(bytes_response(
+            200,
+            "text/plain; version=0.0.4; charset=utf-8",
+            metrics(server).into(),
+        )),
+        "/openapi/v2" => Ok(openapi::v2(request.headers())),
+        "/openapi/v3" => Ok(json_response(200, &openapi::v3_index(server))),
+        _ => match path.strip_prefix("/openapi/v3/") {
+            Some(of) => openapi::v3(server, of).map(|document| json_response(200, &document)),
+            None => {
+                discovery::discover(server, &path).map(|document| json_response(200, &document))
+            }
+        },
+    }
+}
+
+fn metrics(server: &Server) -> String {
+    let requests = server.requests.report(u64::MAX, None);
+    format!(
+        "# HELP sandbox_apiserver_resource_version The version of the newest change.\n\
+         # TYPE sandbox_apiserver_resource_version counter\nsandbox_apiserver_resource_version {}\n\
+         # HELP apiserver_request_total Requests so far.\n# TYPE apiserver_request_total counter\napiserver_request_total {}\n",
+        server.store.version(),
+        requests.last()
+    )
+}
+
+/// The sandbox's own endpoints. RBAC keeps them to those who may do anything.
+fn sandbox(
+    server: &Arc<Server>,
+    method: &Method,
+    path: &str,
+    query: &super::request::Query,
+    body: &Bytes,
+) -> ApiResult<Response<Body>> {
+    match (method, path) {
+        (&Method::POST, "faults") => {
+            let order: FaultOrder =
+                serde_json::from_slice(body).map_err(|e| ApiError::bad_request(e.to_string()))?;
+            let fault = Fault::try_from(order).map_err(ApiError::bad_request)?;
+            let id = server
+                .faults
+                .order(fault)
+                .map_err(|e| ApiError::bad_request(e.to_string()))?;
+            Ok(json_response(200, &json!({"id": id})))
+        }
+        (&Method::GET, "faults") => Ok(json_response(
+            200,
+            &json!({"pending": server.faults.pending()}),
+        )),
+        (&Method::DELETE, "faults") => {
+            server.faults.clear();
+            Ok(json_response(200, &json!({})))
+        }
+        (&Method::DELETE, other) => {
+            let id = other
+                .strip_prefix("faults/")
+                .and_then(|id| id.parse().ok())
+                .ok_or_else(ApiError::no_such_path)?;
+            let code = if server.faults.cancel(id) {
+                StatusCode::OK
+            } else {
+                StatusCode::NOT_FOUND
+            };
+            Ok(json_response(code.as_u16(), &json!({"id": id})))
+        }
+        (&Method::GET, "requests") => {
+            let since = query
+                .number("since")?
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or(0);
+            let report = server.requests.report(since, query.get("user"));
+            let report = serde_json::to_value(report).map_err(ApiError::internal)?;
+            Ok(json_response(200, &report))
+        }
+        (&Method::POST, "compact") => {
+            server.store.compact();
+            Ok(json_response(
+                200,
+                &json!({"resourceVersion": server.store.version().to_string()}),
+            ))
+        }
+        _ => Err(ApiError::no_such_path()),
+    }
+}

@@ -1,0 +1,166 @@
+//! What an object must satisfy beyond its types: names and labels, and the rules of the kinds
+//! a migration deals with. Wording follows the real validation.
+
+mod immutable;
+mod metadata;
+mod pod;
+
+use serde_json::Value;
+
+use super::errors::FieldError;
+use super::resource::ResourceDef;
+use super::schema::validate as by_schema;
+use super::{crd, meta};
+
+/// Every fault of a new object.
+pub(crate) fn on_create(def: &ResourceDef, object: &Value) -> Vec<FieldError> {
+    let mut errors = metadata::validate(def, object);
+    errors.extend(values(def, object, None));
+    errors
+}
+
+/// Every fault of an object that changes. `subresource` is empty for the main endpoint.
+pub(crate) fn on_update(
+    def: &ResourceDef,
+    old: &Value,
+    new: &Value,
+    subresource: &str,
+) -> Vec<FieldError> {
+    let mut errors = metadata::validate_update(def, old, new);
+    if def.custom.is_some() || subresource.is_empty() {
+        errors.extend(values(def, new, Some(old)));
+    }
+    if subresource.is_empty() {
+        errors.extend(immutable::check(def, old, new));
+    }
+    errors
+}
+
+fn values(def: &ResourceDef, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    if let Some(custom) = &def.custom {
+        let errors = by_schema::validate(&custom.schema, object, "");
+        // Rules may rely on the types, so they come only after them.
+        return if errors.is_empty() {
+            custom.rules.check(&custom.schema, object, old)
+        } else {
+            errors
+        };
+    }
+    match &*def.key {
+        "pods" => pod::validate_spec(object.get("spec").unwrap_or(&Value::Null), "spec"),
+        "jobs.batch" => job(object),
+        "deployments.apps" | "replicasets.apps" | "statefulsets.apps" | "daemonsets.apps" => {
+            workload(object)
+        }
+        crd::CRDS => crd::validate(object),
+        "services" => service(object),
+        "leases.coordination.k8s.io" => lease(object),
+        _ => Vec::new(),
+    }
+}
+
+fn job(object: &Value) -> Vec<FieldError> {
+    let spec = object
+        .pointer("/spec/template/spec")
+        .unwrap_or(&Value::Null);
+    let mut errors = pod::validate_spec(spec, "spec.template.spec");
+    if matches!(meta::text(spec, "/restartPolicy"), Some("Always") | None) {
+        errors.push(FieldError::required(
+            "spec.template.spec.restartPolicy",
+            "valid values: \"OnFailure\", \"Never\"",
+        ));
+    }
+    for field in [
+        "parallelism",
+        "completions",
+        "backoffLimit",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+    ] {
+        if let Some(value) = meta::int(object, &format!("/spec/{field}")).filter(|value| *value < 0)
+        {
+            errors.push(FieldError::invalid(
+                format!("spec.{field}"),
+                value,
+                "must be greater than or equal to 0",
+            ));
+        }
+    }
+    errors
+}
+
+fn workload(object: &Value) -> Vec<FieldError> {
+    let spec = object
+        .pointer("/spec/template/spec")
+        .unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    let selector = object.pointer("/spec/selector");
+    if selector.is_none_or(Value::is_null) {
+        errors.push(FieldError::required("spec.selector", ""));
+    }
+    if let Some(replicas) = meta::int(object, "/spec/replicas").filter(|replicas| *replicas < 0) {
+        errors.push(FieldError::invalid(
+            "spec.replicas",
+            replicas,
+            "must be greater than or equal to 0",
+        ));
+    }
+    if let Some(selector) = selector {
+        let template = object.pointer("/spec/template").unwrap_or(&Value::Null);
+        if !super::selectors::Selector::from_label_selector(selector).matches(template) {
+            let labels = template
+                .pointer("/metadata/labels")
+                .cloned()
+                .unwrap_or(Value::Null);
+            errors.push(FieldError::invalid(
+                "spec.template.metadata.labels",
+                labels,
+                "`selector` does not match template `labels`",
+            ));
+        }
+    }
+    errors.extend(pod::validate_spec(spec, "spec.template.spec"));
+    errors
+}
+
+fn service(object: &Value) -> Vec<FieldError> {
+    let headless = matches!(meta::text(object, "/spec/clusterIP"), Some("None"));
+    let external = meta::text(object, "/spec/type") == Some("ExternalName");
+    let mut errors = Vec::new();
+    let ports = meta::list(object, "/spec/ports");
+    if ports.is_empty() && !headless && !external {
+        errors.push(FieldError::required("spec.ports", ""));
+    }
+    for (at, port) in ports.iter().enumerate() {
+        pod::check_port(
+            meta::int(port, "/port"),
+            &format!("spec.ports[{at}].port"),
+            &mut errors,
+        );
+        if ports.len() > 1 && meta::text(port, "/name").is_none_or(str::is_empty) {
+            errors.push(FieldError::required(format!("spec.ports[{at}].name"), ""));
+        }
+    }
+    errors
+}
+
+fn lease(object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if let Some(seconds) =
+        meta::int(object, "/spec/leaseDurationSeconds").filter(|seconds| *seconds <= 0)
+    {
+        errors.push(FieldError::invalid(
+            "spec.leaseDurationSeconds",
+            seconds,
+            "must be greater than 0",
+        ));
+    }
+    if let Some(count) = meta::int(object, "/spec/leaseTransitions").filter(|count| *count < 0) {
+        errors.push(FieldError::invalid(
+            "spec.leaseTransitions",
+            count,
+            "must be greater than or equal to 0",
+        ));
+    }
+    errors
+}

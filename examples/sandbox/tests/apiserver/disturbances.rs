@@ -1,0 +1,154 @@
+//! Faults on order and the request log.
+
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams, WatchParams};
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, pod, within};
+
+const POST: reqwest::Method = reqwest::Method::POST;
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+async fn order(cluster: &Cluster, fault: Value) -> Value {
+    let (code, answer) = cluster
+        .send(POST, "/sandbox/faults", "application/json", &fault)
+        .await;
+    assert_eq!(code, 200, "{answer}");
+    answer["id"].clone()
+}
+
+#[tokio::test]
+async fn the_second_creation_fails() {
+    let cluster = Cluster::start().await;
+    order(&cluster, json!({"match": {"verb": "create", "path": "/pods$"}, "skip": 1, "action": {"status": 500, "message": "no space"}})).await;
+    cluster.create(PODS, pod("one")).await;
+    let (code, answer) = cluster
+        .send(POST, PODS, "application/json", &pod("two"))
+        .await;
+    assert_eq!(
+        (code, &answer["message"], &answer["kind"]),
+        (500, &json!("no space"), &json!("Status"))
+    );
+    assert_eq!(
+        cluster.get(&format!("{PODS}/two")).await.0,
+        404,
+        "nothing was done"
+    );
+    cluster.create(PODS, pod("two")).await;
+}
+
+#[tokio::test]
+async fn delays_and_cancelled_faults() {
+    let cluster = Cluster::start().await;
+    order(
+        &cluster,
+        json!({"match": {"path": "/configmaps"}, "action": {"delayMs": 300}}),
+    )
+    .await;
+    let start = Instant::now();
+    cluster.get("/api/v1/namespaces/default/configmaps").await;
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    let id = order(
+        &cluster,
+        json!({"match": {"user": "admin"}, "times": 100, "action": {"status": 503}}),
+    )
+    .await;
+    assert_eq!(cluster.get(PODS).await.0, 503);
+    assert_eq!(
+        cluster
+            .send(
+                reqwest::Method::DELETE,
+                &format!("/sandbox/faults/{id}"),
+                "application/json",
+                &json!({})
+            )
+            .await
+            .0,
+        200
+    );
+    assert_eq!(cluster.get(PODS).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_cut_request_gets_no_answer() {
+    let cluster = Cluster::start().await;
+    order(
+        &cluster,
+        json!({"match": {"verb": "list", "path": "/pods"}, "action": {"cut": true}}),
+    )
+    .await;
+    let error = cluster.http(reqwest::Method::GET, PODS).send().await;
+    assert!(error.is_err(), "{error:?}");
+    assert_eq!(cluster.get(PODS).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_cut_watch_breaks_in_mid_stream() {
+    let cluster = Cluster::start().await;
+    cluster.create(PODS, pod("one")).await;
+    order(
+        &cluster,
+        json!({"match": {"verb": "watch"}, "action": {"cut": true}}),
+    )
+    .await;
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client().await);
+    let mut stream = Box::pin(
+        pods.watch(&WatchParams::default(), "0")
+            .await
+            .expect("a stream"),
+    );
+    assert!(
+        within(stream.try_next())
+            .await
+            .expect("one event")
+            .is_some()
+    );
+    assert!(within(stream.try_next()).await.is_err(), "then it breaks");
+    let mut again = Box::pin(
+        pods.watch(&WatchParams::default(), "0")
+            .await
+            .expect("a stream"),
+    );
+    assert!(within(again.try_next()).await.expect("readable").is_some());
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_user() {
+    let cluster = Cluster::start().await;
+    let (_, before) = cluster.get("/sandbox/requests").await;
+    let since = before["last"].as_u64().expect("a number");
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client_as("node/node-a").await);
+    pods.list(&ListParams::default()).await.expect("a list");
+    pods.get_opt("one").await.expect("an answer");
+    cluster.get(PODS).await;
+    let (_, report) = cluster
+        .get(&format!(
+            "/sandbox/requests?since={since}&user=system:node:node-a"
+        ))
+        .await;
+    assert_eq!(report["counts"], json!({"get pods": 1, "list pods": 1}));
+    assert_eq!(report["log"][1]["code"], 404);
+}
+
+#[tokio::test]
+async fn it_is_fast() {
+    let cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    pods.create(
+        &Default::default(),
+        &serde_json::from_value(pod("one")).expect("a pod"),
+    )
+    .await
+    .expect("created");
+    let start = Instant::now();
+    for _ in 0..200 {
+        pods.get("one").await.expect("a pod");
+    }
+    let each = start.elapsed() / 200;
+    // Under a millisecond on an idle machine; a loaded one gets some slack.
+    assert!(each < Duration::from_millis(20), "{each:?} a request");
+}
