@@ -1,5 +1,5 @@
-//! Accepting connections and speaking HTTP/1.1 and HTTP/2 on them. A request that is to be cut
-//! fails its service, and that ends the connection.
+//! Accepting connections, with TLS or without as the client begins, and speaking HTTP on them.
+//! A request that is to be cut fails its service, and that ends the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,9 +47,29 @@ pub(crate) async fn serve(
 }
 
 async fn connection(stream: TcpStream, server: Arc<Server>) {
+    /// The first byte of a TLS handshake; no HTTP method begins with it.
+    const HANDSHAKE: u8 = 0x16;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch Nagle's algorithm off");
     }
+    let mut first = [0];
+    if !matches!(stream.peek(&mut first).await, Ok(1)) {
+        return;
+    }
+    if first == [HANDSHAKE] {
+        match server.tls.acceptor.clone().accept(stream).await {
+            Ok(stream) => serve_http(stream, server).await,
+            Err(error) => tracing::debug!(%error, "no TLS with a client"),
+        }
+    } else {
+        serve_http(stream, server).await;
+    }
+}
+
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    server: Arc<Server>,
+) {
     let observed = server.clone();
     let inner = service_fn(move |request: Request<Body>| {
         let server = server.clone();

@@ -1,4 +1,4 @@
-//! The Kubernetes API server of the sandbox: HTTP on loopback, everything in memory.
+//! The Kubernetes API server of the sandbox: on loopback, everything in memory.
 //!
 //! kubectl and kube clients work against it unchanged: discovery, built-in and custom
 //! resources, watches, the four kinds of patch, RBAC, proxies to nodes and pods, tables, and the
@@ -25,6 +25,7 @@ mod openapi;
 mod patch;
 mod pod_security;
 mod portforward;
+mod protobuf;
 mod proxy;
 mod rbac;
 mod rbac_defaults;
@@ -38,6 +39,7 @@ mod selectors;
 mod server;
 mod store;
 mod table;
+mod tls;
 mod validation;
 
 use std::net::SocketAddr;
@@ -127,9 +129,19 @@ impl ApiServer {
         self.addr
     }
 
-    /// Its base URL.
+    /// Its base URL without TLS, for clients inside the sandbox.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Its base URL with TLS, as the kubeconfigs have it.
+    pub fn tls_url(&self) -> String {
+        format!("https://{}", self.addr)
+    }
+
+    /// The certificate that clients of [`ApiServer::tls_url`] must trust, PEM.
+    pub fn certificate_authority(&self) -> &str {
+        &self.server.tls.authority
     }
 
     /// A kubeconfig for the user `admin`.
@@ -139,10 +151,14 @@ impl ApiServer {
 
     /// A kubeconfig for the holder of a token (`user/jane`, `sa/ns/name`, `node/node-a`).
     pub fn kubeconfig(&self, user: &str, token: &str) -> String {
+        use base64::Engine;
+        let authority =
+            base64::engine::general_purpose::STANDARD.encode(self.certificate_authority());
+        let server = self.tls_url();
         format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\nclusters:\n- name: sandbox\n  cluster:\n    server: {}\n\
-             users:\n- name: {user}\n  user:\n    token: {token}\ncontexts:\n- name: sandbox\n  context:\n    cluster: sandbox\n    user: {user}\n    namespace: default\n",
-            self.url()
+            "apiVersion: v1\nkind: Config\ncurrent-context: sandbox\nclusters:\n- name: sandbox\n  cluster:\n    server: {server}\n    \
+             certificate-authority-data: {authority}\nusers:\n- name: {user}\n  user:\n    token: {token}\ncontexts:\n- name: sandbox\n  \
+             context:\n    cluster: sandbox\n    user: {user}\n    namespace: default\n"
         )
     }
 

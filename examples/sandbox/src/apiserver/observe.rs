@@ -177,6 +177,10 @@ fn cut_after_first_frame(body: Body) -> Body {
             _ => Bytes::new(),
         }
     });
-    let end = stream::once(async { Err::<Bytes, _>(Cut) });
+    let end = stream::once(async {
+        // Pending once, which makes hyper write out what it has before the stream breaks.
+        tokio::task::yield_now().await;
+        Err::<Bytes, _>(Cut)
+    });
     Body::from_stream(first.map(Ok).chain(end))
 }

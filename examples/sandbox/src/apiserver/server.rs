@@ -17,6 +17,7 @@ use super::rbac::{self, Attributes};
 use super::requests::RequestLog;
 use super::resource::Registry;
 use super::store::Store;
+use super::tls::{self, Tls};
 use super::{Options, auth, builtin, discovery, openapi, proxy};
 
 /// The most a request's body may have, as in a real server (3 MiB).
@@ -31,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) requests: RequestLog,
     pub(crate) admin_token: String,
     pub(crate) addr: SocketAddr,
+    pub(crate) tls: Tls,
     /// For the proxies: no deadline and no kept connections, which might be dead ones.
     pub(crate) http: reqwest::Client,
 }
@@ -51,6 +53,7 @@ impl Server {
             requests: RequestLog::default(),
             admin_token: options.admin_token.clone(),
             addr,
+            tls: tls::make(addr.ip())?,
             http,
         })
     }

@@ -129,8 +129,7 @@ pub(crate) fn furnish_namespace(server: &Server, namespace: &str) {
     account["metadata"]["name"] = "default".into();
     let mut root = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": stamp(),
-        // No TLS in the sandbox, so there is no certificate to publish.
-        "data": {"ca.crt": ""},
+        "data": {"ca.crt": server.tls.authority},
     });
     root["metadata"]["name"] = "kube-root-ca.crt".into();
     root["metadata"]["annotations"] = json!({

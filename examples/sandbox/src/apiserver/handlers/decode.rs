@@ -7,12 +7,16 @@ use serde_json::Value;
 
 use super::Call;
 use crate::apiserver::errors::{ApiError, ApiResult};
-use crate::apiserver::meta;
 use crate::apiserver::resource::ResourceDef;
 use crate::apiserver::schema::validate::type_name;
 use crate::apiserver::schema::{Schema, Type, join, prune};
+use crate::apiserver::{meta, protobuf};
 
-const ACCEPTED: &[&str] = &["application/json", "application/yaml"];
+const ACCEPTED: &[&str] = &[
+    "application/json",
+    "application/yaml",
+    protobuf::CONTENT_TYPE,
+];
 
 /// The content type without its parameters.
 pub(crate) fn content_type(headers: &HeaderMap) -> String {
@@ -34,6 +38,7 @@ pub(crate) fn content_type(headers: &HeaderMap) -> String {
 pub(crate) fn body(headers: &HeaderMap, body: &Bytes) -> ApiResult<Value> {
     match content_type(headers).as_str() {
         "application/json" | "*/*" | "" => json(body),
+        protobuf::CONTENT_TYPE => protobuf::decode(body),
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(body),
         _ => Err(ApiError::unsupported_media_type(ACCEPTED)),
     }

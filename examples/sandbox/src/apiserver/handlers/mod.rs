@@ -144,6 +144,9 @@ pub(crate) fn handle(call: Call, body: &Bytes) -> ApiResult<Response<Body>> {
         "list" => list::list(&call),
         "watch" => watch::watch(call),
         "create" if call.info.name.is_empty() => create::create(&call, body),
+        "update" | "patch" | "delete" if call.info.name.is_empty() => {
+            Err(ApiError::method_not_allowed())
+        }
         "update" => update::put(&call, body),
         "patch" => patch::patch(&call, body),
         "delete" => delete::delete(&call, body),

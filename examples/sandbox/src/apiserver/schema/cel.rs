@@ -43,11 +43,9 @@ impl Rules {
 
     /// Rules that do not compile, in words.
     pub(crate) fn errors(&self) -> Vec<String> {
-        self.compiled
-            .compilation_errors()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let mut words = Vec::new();
+        collect_errors(&self.compiled, &mut words);
+        words
     }
 
     /// Every rule that `object` breaks; `old` is what transition rules compare with.
@@ -86,6 +84,19 @@ impl Rules {
                 FieldError::new(field, kind, value, error.message)
             })
             .collect()
+    }
+}
+
+fn collect_errors(node: &CompiledSchema, words: &mut Vec<String>) {
+    words.extend(node.compilation_errors().iter().map(ToString::to_string));
+    let nested = node
+        .items
+        .iter()
+        .chain(&node.additional_properties)
+        .map(AsRef::as_ref);
+    let branches = node.all_of.iter().chain(&node.any_of).chain(&node.one_of);
+    for child in node.properties.values().chain(nested).chain(branches) {
+        collect_errors(child, words);
     }
 }
 
