@@ -11,7 +11,8 @@ use super::resource::{ResourceDef, Storage, group_version};
 use super::schema::builtin;
 use super::server::Server;
 
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// Clients ask for it with an `@` before the version, which is no legal content type to answer with.
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// `/openapi/v2`. No definitions: an empty message is a valid `openapi.v2.Document`.
 pub(crate) fn v2(headers: &HeaderMap) -> Response<Body> {

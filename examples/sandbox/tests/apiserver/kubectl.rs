@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::support::{Cluster, kubelet, pod, within};
+use crate::support::{Cluster, kubelet, pod, until, within};
 
 const MANIFEST: &str = "
 apiVersion: v1
@@ -342,17 +342,43 @@ async fn wait_sees_conditions_and_deletions() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    let hold = json!({"metadata": {"finalizers": ["test.io/hold"]}});
+    let path = "/api/v1/namespaces/default/pods/one";
+    cluster
+        .send(
+            reqwest::Method::PATCH,
+            path,
+            "application/merge-patch+json",
+            &hold,
+        )
+        .await;
+    cluster.ok(&["delete", "pod", "one", "--wait=false"]).await;
+    let (_, before) = cluster.get("/sandbox/requests").await;
     let gone = cluster
         .kubectl(&["wait", "--for=delete", "pod/one", "--timeout=50s"])
         .spawn()
         .expect("kubectl");
-    cluster.ok(&["delete", "pod", "one", "--wait=false"]).await;
+    until("kubectl watches", || async {
+        let (_, report) = cluster
+            .get(&format!("/sandbox/requests?since={}", before["last"]))
+            .await;
+        report["counts"]["watch pods"].is_u64()
+    })
+    .await;
+    let release = json!({"metadata": {"finalizers": null}});
+    cluster
+        .send(
+            reqwest::Method::PATCH,
+            path,
+            "application/merge-patch+json",
+            &release,
+        )
+        .await;
+    let output = within(gone.wait_with_output()).await.expect("kubectl ends");
     assert!(
-        within(gone.wait_with_output())
-            .await
-            .expect("kubectl ends")
-            .status
-            .success()
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
     );
 }
 

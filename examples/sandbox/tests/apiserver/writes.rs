@@ -273,12 +273,7 @@ async fn wrong_paths_methods_and_formats() {
     assert_eq!(cluster.send(PUT, PODS, JSON, &json!({})).await.0, 405);
     assert_eq!(
         cluster
-            .send(
-                POST,
-                PODS,
-                "application/vnd.kubernetes.protobuf",
-                &json!({})
-            )
+            .send(POST, PODS, "application/cbor", &json!({}))
             .await
             .0,
         415

@@ -119,10 +119,10 @@ pub(crate) fn delete_collection(call: &Call, body: &Bytes) -> ApiResult<Response
         call.query.get("fieldSelector"),
     )?;
     let namespace = call
-        .def
-        .namespaced
-        .then(|| call.info.namespace.as_deref())
-        .flatten();
+        .info
+        .namespace
+        .as_deref()
+        .filter(|_| call.def.namespaced);
     let snapshot = call.server.store.list(&call.def.key, namespace);
     let mut deleted = Vec::new();
     for object in snapshot

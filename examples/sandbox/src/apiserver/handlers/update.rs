@@ -104,11 +104,12 @@ fn store(call: &Call, old: &Arc<Value>, new: Value) -> Result<Arc<Value>, WriteE
 /// Whether nothing holds a deleted object any more.
 pub(crate) fn is_finished(object: &Value) -> bool {
     let graceful = meta::int(object, "/metadata/deletionGracePeriodSeconds").unwrap_or(0);
+    let has_contents = meta::text(object, "/kind") == Some("Namespace")
+        && !meta::list(object, "/spec/finalizers").is_empty();
     meta::is_deleting(object)
         && graceful == 0
         && meta::finalizers(object).next().is_none()
-        && !(meta::text(object, "/kind") == Some("Namespace")
-            && !meta::list(object, "/spec/finalizers").is_empty())
+        && !has_contents
 }
 
 /// Takes from the old object what this request cannot change, then defaults and validates.

@@ -61,10 +61,11 @@ struct State {
 
 impl State {
     fn of(pod: &Value) -> Self {
-        let mut state = Self::default();
-        state.reason = meta::text(pod, "/status/phase")
-            .unwrap_or("Unknown")
-            .to_owned();
+        let phase = meta::text(pod, "/status/phase").unwrap_or("Unknown");
+        let mut state = Self {
+            reason: phase.to_owned(),
+            ..Self::default()
+        };
         if let Some(reason) = meta::text(pod, "/status/reason").filter(|reason| !reason.is_empty())
         {
             state.reason = reason.to_owned();

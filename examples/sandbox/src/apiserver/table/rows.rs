@@ -115,7 +115,7 @@ pub(crate) fn cells(key: &str, object: &Value) -> Vec<Value> {
             let controller = meta::list(object, "/metadata/ownerReferences")
                 .iter()
                 .find(|owner| owner.get("controller") == Some(&Value::Bool(true)))
-                .map(|owner| owner_words(owner));
+                .map(owner_words);
             vec![
                 name,
                 human::or_none(controller.as_deref()).into(),
