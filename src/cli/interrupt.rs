@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit;
 use super::report::Progress;
+use super::ui::Ui;
 
 /// The signals that ask a process to end: Ctrl-C, `kill`, and a terminal that was closed.
 const KINDS: [fn() -> SignalKind; 3] = [
@@ -25,6 +26,7 @@ const KINDS: [fn() -> SignalKind; 3] = [
 pub fn listen(
     stop: CancellationToken,
     progress: Arc<Progress>,
+    ui: Ui,
     pod: String,
 ) -> io::Result<JoinHandle<()>> {
     let mut signals = KINDS
@@ -41,10 +43,10 @@ pub fn listen(
         });
         stop.cancel();
         next(&mut signals).await;
-        progress.note(format!(
+        progress.end();
+        ui.insist(&format!(
             "stopped at once: something is left half done; to finish it: ms2m migrate {pod}"
         ));
-        progress.end();
         std::process::exit(exit::INTERRUPTED.into());
     }))
 }
@@ -53,4 +55,67 @@ pub fn listen(
 async fn next(signals: &mut [Signal]) {
     let waits = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
     futures_util::future::select_all(waits).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use clap::ColorChoice;
+
+    use super::super::report::View;
+    use super::*;
+    use crate::api::Phase;
+    use crate::migration::event::{Event, EventKind, Reporter};
+
+    struct Notes(Arc<Mutex<Vec<String>>>);
+
+    impl View for Notes {
+        fn event(&mut self, _: &Event) {}
+
+        fn note(&mut self, text: &str) {
+            let mut notes = self.0.lock().expect("nobody panics with it");
+            notes.push(text.to_owned());
+        }
+    }
+
+    /// What the first Ctrl-C says after `events`; it must also have cancelled.
+    async fn first(events: Vec<EventKind>) -> String {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let progress =
+            Progress::start(Box::new(Notes(notes.clone()))).expect("a thread can be had");
+        for kind in events {
+            progress.report(Event {
+                time: jiff::Timestamp::UNIX_EPOCH,
+                migration: "m".to_owned(),
+                kind,
+            });
+        }
+        let stop = CancellationToken::new();
+        let ui = Ui::new(ColorChoice::Never, true);
+        let listening = listen(stop.clone(), progress.clone(), ui, "w".to_owned())
+            .expect("signals can be listened to");
+        let sent = tokio::process::Command::new("kill")
+            .args(["-s", "INT", &std::process::id().to_string()])
+            .status()
+            .await
+            .expect("kill can be run");
+        assert!(sent.success());
+        tokio::time::timeout(Duration::from_secs(10), stop.cancelled())
+            .await
+            .expect("the first signal cancels");
+        listening.abort();
+        progress.end();
+        notes.lock().expect("nobody panics with it").join("\n")
+    }
+
+    #[tokio::test]
+    async fn the_first_ctrl_c_cancels_and_says_what_that_means() {
+        let phase = Phase::Replaying;
+        let before = first(vec![EventKind::PhaseStarted { phase }]).await;
+        assert!(before.contains("rolling back"), "{before}");
+        let after = first(vec![EventKind::Committed]).await;
+        assert!(after.contains("only forward"), "{after}");
+    }
 }

@@ -302,6 +302,7 @@ impl Job<'_> {
         interrupt::listen(
             self.stop.clone(),
             Arc::clone(&self.progress),
+            self.ui.clone(),
             self.args.pod.clone(),
         )
     }

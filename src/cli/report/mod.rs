@@ -33,13 +33,19 @@ pub trait View: Send {
     fn end(&mut self) {}
 }
 
-/// Shows nothing.
+/// Shows no events. A note is still told, unless the user wants quiet: somebody has just pressed
+/// Ctrl-C and waits for an answer.
 #[derive(Debug)]
-pub struct Silence;
+pub struct Silence {
+    ui: Ui,
+}
 
 impl View for Silence {
     fn event(&mut self, _: &Event) {}
-    fn note(&mut self, _: &str) {}
+
+    fn note(&mut self, text: &str) {
+        self.ui.words(text);
+    }
 }
 
 enum Message {
@@ -135,9 +141,10 @@ pub fn view(ui: &Ui, mode: ProgressMode, logs: bool) -> Box<dyn View> {
             ui.err_paint(),
         ))
     };
+    let silence = || Box::new(Silence { ui: ui.clone() });
     match mode {
-        ProgressMode::None => Box::new(Silence),
-        _ if ui.is_quiet() => Box::new(Silence),
+        ProgressMode::None => silence(),
+        _ if ui.is_quiet() => silence(),
         ProgressMode::Lines => lines(),
         ProgressMode::Auto if logs || !ui.stderr_is_terminal() => lines(),
         ProgressMode::Auto | ProgressMode::Bars => Box::new(bars::Bars::on_stderr(ui.err_paint())),

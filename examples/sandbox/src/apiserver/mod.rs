@@ -97,8 +97,8 @@ impl ApiServer {
         let addr = listener
             .local_addr()
             .wrap_err("cannot read the address listened on")?;
-        let server = Arc::new(Server::new(&options, addr)?);
         let stop = CancellationToken::new();
+        let server = Arc::new(Server::new(&options, addr, stop.clone())?);
         let tasks = TaskTracker::new();
         // The tap comes before the first object, so that the tasks know them all.
         tasks.spawn(

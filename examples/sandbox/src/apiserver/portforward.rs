@@ -16,6 +16,7 @@ use http::request::Parts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{ApiError, ApiResult};
 use super::handlers::Call;
@@ -42,9 +43,15 @@ pub(crate) async fn handle(call: &Call, mut parts: Parts) -> ApiResult<Response<
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
         .map_err(|error| ApiError::bad_request(format!("unable to upgrade: {error}")))?;
+    let stop = call.server.stop.clone();
     let response = upgrade
         .protocols([PROTOCOL])
-        .on_upgrade(move |socket| run(socket, address, ports));
+        .on_upgrade(move |socket| async move {
+            // The connection is out of the listener's hands, so it has to hear of the end by itself.
+            let _ = stop
+                .run_until_cancelled_owned(run(socket, address, ports))
+                .await;
+        });
     Ok(response.into_response())
 }
 
@@ -75,9 +82,14 @@ async fn run(socket: WebSocket, address: String, ports: Vec<u16>) {
             }
         }
     }
+    // The tasks end with this function, whatever the pods' side does.
+    let mut tasks = Vec::new();
     let mut writers = Vec::new();
     for (at, port) in ports.iter().enumerate() {
-        writers.push(connect(&address, *port, at * 2, outgoing.clone()));
+        let (writer, incoming) = mpsc::channel(64);
+        let connection = connect(address.clone(), *port, at * 2, incoming, outgoing.clone());
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(connection)));
+        writers.push(writer);
     }
     drop(outgoing);
     let receive = receive(stream, writers);
@@ -127,52 +139,49 @@ async fn receive(mut stream: SplitStream<WebSocket>, writers: Vec<mpsc::Sender<B
     }
 }
 
-/// One connection into the pod: what the returned sender gets goes there, what comes back goes
-/// to `outgoing`.
-fn connect(
-    address: &str,
+/// One connection into the pod: what comes from `incoming` goes there, what comes back goes to
+/// `outgoing`.
+async fn connect(
+    address: String,
     port: u16,
     channel: usize,
+    mut incoming: mpsc::Receiver<Bytes>,
     outgoing: mpsc::Sender<Bytes>,
-) -> mpsc::Sender<Bytes> {
-    let (sender, mut incoming) = mpsc::channel::<Bytes>(64);
-    let address = format!("{address}:{port}");
-    tokio::spawn(async move {
-        let stream = match TcpStream::connect(&address).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                let words = format!("error forwarding port {port}: {error}");
-                let _ = outgoing.send(frame(channel + 1, words.as_bytes())).await;
+) {
+    let stream = match TcpStream::connect((address.as_str(), port)).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let words = format!("error forwarding port {port}: {error}");
+            // Nobody listens any more if this fails.
+            let _ = outgoing.send(frame(channel + 1, words.as_bytes())).await;
+            return;
+        }
+    };
+    let (mut reader, mut writer) = stream.into_split();
+    let read = async {
+        let mut buffer = vec![0; 32 * 1024];
+        while let Ok(count @ 1..) = reader.read(&mut buffer).await {
+            if outgoing
+                .send(frame(channel, &buffer[..count]))
+                .await
+                .is_err()
+            {
                 return;
             }
-        };
-        let (mut reader, mut writer) = stream.into_split();
-        let read = async {
-            let mut buffer = vec![0; 32 * 1024];
-            while let Ok(count @ 1..) = reader.read(&mut buffer).await {
-                if outgoing
-                    .send(frame(channel, &buffer[..count]))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-        };
-        let write = async {
-            while let Some(data) = incoming.recv().await {
-                if writer.write_all(&data).await.is_err() {
-                    return;
-                }
-            }
-            // The client is done; what the pod still has to say is read on.
-            let _ = writer.shutdown().await;
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = read => {}
-            () = write => {}
         }
-    });
-    sender
+    };
+    let write = async {
+        while let Some(data) = incoming.recv().await {
+            if writer.write_all(&data).await.is_err() {
+                return;
+            }
+        }
+        // The client is done; what the pod still has to say is read on.
+        let _ = writer.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = read => {}
+        () = write => {}
+    }
 }

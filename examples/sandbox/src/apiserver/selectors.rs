@@ -227,7 +227,8 @@ fn parse_field_term(def: &ResourceDef, term: &str) -> ApiResult<FieldTerm> {
                 "invalid selector: '{term}'; can't understand '{term}'"
             ))
         })?;
-    if !is_selectable(def, field) {
+    let field = core_name(def, field);
+    if !is_selectable(def, &field) {
         return Err(ApiError::bad_request(format!(
             "field label not supported: {field}"
         )));
@@ -237,6 +238,18 @@ fn parse_field_term(def: &ResourceDef, term: &str) -> ApiResult<FieldTerm> {
         value: value.to_owned(),
         equal,
     })
+}
+
+/// Events are kept in their core form, whatever form they are asked for in.
+fn core_name(def: &ResourceDef, field: &str) -> String {
+    if def.group != "events.k8s.io" {
+        return field.to_owned();
+    }
+    match field.strip_prefix("regarding.") {
+        Some(rest) => format!("involvedObject.{rest}"),
+        None if field == "reportingController" => "reportingComponent".to_owned(),
+        None => field.to_owned(),
+    }
 }
 
 /// The fields that each resource's registry lists for selectors.

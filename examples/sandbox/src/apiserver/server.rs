@@ -8,6 +8,7 @@ use bytes::Bytes;
 use color_eyre::eyre::{Result, WrapErr};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::errors::{ApiError, ApiResult, bytes_response, json_response};
 use super::faults::{Fault, FaultOrder, Faults};
@@ -33,12 +34,18 @@ pub(crate) struct Server {
     pub(crate) admin_token: String,
     pub(crate) addr: SocketAddr,
     pub(crate) tls: Tls,
+    /// Ends what outlives its connection.
+    pub(crate) stop: CancellationToken,
     /// For the proxies: no deadline and no kept connections, which might be dead ones.
     pub(crate) http: reqwest::Client,
 }
 
 impl Server {
-    pub(crate) fn new(options: &Options, addr: SocketAddr) -> Result<Self> {
+    pub(crate) fn new(
+        options: &Options,
+        addr: SocketAddr,
+        stop: CancellationToken,
+    ) -> Result<Self> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .http1_only()
@@ -53,6 +60,7 @@ impl Server {
             requests: RequestLog::default(),
             admin_token: options.admin_token.clone(),
             addr,
+            stop,
             tls: tls::make(addr.ip())?,
             http,
         })

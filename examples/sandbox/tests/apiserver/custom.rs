@@ -271,6 +271,60 @@ async fn status_has_an_endpoint_of_its_own() {
 }
 
 #[tokio::test]
+async fn applying_an_object_leaves_its_status_to_others() {
+    const APPLY: &str = "application/apply-patch+yaml";
+    let cluster = Cluster::start().await;
+    cluster
+        .create(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            definition(),
+        )
+        .await;
+    let patch = reqwest::Method::PATCH;
+    let mut whole = object(json!({"pod": "w"}));
+    whole["status"] = json!({"phase": "Pending"});
+    let (code, made) = cluster
+        .send(
+            patch.clone(),
+            &format!("{PATH}/x?fieldManager=user"),
+            APPLY,
+            &whole,
+        )
+        .await;
+    assert_eq!((code, &made["status"]), (201, &Value::Null));
+    let status = json!({"apiVersion": "example.io/v1alpha1", "kind": "Move", "metadata": {"name": "x", "labels": {"a": "b"}}, "status": {"phase": "Done"}});
+    let (code, after) = cluster
+        .send(
+            patch.clone(),
+            &format!("{PATH}/x/status?fieldManager=controller"),
+            APPLY,
+            &status,
+        )
+        .await;
+    assert_eq!(
+        (
+            code,
+            &after["status"]["phase"],
+            &after["metadata"]["labels"]
+        ),
+        (200, &json!("Done"), &Value::Null)
+    );
+    let (code, after) = cluster
+        .send(patch, &format!("{PATH}/x?fieldManager=user"), APPLY, &whole)
+        .await;
+    assert_eq!(
+        (code, &after["status"]["phase"]),
+        (200, &json!("Done")),
+        "no conflict over what it cannot set: {after}"
+    );
+    let managers = after["metadata"]["managedFields"]
+        .as_array()
+        .expect("managers");
+    assert_eq!(managers.len(), 2);
+    assert_eq!(managers[1]["subresource"], "status");
+}
+
+#[tokio::test]
 async fn broken_definitions_are_refused() {
     let cluster = Cluster::start().await;
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";

@@ -153,3 +153,38 @@ async fn it_is_fast() {
     // Under a millisecond on an idle machine; a loaded one gets some slack.
     assert!(each < Duration::from_millis(20), "{each:?} a request");
 }
+
+#[tokio::test]
+async fn nothing_is_left_after_the_end() {
+    let cluster = Cluster::start().await;
+    let port = crate::support::kubelet().await;
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client().await);
+    cluster.create(PODS, pod("one")).await;
+    let status = json!({"status": {"podIP": "127.0.0.1", "phase": "Running"}});
+    let path = format!("{PODS}/one/status");
+    cluster
+        .send(
+            reqwest::Method::PATCH,
+            &path,
+            "application/merge-patch+json",
+            &status,
+        )
+        .await;
+    let mut forwarder = pods.portforward("one", &[port]).await.expect("a forwarder");
+    let mut stream = Box::pin(
+        pods.watch(&WatchParams::default(), "0")
+            .await
+            .expect("a stream"),
+    );
+    within(stream.try_next()).await.expect("an event");
+    let address = cluster.server.addr();
+    within(cluster.server.shutdown()).await;
+    let end = within(stream.try_next()).await;
+    assert!(matches!(end, Ok(None) | Err(_)), "the watch has ended");
+    drop(forwarder.take_stream(port));
+    within(forwarder.join()).await.ok();
+    assert!(
+        tokio::net::TcpStream::connect(address).await.is_err(),
+        "nobody listens"
+    );
+}

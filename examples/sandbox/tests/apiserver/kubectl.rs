@@ -233,6 +233,9 @@ async fn describe_shows_events() {
         events.contains("LAST SEEN") && events.contains("pod/one"),
         "{events}"
     );
+    let query = "/apis/events.k8s.io/v1/events?fieldSelector=regarding.name%3Done%2Ctype%3DNormal";
+    let (_, listed) = cluster.get(query).await;
+    assert_eq!(listed["items"][0]["note"], "took 12 ms");
     let port = kubelet().await;
     cluster.node("node-a", port).await;
     assert!(

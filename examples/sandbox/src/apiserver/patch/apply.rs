@@ -29,7 +29,7 @@ pub(crate) struct Outcome {
 pub(crate) fn of_new(call: &Call, applied: &Value) -> Outcome {
     let schema = call.def.schema();
     Outcome {
-        applied: stated(schema.as_deref(), applied),
+        applied: stated(schema.as_deref(), &relevant(call, applied)),
         ..Outcome::default()
     }
 }
@@ -38,6 +38,25 @@ fn stated(schema: Option<&Schema>, applied: &Value) -> FieldSet {
     let mut set = fields::fields_of(schema, &managed::ownable(applied));
     set.member = false;
     set
+}
+
+/// The part of what is applied that this endpoint can change; the rest is not the manager's.
+fn relevant(call: &Call, applied: &Value) -> Value {
+    let mut applied = applied.clone();
+    let map = meta::as_object(&mut applied);
+    match call.info.subresource.as_str() {
+        "status" if call.def.custom.is_some() => {
+            map.retain(|field, _| matches!(field.as_str(), "apiVersion" | "kind" | "status"));
+        }
+        "status" => {
+            map.remove("spec");
+        }
+        _ if call.def.has_subresource("status") => {
+            map.remove("status");
+        }
+        _ => {}
+    }
+    applied
 }
 
 /// Applies `applied` to `live`.
@@ -50,6 +69,11 @@ pub(crate) fn apply(call: &Call, live: &Value, applied: &Value) -> ApiResult<Out
     let manager = call.manager();
     let subresource = call.info.subresource.as_str();
     let entries = managed::read(live);
+    let version = applied
+        .pointer("/metadata/resourceVersion")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let applied = &relevant(call, applied);
     let set = stated(schema, applied);
 
     let mut merged = merge(schema, live, applied);
@@ -85,10 +109,7 @@ pub(crate) fn apply(call: &Call, live: &Value, applied: &Value) -> ApiResult<Out
         return Err(conflict(&conflicts));
     }
     // The live version only: an apply states a version of its own to insist on it.
-    match applied
-        .pointer("/metadata/resourceVersion")
-        .and_then(Value::as_str)
-    {
+    match version {
         Some(version) => {
             meta::metadata(&mut merged).insert("resourceVersion".into(), version.into())
         }
@@ -104,7 +125,6 @@ pub(crate) fn apply(call: &Call, live: &Value, applied: &Value) -> ApiResult<Out
 
 /// Writes the managedFields that follow from an apply into the new object.
 pub(crate) fn record(call: &Call, old: &Value, new: &mut Value, outcome: &Outcome) {
-    let schema = call.def.schema();
     let mut entries = managed::read(old);
     let manager = call.manager();
     for entry in &mut entries {
@@ -119,7 +139,6 @@ pub(crate) fn record(call: &Call, old: &Value, new: &mut Value, outcome: &Outcom
     }
     own.fields = outcome.applied.clone();
     own.api_version = call.def.api_version();
-    let _ = schema;
     managed::write(new, entries);
 }
 
