@@ -1,3 +1,7 @@
-//! Entry point: set-up and exit code, nothing else.
+//! The sandbox's program: set-up and exit code, nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> color_eyre::Result<ExitCode> {
+    ms2m_sandbox::cli::main()
+}

@@ -1,0 +1,66 @@
+//! The built-in controllers that a migration meets. Each is a client of the API server like any
+//! other and a loop of its own: it watches, and makes the world as the objects say.
+
+mod job;
+mod job_status;
+mod node_lifecycle;
+mod scheduler;
+mod scheduling;
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use kube::runtime::{WatchStreamExt as _, reflector, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+/// The running controllers. They end when this is dropped.
+#[derive(Debug)]
+pub struct Controllers {
+    tasks: JoinSet<()>,
+}
+
+impl Controllers {
+    /// Starts all controllers. `client` makes a client for the controller of that name.
+    pub fn start(client: impl Fn(&str) -> Client) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(scheduler::run(client("scheduler")));
+        tasks.spawn(job::run(client("job-controller")));
+        tasks.spawn(node_lifecycle::run(client("node-controller")));
+        Self { tasks }
+    }
+
+    /// Ends the controllers.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Keeps a copy of all objects of a kind and gives a word after each change.
+fn observe<K>(api: Api<K>) -> (reflector::Store<K>, impl Stream<Item = ()> + Send)
+where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (store, writer) = reflector::store();
+    let changes = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .filter_map(async |event| match event {
+            Ok(_) => Some(()),
+            Err(error) => {
+                tracing::warn!(kind = %K::kind(&()), %error, "objects cannot be watched");
+                None
+            }
+        });
+    (store, changes)
+}
+
+/// How soon a controller tries again what the API server refused.
+const RETRY: Duration = Duration::from_millis(300);

@@ -1,0 +1,124 @@
+//! All nodes of the sandbox, which can be killed and started again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use color_eyre::eyre::{Result, eyre};
+use tokio::sync::Mutex;
+
+use super::{Options, client};
+use crate::node::runtime::Personality;
+use crate::node::{Faults, Network, Node, NodeOptions};
+
+/// The nodes by name; those that are not running have no value.
+pub struct Nodes {
+    settings: Settings,
+    running: Mutex<BTreeMap<String, Option<Node>>>,
+}
+
+/// What all nodes have in common.
+struct Settings {
+    root: PathBuf,
+    api: String,
+    personality: Personality,
+    backoff: std::time::Duration,
+    faults: Arc<Faults>,
+    network: Arc<Network>,
+    names: Vec<String>,
+}
+
+impl Nodes {
+    /// Starts all nodes of the options.
+    pub(super) async fn start(
+        options: &Options,
+        network: Arc<Network>,
+        root: &Path,
+        api: &str,
+        faults: Arc<Faults>,
+    ) -> Result<Self> {
+        let nodes = Self {
+            settings: Settings {
+                root: root.to_owned(),
+                api: api.to_owned(),
+                personality: options.personality,
+                backoff: options.backoff,
+                faults,
+                network,
+                names: options.nodes.clone(),
+            },
+            running: Mutex::default(),
+        };
+        for name in &options.nodes {
+            nodes.start_one(name).await?;
+        }
+        Ok(nodes)
+    }
+
+    /// Starts a node that is not running, with what is left on its disk.
+    ///
+    /// # Errors
+    /// When there is no such node or it does not start.
+    pub async fn start_one(&self, name: &str) -> Result<()> {
+        let settings = &self.settings;
+        let index = settings
+            .names
+            .iter()
+            .position(|known| known == name)
+            .and_then(|index| u8::try_from(index).ok())
+            .ok_or_else(|| eyre!("there is no node {name}"))?;
+        let mut running = self.running.lock().await;
+        if matches!(running.get(name), Some(Some(_))) {
+            return Ok(());
+        }
+        let (address, pods) = settings.network.node(index);
+        let node = Node::start(NodeOptions {
+            name: name.to_owned(),
+            address,
+            pods,
+            dir: settings.root.join("nodes").join(name),
+            personality: settings.personality,
+            client: client(&settings.api, &format!("node/{name}"), "kubelet"),
+            faults: Arc::clone(&settings.faults),
+            backoff: settings.backoff,
+        })
+        .await?;
+        running.insert(name.to_owned(), Some(node));
+        Ok(())
+    }
+
+    /// Lets a node fail as by a loss of power.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub async fn kill(&self, name: &str) -> Result<()> {
+        let mut running = self.running.lock().await;
+        let node = running
+            .get_mut(name)
+            .ok_or_else(|| eyre!("there is no node {name}"))?;
+        if let Some(node) = node.take() {
+            node.kill().await;
+        }
+        Ok(())
+    }
+
+    /// Lets a running node say whether it is ready.
+    ///
+    /// # Errors
+    /// When there is no such node or it is not running.
+    pub async fn set_ready(&self, name: &str, ready: bool) -> Result<()> {
+        let running = self.running.lock().await;
+        let node = running.get(name).and_then(Option::as_ref);
+        node.ok_or_else(|| eyre!("there is no running node {name}"))?
+            .set_ready(ready);
+        Ok(())
+    }
+
+    /// Ends all nodes.
+    pub(super) async fn kill_all(&self) {
+        let mut running = self.running.lock().await;
+        for node in running.values_mut().filter_map(Option::take) {
+            node.kill().await;
+        }
+    }
+}

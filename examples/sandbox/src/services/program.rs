@@ -1,0 +1,66 @@
+//! Where other people's programs are, free ports for them, and their logs.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::Error;
+
+/// The first of `candidates` that exists.
+pub(super) fn find(
+    program: &'static str,
+    package: &'static str,
+    candidates: &[&str],
+) -> Result<PathBuf, Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        // Those of a known place come first: what is on the path may be a wrapper that wants to
+        // be root, as Debian's rabbitmq-server is.
+        .fold(
+            candidates.iter().map(PathBuf::from).collect(),
+            |mut all: Vec<_>, one| {
+                all.push(one);
+                all
+            },
+        )
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or(Error::Missing { program, package })
+}
+
+/// Ports of `address` that nobody listens on. Held together while they are picked, so that they
+/// differ; given up before their user takes them, which is safe enough on an address that no
+/// other program uses.
+pub(super) fn free_ports<const N: usize>(address: IpAddr) -> io::Result<[u16; N]> {
+    let mut ports = [0; N];
+    let mut held = Vec::with_capacity(N);
+    for port in &mut ports {
+        let listener = TcpListener::bind((address, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+/// Lets both streams of a command go to a file, which is appended to.
+pub(super) fn log_to(command: &mut Command, log: &Path) -> io::Result<()> {
+    let file = File::options().create(true).append(true).open(log)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file);
+    Ok(())
+}
+
+/// The last lines of a log, for an error message.
+pub(super) fn log_tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
