@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::context::PodContext;
@@ -77,11 +77,9 @@ impl<'a> Reporter<'a> {
         // Conditions are merged by type, so those of others stay. The uid keeps the status
         // from reaching a successor of the same name.
         let mut status = json!(status);
-        // What has no value any more has to be said, or it would stay.
-        for field in ["reason", "message"] {
-            if status.get(field).is_none() {
-                status[field] = serde_json::Value::Null;
-            }
+        erase_absent(&mut status);
+        if let Some(conditions) = status["conditions"].as_array_mut() {
+            conditions.iter_mut().for_each(erase_absent);
         }
         let patch = json!({ "metadata": { "uid": self.context.pod.uid() }, "status": status });
         self.pods
@@ -117,6 +115,16 @@ impl<'a> Reporter<'a> {
                     tokio::time::sleep(RETRY).await;
                 }
             }
+        }
+    }
+}
+
+/// Says of the words that are not there any more that they are not: what a patch does not
+/// mention stays.
+fn erase_absent(object: &mut Value) {
+    for field in ["reason", "message"] {
+        if object.get(field).is_none() {
+            object[field] = Value::Null;
         }
     }
 }

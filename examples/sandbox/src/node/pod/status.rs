@@ -156,7 +156,7 @@ fn conditions(
             last_transition_time: old
                 .and_then(|old| old.last_transition_time.clone())
                 .or_else(|| Some(Time(Timestamp::now()))),
-            reason: (!met).then(|| why.0.to_owned()),
+            reason: (!met && !why.0.is_empty()).then(|| why.0.to_owned()),
             message: if met { None } else { why.1 },
             ..PodCondition::default()
         }
