@@ -224,3 +224,70 @@ impl View for Bars {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use indicatif::InMemoryTerm;
+
+    use super::super::tests::{failure, success};
+    use super::*;
+
+    /// What stands on a screen of `columns` after `events`.
+    fn screen(events: &[Event], columns: u16) -> String {
+        let terminal = InMemoryTerm::new(24, columns);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let mut bars = Bars::on(target, Paint(false));
+        for event in events {
+            bars.event(event);
+        }
+        bars.tick();
+        terminal.contents()
+    }
+
+    #[test]
+    fn success_leaves_a_line_a_phase() {
+        insta::assert_snapshot!(screen(&success(), 80), @r"
+        moving default/worker-0 from node-a to node-b (ShadowPod worker-0-shadow)
+        warning: the broker does not count unacknowledged messages
+        ✓ Pending        0.120s
+        ✓ Checkpointing  0.780s
+        ✓ Transferring   1.200s  100.00 MiB, 40.00 MiB sent
+        ✓ Restoring      0.400s
+        ✓ Replaying      2.500s  peak 80 messages
+        ✓ Finalizing     0.200s
+        ");
+    }
+
+    #[test]
+    fn failure_leaves_what_was_undone() {
+        // The time of the phase that failed is the clock's.
+        let shown = screen(&failure(), 80);
+        let shown: Vec<&str> = shown
+            .lines()
+            .filter(|line| !line.starts_with('✗'))
+            .collect();
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        moving default/worker-0 from node-a to node-b (ShadowPod worker-0-shadow)
+        ↩ rolling back: CreateContainerError: image not known
+          ✓ target pod worker-0-shadow removed
+          ✗ queue orders.ms2m-source: connection refused
+        ");
+    }
+
+    #[test]
+    fn a_transfer_under_way_fits_a_narrow_screen() {
+        let events = success();
+        let middle = events
+            .iter()
+            .position(|event| matches!(event.kind, EventKind::Transfer { read_bytes, .. } if read_bytes > 50 << 20))
+            .expect("there is one");
+        for columns in [40, 80, 200] {
+            let shown = screen(&events[..=middle], columns);
+            let last = shown.lines().last().expect("there is one");
+            assert!(last.contains("Transferring"), "{columns}: {shown}");
+        }
+        let shown = screen(&events[..=middle], 80);
+        assert!(shown.contains("60% of 100.00 MiB read"), "{shown}");
+        assert!(shown.contains('━'), "{shown}");
+    }
+}
