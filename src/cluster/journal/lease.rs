@@ -240,24 +240,37 @@ impl Lock for LeaseLock {
         self.task.abort();
         let name = lease.name_any();
         let what = format!("release lease {name}");
-        let found = self.retry.run(&what, || self.api.get_opt(&name)).await?;
-        let Some(found) = found.filter(|it| holder_of(it) == holder_of(&lease)) else {
+        if self.delete(&what, &lease).await? {
             return Ok(());
-        };
-        // Only what was seen just now: whoever took it over in between keeps it.
+        }
+        // Somebody wrote: a bystander, an earlier renewal whose answer was lost, or a new holder.
+        let found = self.retry.run(&what, || self.api.get_opt(&name)).await?;
+        match found.filter(|it| holder_of(it) == holder_of(&lease)) {
+            Some(ours) => self.delete(&what, &ours).await.map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+impl LeaseLock {
+    /// Deletes the lease as it was seen; whoever has taken it over since then keeps it. `false`
+    /// when it was written since then.
+    async fn delete(&self, what: &str, seen: &Lease) -> PortResult<bool> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
-                uid: found.uid(),
-                resource_version: found.resource_version(),
+                uid: seen.uid(),
+                resource_version: seen.resource_version(),
             }),
             ..DeleteParams::default()
         };
+        let name = seen.name_any();
         match self
             .retry
-            .run(&what, || self.api.delete(&name, &params))
+            .run(what, || self.api.delete(&name, &params))
             .await
         {
-            Ok(_) | Err(PortError::NotFound(_) | PortError::Conflict(_)) => Ok(()),
+            Ok(_) | Err(PortError::NotFound(_)) => Ok(true),
+            Err(PortError::Conflict(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -20,7 +20,6 @@ use super::super::start::{Start, main_status, start_of, terminated_words};
 use super::super::view::{is_node_ready, is_ready};
 use super::job::{CONTAINER, label_value};
 use super::progress;
-use crate::migration::error::PortError;
 use crate::migration::ports::{PortResult, TransferEnd};
 
 /// When the Job is looked at that has made no pod yet, and how often from then on.
@@ -28,6 +27,9 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// How long a Job may take to make its pod.
 const NO_POD: Duration = Duration::from_secs(60);
+
+/// The deadline of a Job that has none, which ms2m never makes.
+const ASSUMED_SECONDS: u64 = 3600;
 
 /// How long after the Job's own deadline its end is waited for.
 const AFTER_DEADLINE: Duration = Duration::from_secs(60);
@@ -83,9 +85,12 @@ impl<'a> Follow<'a> {
         deadline: Option<Duration>,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> PortResult<TransferEnd> {
-        let deadline = match deadline {
-            Some(deadline) => deadline,
+        let known = match deadline {
+            Some(deadline) => Some(deadline),
             None => self.deadline().await?,
+        };
+        let Some(deadline) = known else {
+            return Ok(TransferEnd::Lost(format!("there is no Job {}", self.name)));
         };
         let (tell, mut told) = mpsc::channel(16);
         let (see, mut seen) = mpsc::channel(16);
@@ -123,18 +128,14 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// The Job's own deadline.
-    async fn deadline(&self) -> PortResult<Duration> {
-        let job = self
-            .job()
-            .await?
-            .ok_or_else(|| PortError::NotFound(format!("there is no Job {}", self.name)))?;
-        let seconds = job.spec.and_then(|it| it.active_deadline_seconds);
-        Ok(Duration::from_secs(
-            seconds
-                .and_then(|it| u64::try_from(it).ok())
-                .unwrap_or(3600),
-        ))
+    /// The Job's own deadline; none if there is no Job.
+    async fn deadline(&self) -> PortResult<Option<Duration>> {
+        let job = self.job().await?;
+        Ok(job.map(|job| {
+            let seconds = job.spec.and_then(|it| it.active_deadline_seconds);
+            let seconds = seconds.and_then(|it| u64::try_from(it).ok());
+            Duration::from_secs(seconds.unwrap_or(ASSUMED_SECONDS))
+        }))
     }
 
     async fn job(&self) -> PortResult<Option<Job>> {

@@ -1,0 +1,128 @@
+//! A failure on the way ends with the source serving and the broker as it was found.
+
+use serde_json::json;
+
+use crate::support::{App, Options};
+
+/// Migrates while something fails, and sees that all is as before but for the record.
+async fn rolled_back(app: App, more: &[&str], words: &[&str]) {
+    let (cluster, broker) = (app.cluster_listing().await, app.broker_listing().await);
+    let producers = app.produce(50.0, None);
+    let outcome = app.migrate(more).await.expect_code(4);
+    let all = format!("{}{}", outcome.stdout, outcome.stderr);
+    for word in words {
+        assert!(all.contains(word), "'{word}' is not in:\n{all}");
+    }
+    assert_eq!(outcome.json()["error"]["kind"], "rolledBack");
+    // It goes on serving after the roll-back, so the producers go on for a while.
+    let served = app
+        .report(&app.pod)
+        .await
+        .expect("the source answers")
+        .state
+        .count;
+    crate::support::eventually("the source serves on", async || {
+        app.report(&app.pod)
+            .await
+            .filter(|report| report.state.count > served + 20)
+    })
+    .await;
+    let record = producers.stop().await;
+    let report = app.assert_exact(&record, &app.pod).await;
+    assert_eq!(report.restores, 0, "it is the source itself");
+    assert_eq!(report.queue, app.queue);
+    app.await_broker(&broker).await;
+    let is_no_record = |name: &String| !name.starts_with("configmap/ms2m-");
+    let now: Vec<String> = app
+        .cluster_listing()
+        .await
+        .into_iter()
+        .filter(is_no_record)
+        .collect();
+    assert_eq!(now, cluster);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_not_there() {
+    let app = App::start("noregistry", &Options::default()).await;
+    rolled_back(
+        app,
+        &["--repository", "127.0.0.1:1/checkpoints"],
+        &["could not be sent to the registry"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_image_that_cannot_be_pulled() {
+    let app = App::start("noimage", &Options::default()).await;
+    let image = format!("{}/no-such-image:1", app.world.places.registry);
+    rolled_back(
+        app,
+        &["--transfer-image", &image],
+        &["transfer Job", "ended without a result"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_does_not_obey() {
+    // It polls its control queue so rarely that it does not hear within the limit.
+    let options = Options {
+        environment: vec![("CONTROL_POLL", "20s".to_owned())],
+        ..Options::default()
+    };
+    let app = App::start("deaf", &options).await;
+    rolled_back(
+        app,
+        &["--obey-timeout", "3s"],
+        &["waited for the source to consume its replay queue"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_fails() {
+    let app = App::start("nocheckpoint", &Options::default()).await;
+    if !app.world.is_sandbox() {
+        app.end().await;
+        return;
+    }
+    let text = "Connected TCP socket, consider using --tcp-established option";
+    let fault = json!({"node": app.world.source_node, "pod": format!("{}/{}", app.namespace, app.pod), "on": "checkpoint", "error": text, "times": 1});
+    app.world.order("/faults/kubelet", fault).await;
+    rolled_back(app, &[], &["could not be checkpointed", text, "tcp-close"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_fails() {
+    let app = App::start("norestore", &Options::default()).await;
+    if !app.world.is_sandbox() {
+        app.end().await;
+        return;
+    }
+    let text = "criu failed: type RESTORE errno 0";
+    let fault = json!({"node": app.world.target_node, "pod": format!("{}/{}", app.namespace, app.target), "on": "restore", "error": text, "times": 100});
+    app.world.order("/faults/kubelet", fault).await;
+    rolled_back(app, &[], &["could not be restored", text]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_answers_with_errors() {
+    let app = App::start("badregistry", &Options::default()).await;
+    if !app.world.is_sandbox() {
+        app.end().await;
+        return;
+    }
+    // A repository that nobody else uses, so that other tests' transfers are left alone.
+    let repository = format!("{}/{}", app.world.places.registry, app.namespace);
+    let fault = json!({"path": app.namespace, "status": 507, "times": 1000});
+    app.world.order("/faults/registry", fault).await;
+    rolled_back(
+        app,
+        &["--repository", &repository],
+        &["could not be sent to the registry"],
+    )
+    .await;
+}

@@ -1,0 +1,10 @@
+//! Black-box tests of `ms2m migrate` and `ms2m status`: the real binary, the real worker, the real
+//! broker and registry, in the sandbox or on a real cluster.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fails;
+mod moves;
+mod refuses;
+mod status;

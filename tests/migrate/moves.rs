@@ -1,0 +1,376 @@
+//! A pod moves, and nothing is lost, doubled or out of order.
+
+use std::time::Duration;
+
+use ms2m_worker::producer::ExchangeType;
+use serde_json::{Value, json};
+
+use crate::support::{App, Options, eventually};
+
+/// Migrates under `rate` messages a second, and audits.
+async fn move_at(name: &str, rate: f64, options: Options, more: &[&str]) -> Value {
+    let app = App::start(name, &options).await;
+    let before = app.broker_listing().await;
+    let producers = app.produce(rate, None);
+    eventually("messages are applied", async || {
+        app.report(&app.pod)
+            .await
+            .filter(|report| report.state.count >= 5)
+    })
+    .await;
+    let result = app.migrate(more).await.expect_code(0).json();
+    let record = producers.stop().await;
+    let report = app.assert_exact(&record, &app.target).await;
+    assert_eq!(report.pod, app.target, "the worker knows its new name");
+    assert_eq!(
+        report.hostname_variable, app.pod,
+        "its environment is the old one: it was restored"
+    );
+    assert_eq!(report.restores, 1);
+    assert_eq!(result["phase"], "Completed");
+    assert_eq!(result["targetNode"], app.world.target_node.as_str());
+    app.await_broker(&after_move(&before, &app)).await;
+    let pods = app
+        .world
+        .kubectl(&["get", "pods", "-n", &app.namespace, "-o", "name"])
+        .await;
+    assert_eq!(
+        pods.trim(),
+        format!("pod/{}", app.target),
+        "the target and nothing else is left"
+    );
+    app.end().await;
+    result
+}
+
+/// What the broker shows after a move: as before, but for the pod's name in its control queue.
+fn after_move(before: &[String], app: &App) -> Vec<String> {
+    let mut after: Vec<String> = before
+        .iter()
+        .map(|name| name.replace(&app.pod, &app.target))
+        .collect();
+    after.sort();
+    after
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_10_messages_a_second() {
+    move_at("slow", 10.0, Options::default(), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_100_messages_a_second() {
+    let result = move_at("usual", 100.0, Options::default(), &[]).await;
+    assert!(
+        result["messagesReplayed"].as_i64().unwrap_or(0) > 0,
+        "{result}"
+    );
+    assert!(
+        result["downtimeSeconds"].as_f64().unwrap_or(0.0) > 0.0,
+        "{result}"
+    );
+    assert!(
+        result["checkpointImage"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("@sha256:"),
+        "{result}"
+    );
+    let phases: Vec<&str> = result["phaseSeconds"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry[0].as_str())
+        .collect();
+    assert_eq!(
+        phases,
+        [
+            "Pending",
+            "Checkpointing",
+            "Transferring",
+            "Restoring",
+            "Replaying",
+            "Finalizing"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_1000_messages_a_second() {
+    move_at("fast", 1000.0, Options::default(), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_direct_exchange_without_compression() {
+    let options = Options {
+        exchange_type: ExchangeType::Direct,
+        ..Options::default()
+    };
+    move_at("direct", 50.0, options, &["--compression", "none"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_fanout_exchange_with_a_worker_that_polls_its_control_queue() {
+    let options = Options {
+        exchange_type: ExchangeType::Fanout,
+        environment: vec![
+            ("CONTROL_POLL", "1s".to_owned()),
+            ("RECONNECT_DELAY", "3s".to_owned()),
+        ],
+        ..Options::default()
+    };
+    move_at("polls", 40.0, options, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_500_messages_waiting() {
+    let options = Options {
+        environment: vec![("PROCESSING_TIME", "4ms".to_owned())],
+        ..Options::default()
+    };
+    let app = App::start("backlog", &options).await;
+    let backlog = app.publish(500).await;
+    let producers = app.produce(20.0, Some(backlog));
+    app.migrate(&[]).await.expect_code(0);
+    let record = producers.stop().await;
+    app.assert_exact(&record, &app.target).await;
+    app.end().await;
+}
+
+/// The replay queue can never drain by itself: the cutoff ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_more_than_the_worker_can_do() {
+    let options = Options {
+        environment: vec![("PROCESSING_TIME", "20ms".to_owned())],
+        ..Options::default()
+    };
+    let app = App::start("flood", &options).await;
+    let producers = app.produce(40.0, None);
+    let arguments = ["--replay-cutoff", "3s", "--max-pause", "0s"];
+    let migration = app.migrate(&arguments).await;
+    // What a flood leaves in the primary queue would take the audit minutes.
+    let record = producers.stop().await;
+    let result = migration.expect_code(0).json();
+    let replaying = seconds_of(&result, "Replaying");
+    assert!(replaying >= 3.0, "the cutoff was waited for: {result}");
+    app.assert_exact(&record, &app.target).await;
+    app.end().await;
+}
+
+fn seconds_of(result: &Value, phase: &str) -> f64 {
+    let entries = result["phaseSeconds"].as_array().into_iter().flatten();
+    entries
+        .filter(|entry| entry[0] == phase)
+        .filter_map(|entry| entry[1].as_f64())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_and_back() {
+    let app = App::start("back", &Options::default()).await;
+    let producers = app.produce(50.0, None);
+    app.migrate(&[]).await.expect_code(0);
+    let mut arguments = app.migrate_arguments();
+    arguments[1].clone_from(&app.target);
+    arguments[3].clone_from(&app.world.source_node);
+    app.ms2m(&arguments).await.expect_code(0);
+    let record = producers.stop().await;
+    let report = app.assert_exact(&record, &app.pod).await;
+    assert_eq!(report.restores, 2);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_annotated_pod_needs_few_flags() {
+    let options = Options {
+        annotated: true,
+        ..Options::default()
+    };
+    let app = App::start("annotated", &options).await;
+    let producers = app.produce(50.0, None);
+    let world = app.world;
+    let repository = format!("{}/checkpoints", world.places.registry);
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    let settings = json!({
+        "repository": repository,
+        "transfer-image": world.places.transfer_image,
+        "registry-plain-http": world.plain_http,
+    });
+    std::fs::write(config.path(), settings.to_string()).expect("the file is written");
+    let pod = format!("pod/{}", app.pod);
+    let mut environment = app.environment();
+    environment.push(("MS2M_CONFIG", config.path().display().to_string()));
+    let environment: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let arguments = [
+        "migrate",
+        &pod,
+        "--to",
+        &world.target_node,
+        "-n",
+        &app.namespace,
+    ];
+    let outcome = crate::support::cli::start(world, &arguments, &environment)
+        .outcome()
+        .await
+        .expect_code(0);
+    assert!(
+        outcome.stdout.contains("Checkpointing"),
+        "a table for people:\n{}",
+        outcome.stdout
+    );
+    assert!(
+        outcome.stderr.contains("gate closed"),
+        "plain lines off a terminal:\n{}",
+        outcome.stderr
+    );
+    let record = producers.stop().await;
+    app.assert_exact(&record, &app.target).await;
+    app.end().await;
+}
+
+/// The labels by which a Service selects are the target's once it serves, and not before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_target_takes_the_labels() {
+    let options = Options {
+        labels: json!({"tier": "orders"}),
+        ..Options::default()
+    };
+    let app = App::start("labels", &options).await;
+    let producers = app.produce(50.0, None);
+    app.migrate(&["--replay-cutoff", "30s"])
+        .await
+        .expect_code(0);
+    let record = producers.stop().await;
+    app.assert_exact(&record, &app.target).await;
+    let selected = app
+        .world
+        .kubectl(&[
+            "get",
+            "pods",
+            "-n",
+            &app.namespace,
+            "-l",
+            "app=worker,tier=orders",
+            "-o",
+            "name",
+        ])
+        .await;
+    assert_eq!(selected.trim(), format!("pod/{}", app.target));
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_changes_nothing() {
+    let app = App::start("dry", &Options::default()).await;
+    let (cluster, broker) = (app.cluster_listing().await, app.broker_listing().await);
+    let outcome = app.migrate(&["--dry-run"]).await.expect_code(0);
+    assert!(
+        outcome.stdout.contains(&app.target),
+        "the plan names the target pod:\n{}",
+        outcome.stdout
+    );
+    assert_eq!(app.cluster_listing().await, cluster);
+    assert_eq!(app.broker_listing().await, broker);
+    app.end().await;
+}
+
+/// The first Ctrl-C rolls back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_rolls_back() {
+    // A worker that takes its time over the backlog holds the migration before the checkpoint.
+    let options = Options {
+        environment: vec![("PROCESSING_TIME", "50ms".to_owned())],
+        ..Options::default()
+    };
+    let app = App::start("interrupt", &options).await;
+    let backlog = app.publish(100).await;
+    let (cluster, broker) = (app.cluster_listing().await, app.broker_listing().await);
+    let producers = app.produce(5.0, Some(backlog));
+    let running = app.start_ms2m(&app.migrate_arguments());
+    eventually("the gate is in", async || {
+        app.broker_listing()
+            .await
+            .iter()
+            .any(|name| name.ends_with(".ms2m-gate"))
+            .then_some(())
+    })
+    .await;
+    running.signal("INT").await;
+    let outcome = running.outcome().await.expect_code(130);
+    assert_eq!(outcome.json()["error"]["kind"], "interrupted");
+    let record = producers.stop().await;
+    app.assert_exact(&record, &app.pod).await;
+    app.await_broker(&broker).await;
+    let journal_is_left = |name: &String| !name.starts_with("configmap/ms2m-");
+    let now: Vec<String> = app
+        .cluster_listing()
+        .await
+        .into_iter()
+        .filter(journal_is_left)
+        .collect();
+    assert_eq!(
+        now, cluster,
+        "nothing but the record of the migration is left"
+    );
+    app.end().await;
+}
+
+/// Another process goes on where one was killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_migration_is_gone_on_with() {
+    let options = Options {
+        environment: vec![("PROCESSING_TIME", "20ms".to_owned())],
+        ..Options::default()
+    };
+    let app = App::start("killed", &options).await;
+    let backlog = app.publish(100).await;
+    let producers = app.produce(10.0, Some(backlog));
+    let running = app.start_ms2m(&app.migrate_arguments());
+    eventually("the gate is in", async || {
+        app.broker_listing()
+            .await
+            .iter()
+            .any(|name| name.ends_with(".ms2m-gate"))
+            .then_some(())
+    })
+    .await;
+    running.signal("KILL").await;
+    running.outcome().await;
+    // The dead process's lock lasts for its lease time.
+    let result = eventually(
+        "the lock has expired and the migration is completed",
+        async || {
+            let outcome = app.migrate(&[]).await;
+            (outcome.code != Some(3)).then_some(outcome)
+        },
+    )
+    .await;
+    result.expect_code(0);
+    let record = producers.stop().await;
+    app.assert_exact(&record, &app.target).await;
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_do_not_disturb_each_other() {
+    let options = Options::default();
+    let (one, other) = tokio::join!(App::start("one", &options), App::start("other", &options));
+    let producers = (one.produce(50.0, None), other.produce(50.0, None));
+    let outcomes = tokio::join!(one.migrate(&[]), other.migrate(&[]));
+    outcomes.0.expect_code(0);
+    outcomes.1.expect_code(0);
+    tokio::time::timeout(Duration::from_secs(120), async {
+        one.assert_exact(&producers.0.stop().await, &one.target)
+            .await;
+        other
+            .assert_exact(&producers.1.stop().await, &other.target)
+            .await;
+    })
+    .await
+    .expect("both audits end");
+    one.end().await;
+    other.end().await;
+}

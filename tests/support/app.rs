@@ -1,0 +1,383 @@
+//! An application to migrate: a worker pod in a namespace of its own, its queue, its producers,
+//! and the audit of what survives.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ms2m_worker::audit::{self, Source, Verdict};
+use ms2m_worker::producer::{self, ExchangeType, Record, Topology};
+use ms2m_worker::worker::Report;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::cli::{Outcome, Running, start};
+use super::{DEADLINE, World, eventually};
+
+/// What the application is like.
+#[derive(Clone)]
+pub(crate) struct Options {
+    /// Extra environment of the worker's container.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) exchange_type: ExchangeType,
+    /// Whether the pod names queue, exchange and key in its annotations.
+    pub(crate) annotated: bool,
+    /// Labels of the pod besides `app`.
+    pub(crate) labels: serde_json::Value,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            environment: Vec::new(),
+            exchange_type: ExchangeType::Topic,
+            annotated: false,
+            labels: json!({}),
+        }
+    }
+}
+
+/// A worker pod on the source node, with its queue. Its name is unique, since a control queue is
+/// named after the pod alone.
+pub(crate) struct App {
+    pub(crate) world: &'static World,
+    pub(crate) pod: String,
+    /// Name of the target pod.
+    pub(crate) target: String,
+    pub(crate) namespace: String,
+    pub(crate) exchange: String,
+    pub(crate) queue: String,
+    pub(crate) routing_key: String,
+}
+
+/// Publishers at work.
+pub(crate) struct Producers {
+    stop: CancellationToken,
+    run: JoinHandle<Result<Record, producer::Error>>,
+}
+
+impl Producers {
+    /// Stops them, and gives the record of what was confirmed.
+    pub(crate) async fn stop(self) -> Record {
+        self.stop.cancel();
+        self.run
+            .await
+            .expect("the producers do not panic")
+            .expect("the producers publish")
+    }
+}
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+impl App {
+    /// Declares the queue, makes the pod, and waits until it consumes.
+    pub(crate) async fn start(name: &str, options: &Options) -> Self {
+        let world = World::get();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("ms2m-{name}-{}-{number}", std::process::id());
+        let pod = format!("worker-{}-{number}", std::process::id());
+        let app = Self {
+            world,
+            target: format!("{pod}-shadow"),
+            pod,
+            exchange: format!("{namespace}.events"),
+            queue: format!("{namespace}.orders"),
+            routing_key: "orders.new".to_owned(),
+            namespace,
+        };
+        let topology = Topology {
+            amqp_url: world.places.broker_url.clone(),
+            exchange: app.exchange.clone(),
+            exchange_type: options.exchange_type,
+            queue: app.queue.clone(),
+            routing_key: app.routing_key.clone(),
+            quorum: false,
+        };
+        producer::declare(&topology)
+            .await
+            .expect("exchange and queue are declared");
+        world
+            .kubectl(&["create", "namespace", &app.namespace])
+            .await;
+        app.apply(&app.manifest(options)).await;
+        app.await_ready(&app.pod).await;
+        eventually("the worker consumes its queue", async || {
+            app.report(&app.pod).await.filter(|report| report.consuming)
+        })
+        .await;
+        app
+    }
+
+    /// Applies a manifest with kubectl.
+    pub(crate) async fn apply(&self, manifest: &serde_json::Value) {
+        let arguments = ["apply", "-n", &self.namespace, "-f", "-"];
+        self.world
+            .kubectl_with(&arguments, &manifest.to_string())
+            .await;
+    }
+
+    fn manifest(&self, options: &Options) -> serde_json::Value {
+        let places = &self.world.places;
+        let broker = places
+            .broker_url_in_pods
+            .as_ref()
+            .unwrap_or(&places.broker_url);
+        let mut environment = vec![
+            json!({"name": "AMQP_URL", "value": broker}),
+            json!({"name": "QUEUE", "value": self.queue}),
+        ];
+        environment.extend(
+            options
+                .environment
+                .iter()
+                .map(|(name, value)| json!({"name": name, "value": value})),
+        );
+        let mut labels = options.labels.clone();
+        labels["app"] = json!("worker");
+        let mut annotations = json!({});
+        if options.annotated {
+            annotations = json!({
+                "migration.ms2m.io/queue": self.queue,
+                "migration.ms2m.io/exchange": self.exchange,
+                "migration.ms2m.io/routing-key": self.routing_key,
+            });
+        }
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": self.pod, "labels": labels, "annotations": annotations},
+            "spec": {
+                "nodeSelector": {"kubernetes.io/hostname": self.world.source_node},
+                "containers": [{
+                    "name": "worker",
+                    "image": places.worker_image,
+                    "env": environment,
+                    "ports": [{"containerPort": 8080}],
+                    "readinessProbe": {
+                        "httpGet": {"path": "/readyz", "port": 8080},
+                        "periodSeconds": 1,
+                    },
+                }],
+            },
+        })
+    }
+
+    /// Waits until a pod is ready.
+    pub(crate) async fn await_ready(&self, pod: &str) {
+        let pod = format!("pod/{pod}");
+        let arguments = [
+            "wait",
+            "-n",
+            &self.namespace,
+            "--for=condition=Ready",
+            "--timeout=60s",
+            &pod,
+        ];
+        self.world.kubectl(&arguments).await;
+    }
+
+    /// What a worker shows of itself, if it answers.
+    pub(crate) async fn report(&self, pod: &str) -> Option<Report> {
+        self.source(pod).fetch().await.ok()
+    }
+
+    /// Where a worker's state is had from: through the API server, as from any workstation.
+    fn source(&self, pod: &str) -> Source {
+        let kubeconfig = self.world.places.kubeconfig.display();
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{pod}:8080/proxy/state",
+            self.namespace
+        );
+        Source::Command(format!(
+            "kubectl --kubeconfig '{kubeconfig}' get --raw '{path}'"
+        ))
+    }
+
+    /// Publishes so many messages, and waits until they are confirmed.
+    pub(crate) async fn publish(&self, count: u64) -> Record {
+        let options = producer::Options {
+            count: Some(count),
+            ..self.producer(0.0, 1)
+        };
+        producer::run(&options, None, CancellationToken::new())
+            .await
+            .expect("the messages are published")
+    }
+
+    /// Sets publishers to work at `rate` messages a second together, going on from `before`.
+    pub(crate) fn produce(&self, rate: f64, before: Option<Record>) -> Producers {
+        let options = self.producer(rate, 3);
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let run = tokio::spawn(async move { producer::run(&options, before, token).await });
+        Producers { stop, run }
+    }
+
+    fn producer(&self, rate: f64, publishers: u16) -> producer::Options {
+        producer::Options {
+            amqp_url: self.world.places.broker_url.clone(),
+            exchange: self.exchange.clone(),
+            routing_key: self.routing_key.clone(),
+            publishers,
+            prefix: "p".to_owned(),
+            rate,
+            duration: None,
+            count: None,
+            window: 500,
+        }
+    }
+
+    /// Arguments of `ms2m migrate` for this application.
+    pub(crate) fn migrate_arguments(&self) -> Vec<String> {
+        let world = self.world;
+        let repository = format!("{}/checkpoints", world.places.registry);
+        let mut arguments: Vec<String> = ["migrate", &self.pod, "--to", &world.target_node]
+            .into_iter()
+            .chain(["--namespace", &self.namespace, "--repository", &repository])
+            .chain([
+                "--queue",
+                &self.queue,
+                "--exchange",
+                &self.exchange,
+                "--routing-key",
+                &self.routing_key,
+            ])
+            .chain([
+                "--transfer-image",
+                &world.places.transfer_image,
+                "-o",
+                "json",
+            ])
+            .map(str::to_owned)
+            .collect();
+        if world.plain_http {
+            arguments.push("--registry-plain-http".to_owned());
+        }
+        arguments
+    }
+
+    /// What `ms2m` needs to know besides, as environment: it holds the broker's password.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let places = &self.world.places;
+        let mut environment = vec![("MS2M_BROKER_URL", places.broker_url.clone())];
+        if !places.management_url.is_empty() {
+            environment.push(("MS2M_MANAGEMENT_URL", places.management_url.clone()));
+        }
+        environment
+    }
+
+    /// Starts `ms2m` with these arguments and the environment of this application.
+    pub(crate) fn start_ms2m(&self, arguments: &[String]) -> Running {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let environment = self.environment();
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        start(self.world, &arguments, &environment)
+    }
+
+    /// Runs it to its end.
+    pub(crate) async fn ms2m(&self, arguments: &[String]) -> Outcome {
+        self.start_ms2m(arguments).outcome().await
+    }
+
+    /// Migrates with further arguments.
+    pub(crate) async fn migrate(&self, more: &[&str]) -> Outcome {
+        let mut arguments = self.migrate_arguments();
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        self.ms2m(&arguments).await
+    }
+
+    /// The audit: everything that was confirmed is in the state of `pod`, exactly once and in
+    /// order. Panics with the verdict otherwise.
+    pub(crate) async fn assert_exact(&self, record: &Record, pod: &str) -> Report {
+        let (verdict, report) = self.verdict(record, pod).await;
+        assert!(
+            verdict.exact,
+            "the surviving state is not exact:\n{}",
+            audit::table(&verdict)
+        );
+        assert!(verdict.confirmed > 0, "an audit of nothing proves nothing");
+        report
+    }
+
+    /// What the audit finds.
+    pub(crate) async fn verdict(&self, record: &Record, pod: &str) -> (Verdict, Report) {
+        let wait = Duration::from_secs(60);
+        audit::audit(record, &self.source(pod), wait, audit::Options::default())
+            .await
+            .expect("the surviving worker shows its state")
+    }
+
+    /// Everything of this application in the cluster, as names.
+    pub(crate) async fn cluster_listing(&self) -> Vec<String> {
+        let kinds = "pods,jobs,configmaps,leases,secrets,services";
+        let text = self
+            .world
+            .kubectl(&["get", kinds, "-n", &self.namespace, "-o", "name"])
+            .await;
+        let mut names: Vec<String> = text.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// Queues, exchanges and bindings of this application at the broker.
+    pub(crate) async fn broker_listing(&self) -> Vec<String> {
+        let broker =
+            ms2m::broker::BrokerUrl::parse(&self.world.places.broker_url).expect("a broker URL");
+        let vhost: String =
+            url::form_urlencoded::byte_serialize(broker.vhost().as_bytes()).collect();
+        let mut found = Vec::new();
+        for kind in ["queues", "exchanges"] {
+            let list = self
+                .world
+                .management(&format!(
+                    "{kind}/{vhost}?disable_stats=true&enable_queue_totals=true"
+                ))
+                .await;
+            for item in list.as_array().into_iter().flatten() {
+                let name = item["name"].as_str().unwrap_or_default();
+                if name.starts_with(&self.namespace) || name.contains(&self.pod) {
+                    found.push(format!("{kind}/{name}"));
+                }
+            }
+        }
+        let bindings = self.world.management(&format!("bindings/{vhost}")).await;
+        for item in bindings.as_array().into_iter().flatten() {
+            let (from, to) = (
+                item["source"].as_str().unwrap_or_default(),
+                item["destination"].as_str().unwrap_or_default(),
+            );
+            if !from.is_empty() && to.starts_with(&self.namespace) {
+                let key = item["routing_key"].as_str().unwrap_or_default();
+                found.push(format!("binding {from} -> {to} by {key}"));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Waits until the broker shows what it showed before.
+    pub(crate) async fn await_broker(&self, before: &[String]) {
+        let until = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            let now = self.broker_listing().await;
+            if now == before {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < until,
+                "the broker is not as it was found:\nbefore {before:#?}\nnow {now:#?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Takes the namespace and what is at the broker away again.
+    pub(crate) async fn end(self) {
+        self.world
+            .kubectl(&["delete", "namespace", &self.namespace, "--wait=false"])
+            .await;
+    }
+}
