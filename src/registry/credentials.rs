@@ -1,8 +1,10 @@
 //! The operator's own credentials, from Docker's configuration: `DOCKER_CONFIG`, or `~/.docker`,
 //! credential helpers included.
 
+use std::env;
 use std::fs::File;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use oci_client::secrets::RegistryAuth;
@@ -24,27 +26,39 @@ pub(super) fn credentials(registry: &str, directory: Option<&Path>) -> PortResul
         "docker.io" | "index.docker.io" => DOCKER_HUB,
         other => other,
     };
-    let found = match directory {
-        Some(directory) => File::open(directory.join("config.json"))
-            .map_err(|_| CredentialRetrievalError::ConfigNotFound)
-            .and_then(|file| docker_credential::get_credential_from_reader(file, server)),
-        None => docker_credential::get_credential(server),
+    let Some(directory) = directory.map(Path::to_owned).or_else(own_directory) else {
+        return Ok(RegistryAuth::Anonymous);
+    };
+    let path = directory.join("config.json");
+    let found = match File::open(&path) {
+        Ok(file) => docker_credential::get_credential_from_reader(file, server),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RegistryAuth::Anonymous),
+        Err(_) => Err(CredentialRetrievalError::ConfigReadError),
     };
     let why = match found {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
             return Ok(RegistryAuth::Basic(user, password));
         }
         Ok(DockerCredential::IdentityToken(token)) => return Ok(RegistryAuth::Bearer(token)),
-        Err(
-            CredentialRetrievalError::NoCredentialConfigured
-            | CredentialRetrievalError::ConfigNotFound,
-        ) => return Ok(RegistryAuth::Anonymous),
+        Err(CredentialRetrievalError::NoCredentialConfigured) => {
+            return Ok(RegistryAuth::Anonymous);
+        }
         Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
             format!("credential helper {helper} failed")
         }
         Err(other) => other.to_string(),
     };
     Err(PortError::Denied(format!(
-        "the credentials for registry {registry} cannot be read: {why}"
+        "the credentials for registry {registry} in {} cannot be read: {why}",
+        path.display()
     )))
+}
+
+/// Where Docker keeps the configuration of whoever calls: `DOCKER_CONFIG`, or `~/.docker`. The
+/// library takes a directory without the file for one that cannot be read, so it is not asked.
+fn own_directory() -> Option<PathBuf> {
+    let at_home = || env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
+    env::var_os("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(at_home)
 }

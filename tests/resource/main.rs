@@ -15,10 +15,16 @@ async fn world_with_crd() -> &'static World {
     let world = World::get();
     INSTALLED
         .get_or_init(|| async {
-            let crd = support::cli::start(world, &["crd"], &[]).outcome().await.expect_code(0).stdout;
+            let crd = support::cli::start(world, &["crd"], &[])
+                .outcome()
+                .await
+                .expect_code(0)
+                .stdout;
             world.kubectl_with(&["apply", "-f", "-"], &crd).await;
             let crd = "crd/statefulmigrations.migration.ms2m.io";
-            world.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crd]).await;
+            world
+                .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crd])
+                .await;
         })
         .await;
     world
@@ -26,14 +32,20 @@ async fn world_with_crd() -> &'static World {
 
 /// A manifest with the fields of the table in the documentation and no other.
 fn manifest(name: &str) -> Value {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/manifests/migration.yaml"));
-    let mut manifest: Value = serde_yaml::from_str(&text.expect("it can be read")).expect("it is YAML");
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/examples/manifests/migration.yaml"
+    ));
+    let mut manifest: Value =
+        serde_yaml::from_str(&text.expect("it can be read")).expect("it is YAML");
     manifest["metadata"]["name"] = json!(name);
     manifest
 }
 
 async fn applied(world: &World, manifest: &Value) -> Result<String, String> {
-    world.try_kubectl(&["apply", "-f", "-"], &manifest.to_string()).await
+    world
+        .try_kubectl(&["apply", "-f", "-"], &manifest.to_string())
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,14 +54,24 @@ async fn the_example_applies_unchanged_and_reads_well() {
     let name = "as-it-is";
     let wanted = manifest(name);
     applied(world, &wanted).await.expect("it is valid");
-    let stored: Value = serde_json::from_str(&world.kubectl(&["get", "sm", name, "-o", "json"]).await).expect("JSON");
-    assert_eq!(stored["spec"], wanted["spec"], "nothing is added and nothing pruned");
+    let stored: Value =
+        serde_json::from_str(&world.kubectl(&["get", "sm", name, "-o", "json"]).await)
+            .expect("JSON");
+    assert_eq!(
+        stored["spec"], wanted["spec"],
+        "nothing is added and nothing pruned"
+    );
     let table = world.kubectl(&["get", "sm", name]).await;
     for column in ["NAME", "POD", "FROM", "TO", "STRATEGY", "PHASE", "AGE"] {
         assert!(table.contains(column), "no {column} in:\n{table}");
     }
-    let wide = world.kubectl(&["get", "statefulmigrations", name, "-o", "wide"]).await;
-    assert!(wide.contains("DOWNTIME") && wide.contains("REPLAYED"), "{wide}");
+    let wide = world
+        .kubectl(&["get", "statefulmigrations", name, "-o", "wide"])
+        .await;
+    assert!(
+        wide.contains("DOWNTIME") && wide.contains("REPLAYED"),
+        "{wide}"
+    );
     let described = world.kubectl(&["describe", "sm", name]).await;
     assert!(described.contains("Source Pod:"), "{described}");
     world.kubectl(&["delete", "sm", name]).await;
@@ -77,12 +99,36 @@ async fn each_invalid_field_gets_its_own_message() {
     let world = world_with_crd().await;
     let cases: [(&str, Value, &str); 7] = [
         ("/spec/sourcePod", json!(""), "spec.sourcePod"),
-        ("/spec/sourcePod", json!("Worker_0"), "must be the name of a pod"),
-        ("/spec/replayCutoffSeconds", json!(-1), "spec.replayCutoffSeconds"),
-        ("/spec/migrationStrategy", json!("Teleport"), "spec.migrationStrategy"),
-        ("/spec/checkpointImageRepository", json!("https://registry/x"), "must be a repository"),
-        ("/spec/messageQueueConfig/brokerUrl", json!("http://broker"), "must begin with amqp://"),
-        ("/spec/messageQueueConfig/queueName", json!(7), "spec.messageQueueConfig.queueName"),
+        (
+            "/spec/sourcePod",
+            json!("Worker_0"),
+            "must be the name of a pod",
+        ),
+        (
+            "/spec/replayCutoffSeconds",
+            json!(-1),
+            "spec.replayCutoffSeconds",
+        ),
+        (
+            "/spec/migrationStrategy",
+            json!("Teleport"),
+            "spec.migrationStrategy",
+        ),
+        (
+            "/spec/checkpointImageRepository",
+            json!("https://registry/x"),
+            "must be a repository",
+        ),
+        (
+            "/spec/messageQueueConfig/brokerUrl",
+            json!("http://broker"),
+            "must begin with amqp://",
+        ),
+        (
+            "/spec/messageQueueConfig/queueName",
+            json!(7),
+            "spec.messageQueueConfig.queueName",
+        ),
     ];
     for (field, value, words) in cases {
         let mut bad = manifest("bad");
@@ -102,35 +148,90 @@ async fn a_migration_is_remembered_in_the_resource() {
     app.assert_exact(&record, &app.target).await;
     let name = result["migration"].as_str().expect("it has a name");
 
-    let get = async |more: &[&str]| world.kubectl(&[&["get", "sm", name, "-n", &app.namespace], more].concat()).await;
+    let get = async |more: &[&str]| {
+        world
+            .kubectl(&[&["get", "sm", name, "-n", &app.namespace], more].concat())
+            .await
+    };
     let stored: Value = serde_json::from_str(&get(&["-o", "json"]).await).expect("JSON");
     let status = &stored["status"];
     assert_eq!(status["phase"], "Completed");
     assert_eq!(status["sourceNode"], world.source_node.as_str());
     assert_eq!(status["targetPod"], app.target.as_str());
-    assert!(status["checkpointID"].as_str().unwrap_or_default().starts_with("/var/lib/kubelet/checkpoints/"), "{status}");
-    assert!(status["phaseTimings"]["Checkpointing"].as_str().unwrap_or_default().ends_with('s'), "{status}");
+    assert!(
+        status["checkpointID"]
+            .as_str()
+            .unwrap_or_default()
+            .starts_with("/var/lib/kubelet/checkpoints/"),
+        "{status}"
+    );
+    assert!(
+        status["phaseTimings"]["Checkpointing"]
+            .as_str()
+            .unwrap_or_default()
+            .ends_with('s'),
+        "{status}"
+    );
     let completed = status["conditions"].as_array().into_iter().flatten();
-    assert!(completed.clone().any(|c| c["type"] == "Completed" && c["status"] == "True"), "{status}");
-    assert!(!stored["spec"]["messageQueueConfig"]["brokerUrl"].as_str().unwrap_or("@").contains('@'), "no credentials");
+    assert!(
+        completed
+            .clone()
+            .any(|c| c["type"] == "Completed" && c["status"] == "True"),
+        "{status}"
+    );
+    assert!(
+        !stored["spec"]["messageQueueConfig"]["brokerUrl"]
+            .as_str()
+            .unwrap_or("@")
+            .contains('@'),
+        "no credentials"
+    );
     let wide = get(&["-o", "wide"]).await;
-    assert!(wide.contains("Completed") && wide.contains(&world.target_node), "{wide}");
+    assert!(
+        wide.contains("Completed") && wide.contains(&world.target_node),
+        "{wide}"
+    );
     let condition = format!("--for=condition=Completed sm/{name}");
-    let arguments: Vec<&str> = ["wait", "-n", &app.namespace].into_iter().chain(condition.split(' ')).collect();
+    let arguments: Vec<&str> = ["wait", "-n", &app.namespace]
+        .into_iter()
+        .chain(condition.split(' '))
+        .collect();
     world.kubectl(&arguments).await;
 
     let patch = r#"{"spec":{"sourcePod":"another"}}"#;
     let refusal = world
-        .try_kubectl(&["patch", "sm", name, "-n", &app.namespace, "--type=merge", "-p", patch], "")
+        .try_kubectl(
+            &[
+                "patch",
+                "sm",
+                name,
+                "-n",
+                &app.namespace,
+                "--type=merge",
+                "-p",
+                patch,
+            ],
+            "",
+        )
         .await
         .expect_err("the spec is immutable now");
     assert!(refusal.contains("immutable"), "{refusal}");
 
-    let config_maps = world.kubectl(&["get", "configmaps", "-n", &app.namespace, "-o", "name"]).await;
-    assert!(!config_maps.contains("ms2m-"), "no second journal: {config_maps}");
-    let leases = world.kubectl(&["get", "leases", "-n", &app.namespace, "-o", "name"]).await;
+    let config_maps = world
+        .kubectl(&["get", "configmaps", "-n", &app.namespace, "-o", "name"])
+        .await;
+    assert!(
+        !config_maps.contains("ms2m-"),
+        "no second journal: {config_maps}"
+    );
+    let leases = world
+        .kubectl(&["get", "leases", "-n", &app.namespace, "-o", "name"])
+        .await;
     assert_eq!(leases.trim(), "", "the lock is given back");
-    let status = app.ms2m(&["status".to_owned(), "-n".to_owned(), app.namespace.clone()]).await.expect_code(0);
+    let status = app
+        .ms2m(&["status".to_owned(), "-n".to_owned(), app.namespace.clone()])
+        .await
+        .expect_code(0);
     assert!(status.stdout.contains(name), "{}", status.stdout);
     app.end().await;
 }
@@ -153,8 +254,18 @@ async fn a_watch_shows_the_phases() {
     app.assert_exact(&record, &app.target).await;
     eventually("the watch has shown the end", async || {
         let seen = std::fs::read_to_string(output.path()).expect("it can be read");
-        let phases = ["Checkpointing", "Transferring", "Restoring", "Replaying", "Finalizing", "Completed"];
-        phases.iter().all(|phase| seen.contains(phase)).then_some(())
+        let phases = [
+            "Checkpointing",
+            "Transferring",
+            "Restoring",
+            "Replaying",
+            "Finalizing",
+            "Completed",
+        ];
+        phases
+            .iter()
+            .all(|phase| seen.contains(phase))
+            .then_some(())
     })
     .await;
     watch.kill().await.expect("it ends");

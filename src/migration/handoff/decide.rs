@@ -133,7 +133,7 @@ pub(super) fn onto_own_queue(party: Party, seen: &Seen) -> Option<Move> {
     if own.consumed && left_primary {
         return None;
     }
-    if told == Told::UnderWay || own.consumed {
+    if told.is_under_way(Message::StartReplay) || own.consumed {
         return Some(wait(waiting, seen));
     }
     if seen.overdue {
@@ -166,7 +166,7 @@ pub(super) fn move_back(party: Party, seen: &Seen) -> Option<Move> {
         (Fill::Waiting, false) => Message::StartReplay,
         (Fill::Waiting, true) | (Fill::Settling, _) => return Some(Move::Wait(quiet)),
     };
-    if told == Told::UnderWay {
+    if told.is_under_way(order) {
         return Some(wait(back, seen));
     }
     if seen.overdue {
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn the_source_has_obeyed_only_when_it_has_left_the_primary_queue() {
         let told = Seen {
-            source_told: Told::UnderWay,
+            source_told: Told::Taken(Message::StartReplay),
             ..Seen::default()
         };
         let on_both = Seen {
@@ -288,8 +288,23 @@ mod tests {
         };
         let tell = Move::Do(Effect::Tell(Party::Source, Message::StartReplay));
         assert_eq!(at(Told::Nothing), tell);
-        assert_eq!(at(Told::UnderWay), Move::Wait(Waiting::SourceOnHold));
-        assert_eq!(at(Told::Ignored), tell);
+        let wait = Move::Wait(Waiting::SourceOnHold);
+        assert_eq!(at(Told::Waiting), wait);
+        assert_eq!(at(Told::Taken(Message::StartReplay)), wait);
+        assert_eq!(at(Told::Old(Message::StartReplay)), tell);
+    }
+
+    /// An application obeys one order after the other, so the next one need not wait until the
+    /// last one is old.
+    #[test]
+    fn another_order_does_not_wait_for_the_last_one_to_grow_old() {
+        let seen = Seen {
+            replay: DRAINED,
+            target_told: Told::Taken(Message::StartReplay),
+            ..Seen::default()
+        };
+        let tell = Move::Do(Effect::Tell(Party::Target, Message::EndReplay));
+        assert_eq!(decide(Stage::Committing, 0, &seen), tell);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! No numbers and no clocks: [`super::watch`] turns depths and durations into these booleans, so
 //! that a model checker can enumerate them.
 
+use super::moves::Message;
+
 /// How full a queue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Fill {
@@ -27,13 +29,28 @@ pub struct Line {
 /// What became of the last order to a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Told {
-    /// Nothing was sent in this stage by this process, and nothing waits in the control queue.
+    /// Nothing was said by this process, and nothing waits in the control queue.
     #[default]
     Nothing,
-    /// It is under way: in the control queue, or taken so recently that it may still be obeyed.
-    UnderWay,
-    /// It was taken long ago and has had no effect: say it again.
-    Ignored,
+    /// An order waits in the control queue.
+    Waiting,
+    /// This order was taken so recently that it may still be obeyed.
+    Taken(Message),
+    /// This order was taken long ago.
+    Old(Message),
+}
+
+impl Told {
+    /// Whether `order` may still take effect, so that it must not be said again; or another one
+    /// was not heard yet, so that `order` must wait its turn.
+    #[must_use]
+    pub fn is_under_way(self, order: Message) -> bool {
+        match self {
+            Self::Waiting => true,
+            Self::Taken(taken) => taken == order,
+            Self::Nothing | Self::Old(_) => false,
+        }
+    }
 }
 
 /// The target pod.

@@ -184,10 +184,10 @@ fn fill(queue: QueueView, since: &mut Option<Duration>, now: Duration, settle: D
 
 fn told(last: Option<(Message, Duration)>, waiting_orders: u64, now: Duration) -> Told {
     match last {
-        _ if waiting_orders > 0 => Told::UnderWay,
+        _ if waiting_orders > 0 => Told::Waiting,
         None => Told::Nothing,
-        Some((_, when)) if now.saturating_sub(when) < OBEDIENCE => Told::UnderWay,
-        Some(_) => Told::Ignored,
+        Some((message, when)) if now.saturating_sub(when) < OBEDIENCE => Told::Taken(message),
+        Some((message, _)) => Told::Old(message),
     }
 }
 

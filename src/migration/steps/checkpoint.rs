@@ -42,8 +42,6 @@ impl Run {
             now,
         );
         status.checkpoint_id = Some(path);
-        self.save().await?;
-        // The Job needs nothing but the archive: it starts while the source is being diverted.
-        self.start_transfer().await
+        self.save().await
     }
 }

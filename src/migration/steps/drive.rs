@@ -8,7 +8,7 @@ use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, Phase, conditions};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::event::EventKind;
-use crate::migration::handoff::{Effect, Move, Seen, TargetPod, Waiting, decide};
+use crate::migration::handoff::{Effect, Message, Move, Party, Seen, TargetPod, Waiting, decide};
 use crate::migration::summary::Summary;
 
 impl Run {
@@ -177,6 +177,11 @@ impl Run {
             Effect::StartTarget => self.start_target().await,
             Effect::RemoveSource => self.remove_source().await,
             Effect::RemoveTarget => self.remove_target().await,
+            Effect::Tell(Party::Source, Message::StartReplay) if !self.handoff().aborting => {
+                self.perform_at_broker(effect).await?;
+                // The Job needs nothing but the archive: it starts while the source obeys.
+                self.start_transfer().await
+            }
             at_the_broker => self.perform_at_broker(at_the_broker).await,
         }
     }
