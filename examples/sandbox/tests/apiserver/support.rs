@@ -22,6 +22,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// An API server for one test.
 pub(crate) struct Cluster {
     pub(crate) server: ApiServer,
+    http: reqwest::Client,
     dir: TempDir,
     admin: PathBuf,
 }
@@ -36,7 +37,8 @@ impl Cluster {
         let dir = TempDir::new().expect("a temporary directory");
         let admin = dir.path().join("admin.kubeconfig");
         std::fs::write(&admin, server.admin_kubeconfig()).expect("a kubeconfig");
-        Self { server, dir, admin }
+        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+        Self { server, http, dir, admin }
     }
 
     /// A client of the user `admin`.
@@ -52,11 +54,7 @@ impl Cluster {
     /// A request outside of any client.
     pub(crate) fn http(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let token = self.admin_token();
-        reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("an HTTP client")
-            .request(method, format!("{}{path}", self.server.url()))
+        self.http.request(method, format!("{}{path}", self.server.url()))
             .bearer_auth(token)
     }
 
