@@ -110,16 +110,7 @@ async fn new_kubectl_explains_and_validates() {
     cluster
         .ok_with(&["apply", "-f", "-"], &definition().to_string())
         .await;
-    let (_, versions, _) = cluster
-        .run(&["version", "--client", "-o", "json"], None)
-        .await;
-    let version: Value = serde_json::from_str(&versions).expect("JSON");
-    let minor = version["clientVersion"]["minor"]
-        .as_str()
-        .expect("a version")
-        .trim_end_matches('+')
-        .parse::<u32>()
-        .expect("a number");
+    let minor = cluster.kubectl_minor().await;
     if minor < 27 {
         // Before OpenAPI v3 there is nothing here to explain from.
         return;
@@ -136,6 +127,14 @@ async fn new_kubectl_explains_and_validates() {
             .await
             .contains("imagePullPolicy")
     );
+    let out = cluster
+        .ok_with(
+            &["apply", "--dry-run=server", "-f", "-"],
+            &object(json!({"pod": "w"})).to_string(),
+        )
+        .await;
+    assert!(out.contains("created (server dry run)"), "{out}");
+    assert_eq!(cluster.get(&format!("{PATH}/x")).await.0, 404);
     let (code, _, err) = cluster
         .run(
             &["create", "-f", "-"],

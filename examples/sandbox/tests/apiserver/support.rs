@@ -22,6 +22,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// An API server for one test.
 pub(crate) struct Cluster {
     pub(crate) server: ApiServer,
+    http: reqwest::Client,
     dir: TempDir,
     admin: PathBuf,
 }
@@ -36,7 +37,16 @@ impl Cluster {
         let dir = TempDir::new().expect("a temporary directory");
         let admin = dir.path().join("admin.kubeconfig");
         std::fs::write(&admin, server.admin_kubeconfig()).expect("a kubeconfig");
-        Self { server, dir, admin }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("an HTTP client");
+        Self {
+            server,
+            http,
+            dir,
+            admin,
+        }
     }
 
     /// A client of the user `admin`.
@@ -52,10 +62,7 @@ impl Cluster {
     /// A request outside of any client.
     pub(crate) fn http(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let token = self.admin_token();
-        reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("an HTTP client")
+        self.http
             .request(method, format!("{}{path}", self.server.url()))
             .bearer_auth(token)
     }
@@ -134,6 +141,19 @@ impl Cluster {
             text(output.stdout),
             text(output.stderr),
         )
+    }
+
+    /// kubectl's minor version.
+    pub(crate) async fn kubectl_minor(&self) -> u32 {
+        let text = self.ok(&["version", "--client", "-o", "json"]).await;
+        let version: Value = serde_json::from_str(&text).expect("JSON");
+        let minor = version["clientVersion"]["minor"]
+            .as_str()
+            .expect("a version");
+        minor
+            .trim_end_matches(|c: char| !c.is_ascii_digit())
+            .parse()
+            .expect("a number")
     }
 
     /// Posts an object and returns what was made of it.

@@ -144,14 +144,14 @@ async fn stale_writes_conflict_and_blind_ones_do_not() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_writers_lose_no_write() {
     let cluster = Cluster::start().await;
     cluster
         .create(MAPS, json!({"metadata": {"name": "x"}}))
         .await;
     let path = format!("{MAPS}/x");
-    let writes = (0..20).map(|n| {
+    let writes = (0..300).map(|n| {
         let (cluster, path) = (&cluster, &path);
         async move {
             cluster
@@ -171,7 +171,7 @@ async fn many_writers_lose_no_write() {
             .as_object()
             .expect("a map")
             .len(),
-        20
+        300
     );
 }
 
