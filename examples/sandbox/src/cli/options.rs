@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
-use color_eyre::eyre::{Result, bail};
+use clap::{Args, ValueEnum as _};
+use color_eyre::eyre::{Result, bail, eyre};
 
 use crate::node::runtime::Personality;
 use crate::sandbox::{Info, Options};
@@ -16,10 +16,10 @@ pub(super) struct SandboxArgs {
     /// temporary one].
     #[arg(long, env = "MS2M_SANDBOX_DIRECTORY")]
     dir: Option<PathBuf>,
-    /// Names of the nodes.
+    /// Names of the nodes; NAME=RUNTIME for one that behaves as another runtime.
     #[arg(long, value_delimiter = ',', default_value = "node-a,node-b")]
     nodes: Vec<String>,
-    /// The container runtime that the nodes behave as.
+    /// The container runtime that the other nodes behave as.
     #[arg(long, value_enum, default_value_t)]
     runtime: Personality,
     /// Static binary for the image ms2m-worker:dev [default: the one beside this program].
@@ -35,22 +35,41 @@ pub(super) struct SandboxArgs {
 
 impl SandboxArgs {
     pub(super) fn options(self) -> Result<Options> {
-        let names = &self.nodes;
-        if names.is_empty() || names.len() > 100 || names.iter().any(|name| !is_name(name)) {
-            bail!("--nodes takes one to a hundred names of lower-case letters, digits and dashes");
-        }
-        if (1..names.len()).any(|index| names[index..].contains(&names[index - 1])) {
-            bail!("--nodes names a node twice");
-        }
+        let nodes = nodes(&self.nodes, self.runtime)?;
         Ok(Options {
             worker_binary: self.worker_binary.or_else(|| beside("ms2m-worker")),
             transfer_binary: self.transfer_binary.or_else(|| beside("ms2m-transfer")),
             dir: self.dir,
-            nodes: self.nodes,
-            personality: self.runtime,
+            nodes,
             backoff: Duration::from_millis(self.backoff),
         })
     }
+}
+
+/// Nodes as they are named on the command line.
+fn nodes(named: &[String], runtime: Personality) -> Result<Vec<(String, Personality)>> {
+    let mut nodes = Vec::<(String, Personality)>::new();
+    for node in named {
+        let (name, runtime) = match node.split_once('=') {
+            Some((name, runtime)) => {
+                let runtime = Personality::from_str(runtime, true)
+                    .map_err(|_| eyre!("--nodes: {runtime:?} is not crio or containerd"))?;
+                (name, runtime)
+            }
+            None => (node.as_str(), runtime),
+        };
+        if !is_name(name) {
+            bail!("--nodes: {name:?} is not a name of lower-case letters, digits and dashes");
+        }
+        if nodes.iter().any(|(known, _)| known == name) {
+            bail!("--nodes names {name} twice");
+        }
+        nodes.push((name.to_owned(), runtime));
+    }
+    if nodes.is_empty() || nodes.len() > 100 {
+        bail!("--nodes takes one to a hundred nodes");
+    }
+    Ok(nodes)
 }
 
 fn is_name(name: &str) -> bool {
@@ -98,4 +117,26 @@ pub(super) fn banner(info: &Info) -> String {
         info.control_url,
         info.nodes.join(", "),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_named_once_and_well() {
+        let named = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            nodes(&names, Personality::Crio)
+        };
+        let two = named(&["a", "b=containerd"]).expect("are nodes");
+        let expected = [
+            ("a".to_owned(), Personality::Crio),
+            ("b".to_owned(), Personality::Containerd),
+        ];
+        assert_eq!(two, expected);
+        for wrong in [&["a", "b", "a"][..], &["A"], &["-a"], &["a=docker"], &[]] {
+            assert!(named(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

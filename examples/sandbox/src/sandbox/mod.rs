@@ -32,10 +32,8 @@ pub use preconditions::check_namespaces;
 pub struct Options {
     /// Where everything is kept; a temporary directory if absent.
     pub dir: Option<PathBuf>,
-    /// The names of the nodes.
-    pub nodes: Vec<String>,
-    /// What the nodes' runtimes pretend to be.
-    pub personality: Personality,
+    /// The nodes by name, and what their runtimes pretend to be.
+    pub nodes: Vec<(String, Personality)>,
     /// The binary of the worker's image; without one there is no such image.
     pub worker_binary: Option<PathBuf>,
     /// The binary of the transfer image; without one there is no such image.
@@ -136,7 +134,7 @@ impl Sandbox {
             transfer_image: images.transfer,
             control_url: control.url(),
             dir: root,
-            nodes: options.nodes,
+            nodes: options.nodes.into_iter().map(|(name, _)| name).collect(),
             checkpoint: preconditions::checkpoint_mechanism().await,
         };
         Ok(Self {

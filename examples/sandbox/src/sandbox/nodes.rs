@@ -21,11 +21,10 @@ pub struct Nodes {
 struct Settings {
     root: PathBuf,
     api: String,
-    personality: Personality,
     backoff: std::time::Duration,
     faults: Arc<Faults>,
     network: Arc<Network>,
-    names: Vec<String>,
+    nodes: Vec<(String, Personality)>,
 }
 
 impl Nodes {
@@ -41,15 +40,14 @@ impl Nodes {
             settings: Settings {
                 root: root.to_owned(),
                 api: api.to_owned(),
-                personality: options.personality,
                 backoff: options.backoff,
                 faults,
                 network,
-                names: options.nodes.clone(),
+                nodes: options.nodes.clone(),
             },
             running: Mutex::default(),
         };
-        for name in &options.nodes {
+        for (name, _) in &options.nodes {
             nodes.start_one(name).await?;
         }
         Ok(nodes)
@@ -61,11 +59,10 @@ impl Nodes {
     /// When there is no such node or it does not start.
     pub async fn start_one(&self, name: &str) -> Result<()> {
         let settings = &self.settings;
-        let index = settings
-            .names
-            .iter()
-            .position(|known| known == name)
-            .and_then(|index| u8::try_from(index).ok())
+        let (index, personality) = (0..)
+            .zip(&settings.nodes)
+            .find(|(_, (known, _))| known == name)
+            .map(|(index, (_, personality))| (index, *personality))
             .ok_or_else(|| eyre!("there is no node {name}"))?;
         let mut running = self.running.lock().await;
         if matches!(running.get(name), Some(Some(_))) {
@@ -77,7 +74,7 @@ impl Nodes {
             address,
             pods,
             dir: settings.root.join("nodes").join(name),
-            personality: settings.personality,
+            personality,
             client: client(&settings.api, &format!("node/{name}"), "kubelet"),
             faults: Arc::clone(&settings.faults),
             backoff: settings.backoff,

@@ -144,6 +144,12 @@ impl Supervisor<'_> {
             // A container in the making is dropped, and its process killed.
             () = stopping(&self.stop) => return None,
         };
+        if let Ok(container) = &started {
+            if self.context.kubelet.runtime.hides(container) {
+                self.lose().await;
+            }
+            self.show(container);
+        }
         Some(started.map_err(|error| match error.step {
             Step::Create => NotStarted::Waits("CreateContainerError", error.message),
             Step::Start => NotStarted::Waits("RunContainerError", error.message),
@@ -175,7 +181,11 @@ impl Supervisor<'_> {
             container.remove();
             return Err(error);
         }
-        let container = Arc::new(container);
+        Ok(Arc::new(container))
+    }
+
+    /// Shows a container that has just been started.
+    fn show(&self, container: &Arc<Container>) {
         self.event(
             Severity::Normal,
             "Started",
@@ -198,9 +208,16 @@ impl Supervisor<'_> {
                 name: container.image_name.clone(),
                 id: container.image.repo_digest.clone(),
             });
-            state.container = Some(Arc::clone(&container));
+            state.container = Some(Arc::clone(container));
         });
-        Ok(container)
+    }
+
+    /// A container whose status the runtime cannot tell. The kubelet takes it for one that is
+    /// still in the making, now and when the pod is to be deleted, while its process runs.
+    async fn lose(&self) {
+        let message = "error determining status: status.Image is not set";
+        self.event(Severity::Warning, "FailedSync", message.to_owned());
+        std::future::pending().await
     }
 
     async fn config(&self, image: Arc<Image>) -> Result<ContainerConfig, String> {

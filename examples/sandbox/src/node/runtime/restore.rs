@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::checkpoint::metadata::{ConfigDump, OCI_RUNTIME, SpecDump};
 use super::checkpoint::names;
 use super::config::{ContainerConfig, InitConfig, Mount};
+use super::container::Container;
 use super::create::Bundle;
 use super::{Personality, Runtime, RuntimeError, Step};
 use crate::node::images::Image;
@@ -150,6 +151,14 @@ impl Runtime {
             config.image_name,
             missing.join(",")
         )))
+    }
+
+    /// Whether the runtime cannot tell the status of this container: CRI-O, of one that was
+    /// restored from a base image that has lost its last name.
+    pub fn hides(&self, container: &Container) -> bool {
+        self.personality == Personality::Crio
+            && container.restored
+            && self.images.names(&container.image).is_empty()
     }
 
     /// How an ordered failure looks: at the step at which such a failure comes.
