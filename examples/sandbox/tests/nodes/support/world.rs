@@ -95,7 +95,7 @@ impl World {
 
     /// Publishes a numbered message, as a producer does.
     pub(crate) async fn publish(&self, queue: &str, publisher: &str, sequence: u64) {
-        let payload = json!({ "publisher": publisher, "seq": sequence, "sent": 0 }).to_string();
+        let payload = json!({ "publisher": publisher, "seq": sequence }).to_string();
         let answer = self
             .management(reqwest::Method::POST, "exchanges/%2f/amq.default/publish")
             .json(&json!({
