@@ -9,7 +9,7 @@ use super::Call;
 use crate::apiserver::errors::{ApiError, ApiResult};
 use crate::apiserver::resource::ResourceDef;
 use crate::apiserver::schema::validate::type_name;
-use crate::apiserver::schema::{Schema, Type, join, prune};
+use crate::apiserver::schema::{Schema, Trail, Type, prune};
 use crate::apiserver::{meta, protobuf};
 
 const ACCEPTED: &[&str] = &[
@@ -129,7 +129,7 @@ pub(crate) fn fit(call: &Call, object: &mut Value) -> ApiResult<Vec<String>> {
     let unknown = prune::prune_resource(&schema, object);
     if def.custom.is_none() {
         numbers_to_quantities(&schema, object);
-        if let Some(error) = wrong_type(def, &schema, object, "") {
+        if let Some(error) = wrong_type(def, &schema, object, Trail::Root) {
             return Err(error);
         }
     }
@@ -155,13 +155,12 @@ fn numbers_to_quantities(schema: &Schema, value: &mut Value) {
     match value {
         Value::Object(map) => {
             // Resource lists are the only maps whose values are IntOrString by any name.
-            if let Some(additional) = schema
+            if schema
                 .additional
                 .as_ref()
-                .filter(|s| s.kind == Type::IntOrString)
+                .is_some_and(|s| s.kind == Type::IntOrString)
             {
                 for (_, quantity) in map.iter_mut().filter(|(_, v)| v.is_number()) {
-                    let _ = additional;
                     *quantity = quantity.to_string().into();
                 }
             }
@@ -183,7 +182,12 @@ fn numbers_to_quantities(schema: &Schema, value: &mut Value) {
 }
 
 /// The error of Go's JSON decoder for the first field of a wrong type.
-fn wrong_type(def: &ResourceDef, schema: &Schema, value: &Value, path: &str) -> Option<ApiError> {
+fn wrong_type(
+    def: &ResourceDef,
+    schema: &Schema,
+    value: &Value,
+    path: Trail<'_>,
+) -> Option<ApiError> {
     let fits = match schema.kind {
         Type::Any | Type::IntOrString => true,
         Type::Object => value.is_object(),
@@ -213,7 +217,12 @@ fn wrong_type(def: &ResourceDef, schema: &Schema, value: &Value, path: &str) -> 
     }
     match value {
         Value::Object(map) => map.iter().find_map(|(field, child)| {
-            wrong_type(def, schema.member(field)?, child, &join(path, field))
+            wrong_type(
+                def,
+                schema.member(field)?,
+                child,
+                Trail::Field(&path, field),
+            )
         }),
         Value::Array(items) => {
             let schema = schema.items.as_ref()?;

@@ -214,15 +214,13 @@ fn bump_generation(def: &ResourceDef, subresource: &str, old: &Value, new: &mut 
     if !defaults::has_generation(def) || subresource == "binding" {
         return;
     }
-    let body = |object: &Value| {
-        let mut map = object.as_object().cloned().unwrap_or_default();
-        map.remove("metadata");
-        if def.custom.is_none() || def.has_subresource("status") {
-            map.remove("status");
-        }
-        map
+    let keeps_status = def.custom.is_some() && !def.has_subresource("status");
+    let counts = |field: &str| field != "metadata" && (keeps_status || field != "status");
+    let differs = |one: &Value, other: &Value| {
+        let mut fields = one.as_object().into_iter().flatten();
+        fields.any(|(field, value)| counts(field) && other.get(field) != Some(value))
     };
-    if body(old) != body(new) {
+    if differs(old, new) || differs(new, old) {
         let generation = meta::int(old, "/metadata/generation").unwrap_or(0) + 1;
         meta::metadata(new).insert("generation".into(), generation.into());
     }

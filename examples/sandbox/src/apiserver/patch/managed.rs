@@ -1,7 +1,7 @@
 //! `metadata.managedFields`: who set which field. Follows the field manager of
 //! `k8s.io/apimachinery/pkg/util/managedfields`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::fields::{self, FieldSet};
 use crate::apiserver::handlers::Call;
@@ -89,30 +89,37 @@ pub(crate) fn write(object: &mut Value, mut entries: Vec<Entry>) {
 
 /// The fields of an object that can be owned: everything but its identity.
 pub(crate) fn ownable(object: &Value) -> Value {
-    let mut object = object.clone();
-    let map = meta::as_object(&mut object);
-    map.remove("apiVersion");
-    map.remove("kind");
-    if let Some(Value::Object(metadata)) = map.get_mut("metadata") {
-        for field in [
-            "name",
-            "namespace",
-            "creationTimestamp",
-            "selfLink",
-            "uid",
-            "generation",
-            "managedFields",
-            "resourceVersion",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-        ] {
-            metadata.remove(field);
-        }
-        if metadata.is_empty() {
-            map.remove("metadata");
+    const SYSTEM: &[&str] = &[
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ];
+    let copy = |map: &Map<String, Value>, without: &[&str]| -> Map<String, Value> {
+        let kept = map
+            .iter()
+            .filter(|(field, _)| !without.contains(&field.as_str()));
+        kept.map(|(field, value)| (field.clone(), value.clone()))
+            .collect()
+    };
+    let Some(map) = object.as_object() else {
+        return json!({});
+    };
+    // The managed fields are most of a small object, so they are not even copied.
+    let mut owned = copy(map, &["apiVersion", "kind", "metadata"]);
+    if let Some(Value::Object(metadata)) = map.get("metadata") {
+        let metadata = copy(metadata, SYSTEM);
+        if !metadata.is_empty() {
+            owned.insert("metadata".into(), metadata.into());
         }
     }
-    object
+    Value::Object(owned)
 }
 
 /// The entry of that manager, made if there is none.

@@ -269,3 +269,23 @@ pub(crate) fn join(path: &str, field: &str) -> String {
         format!("{path}.{field}")
     }
 }
+
+/// A path while it is walked: written out only where something is to be said about it, since
+/// most walks have nothing to say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Trail<'a> {
+    Root,
+    Field(&'a Trail<'a>, &'a str),
+    Item(&'a Trail<'a>, usize),
+}
+
+impl std::fmt::Display for Trail<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, field) => f.write_str(field),
+            Self::Field(parent, field) => write!(f, "{parent}.{field}"),
+            Self::Item(parent, at) => write!(f, "{parent}[{at}]"),
+        }
+    }
+}

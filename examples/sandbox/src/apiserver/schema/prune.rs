@@ -2,20 +2,20 @@
 
 use serde_json::Value;
 
-use super::{Schema, Type, join};
+use super::{Schema, Trail, Type};
 
 /// Prunes `object` as a whole resource: its type and metadata are not the schema's matter.
 /// Returns the paths of what went.
 pub(crate) fn prune_resource(schema: &Schema, object: &mut Value) -> Vec<String> {
     let mut dropped = Vec::new();
-    prune(schema, object, "", true, &mut dropped);
+    prune(schema, object, Trail::Root, true, &mut dropped);
     dropped
 }
 
 fn prune(
     schema: &Schema,
     value: &mut Value,
-    path: &str,
+    path: Trail<'_>,
     resource: bool,
     dropped: &mut Vec<String>,
 ) {
@@ -31,7 +31,7 @@ fn prune(
                         || (resource
                             && matches!(field.as_str(), "apiVersion" | "kind" | "metadata"));
                     if !known {
-                        dropped.push(join(path, field));
+                        dropped.push(Trail::Field(&path, field).to_string());
                     }
                     known
                 });
@@ -47,14 +47,14 @@ fn prune(
                     continue;
                 }
                 if let Some(member) = schema.member(field) {
-                    prune(member, child, &join(path, field), false, dropped);
+                    prune(member, child, Trail::Field(&path, field), false, dropped);
                 }
             }
         }
         Value::Array(items) => {
             if let Some(schema) = &schema.items {
                 for (at, item) in items.iter_mut().enumerate() {
-                    prune(schema, item, &format!("{path}[{at}]"), false, dropped);
+                    prune(schema, item, Trail::Item(&path, at), false, dropped);
                 }
             }
         }
