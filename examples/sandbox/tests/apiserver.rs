@@ -7,6 +7,8 @@ mod support;
 
 #[path = "apiserver/clients.rs"]
 mod clients;
+#[path = "apiserver/commands.rs"]
+mod commands;
 #[path = "apiserver/custom.rs"]
 mod custom;
 #[path = "apiserver/disturbances.rs"]
