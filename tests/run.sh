@@ -19,7 +19,7 @@ case "${1:-}" in
       [ -n "${!name:-}" ] || ms2m_die "$name is not set; tests/README.md says what --cluster needs"
     done
     export MS2M_TEST_WORLD=cluster
-    exec cargo test --locked -p ms2m --test migrate -- --nocapture
+    exec cargo test --locked --workspace --test migrate -- --nocapture
     ;;
   -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) ms2m_die "unknown argument $1; see tests/run.sh --help" ;;

@@ -207,7 +207,11 @@ pub fn closest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-fn permissions(missing: &[MissingPermission]) -> Result<(), Error> {
+/// Refuses whoever lacks rights, naming each and what it is needed for.
+///
+/// # Errors
+/// [`super::error::ErrorKind::Refused`] if any is missing.
+pub fn permissions(missing: &[MissingPermission]) -> Result<(), Error> {
     if missing.is_empty() {
         return Ok(());
     }

@@ -68,15 +68,16 @@ async fn a_transfer_image_that_cannot_be_pulled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_that_does_not_obey() {
-    // It polls its control queue so rarely that it does not hear within the limit.
+    // It polls its control queue so rarely that it does not hear within the limit. It hears later,
+    // which is what the roll-back waits for.
     let options = Options {
-        environment: vec![("CONTROL_POLL", "20s".to_owned())],
+        environment: vec![("CONTROL_POLL", "6s".to_owned())],
         ..Options::default()
     };
     let app = App::start("deaf", &options).await;
     rolled_back(
         app,
-        &["--obey-timeout", "3s"],
+        &["--obey-timeout", "2s"],
         &["waited for the source to consume its replay queue"],
     )
     .await;
@@ -91,7 +92,7 @@ async fn a_checkpoint_that_fails() {
     }
     let text = "Connected TCP socket, consider using --tcp-established option";
     let fault = json!({"node": app.world.source_node, "pod": format!("{}/{}", app.namespace, app.pod), "on": "checkpoint", "error": text, "times": 1});
-    app.world.order("/faults/kubelet", fault).await;
+    app.world.order("/kubelet", fault).await;
     rolled_back(app, &[], &["could not be checkpointed", text, "tcp-close"]).await;
 }
 
@@ -104,7 +105,7 @@ async fn a_restore_that_fails() {
     }
     let text = "criu failed: type RESTORE errno 0";
     let fault = json!({"node": app.world.target_node, "pod": format!("{}/{}", app.namespace, app.target), "on": "restore", "error": text, "times": 100});
-    app.world.order("/faults/kubelet", fault).await;
+    app.world.order("/kubelet", fault).await;
     rolled_back(app, &[], &["could not be restored", text]).await;
 }
 
@@ -118,7 +119,7 @@ async fn a_registry_that_answers_with_errors() {
     // A repository that nobody else uses, so that other tests' transfers are left alone.
     let repository = format!("{}/{}", app.world.places.registry, app.namespace);
     let fault = json!({"path": app.namespace, "status": 507, "times": 1000});
-    app.world.order("/faults/registry", fault).await;
+    app.world.order("/registry", fault).await;
     rolled_back(
         app,
         &["--repository", &repository],

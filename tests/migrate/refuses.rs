@@ -202,7 +202,7 @@ async fn a_target_node_that_is_not_ready() {
         return;
     }
     app.world
-        .order("/faults/node", json!({"node": "node-c", "ready": false}))
+        .order("/node", json!({"node": "node-c", "ready": false}))
         .await;
     let mut arguments = app.migrate_arguments();
     set(&mut arguments, "--to", "node-c");
@@ -216,7 +216,7 @@ async fn a_target_node_that_is_not_ready() {
     .await;
     refused(&app, &arguments, 3, &["node node-c is not ready"]).await;
     app.world
-        .order("/faults/node", json!({"node": "node-c", "ready": true}))
+        .order("/node", json!({"node": "node-c", "ready": true}))
         .await;
     app.end().await;
 }

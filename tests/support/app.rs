@@ -282,10 +282,16 @@ impl App {
         self.start_ms2m(arguments).outcome().await
     }
 
-    /// Migrates with further arguments.
+    /// Migrates with further arguments; a flag with a value takes the place of the usual one.
     pub(crate) async fn migrate(&self, more: &[&str]) -> Outcome {
         let mut arguments = self.migrate_arguments();
-        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        let mut more = more.iter();
+        while let Some(flag) = more.next() {
+            match arguments.iter().position(|argument| argument == flag) {
+                Some(at) => arguments[at + 1] = (*more.next().expect("its value")).to_owned(),
+                None => arguments.push((*flag).to_owned()),
+            }
+        }
         self.ms2m(&arguments).await
     }
 

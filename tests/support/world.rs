@@ -61,7 +61,6 @@ impl World {
     }
 
     fn sandbox() -> Self {
-        build_the_others();
         let mut child = Command::new(binary("ms2m-sandbox"))
             .args([
                 "up",
@@ -196,30 +195,14 @@ impl World {
     }
 }
 
-/// The binaries of the other packages are siblings of `ms2m`. `cargo test` of one package does not
-/// build them, so it is made sure of here.
-fn build_the_others() {
-    let status = Command::new(env!("CARGO"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--locked", "--bins"])
-        .args([
-            "-p",
-            "ms2m-sandbox",
-            "-p",
-            "ms2m-worker",
-            "-p",
-            "ms2m-transfer",
-        ])
-        .status()
-        .expect("cargo runs");
-    assert!(
-        status.success(),
-        "the sandbox, the worker and the transfer binary do not build"
-    );
-}
-
-/// A binary of this workspace.
+/// A binary of this workspace. Those of the other packages are siblings of `ms2m`: a `cargo test`
+/// of the whole workspace, which is what `cargo test` does here, builds them.
 pub(crate) fn binary(name: &str) -> PathBuf {
-    let ms2m = Path::new(env!("CARGO_BIN_EXE_ms2m"));
-    ms2m.with_file_name(name)
+    let path = Path::new(env!("CARGO_BIN_EXE_ms2m")).with_file_name(name);
+    assert!(
+        path.exists(),
+        "{} is not built: run cargo test without -p, or cargo build --workspace --bins",
+        path.display()
+    );
+    path
 }

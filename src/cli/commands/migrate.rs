@@ -21,7 +21,7 @@ use crate::cli::view::{plan as plan_view, summary as summary_view};
 use crate::cli::wire::Reached;
 use crate::migration::engine::Engine;
 use crate::migration::error::{Error, PortError};
-use crate::migration::plan::{Plan, Request};
+use crate::migration::plan::{self, Plan, Request};
 use crate::migration::ports::{Cluster, Journal};
 use crate::migration::record::Record;
 use crate::migration::summary::Summary;
@@ -194,11 +194,10 @@ async fn settle(
     layers: &mut Layers<'_>,
     typed: Typed,
 ) -> Result<Settings, Error> {
-    let pod = reached
-        .cluster
-        .pod(&args.pod)
-        .await
-        .map_err(|error| unseen(&args.pod, &error))?;
+    let pod = match reached.cluster.pod(&args.pod).await {
+        Ok(pod) => pod,
+        Err(error) => return Err(unseen(reached, &args.pod, &error).await),
+    };
     layers.context.clone_from(&reached.context);
     let pod_is_there = pod.is_some();
     if let Some(pod) = pod {
@@ -226,14 +225,15 @@ async fn settle(
     }
 }
 
-fn unseen(pod: &str, error: &PortError) -> Error {
-    let refusal = refused(format!("failed to look at pod {pod}"), error);
-    match error {
-        PortError::Denied(_) => refusal.hint(
-            "ask a cluster administrator to bind the roles in examples/manifests/rbac-cli.yaml to you",
-        ),
-        _ => refusal,
+/// Whoever may not even look at the pod learns of all the rights that are missing, at once.
+async fn unseen(reached: &Reached, pod: &str, error: &PortError) -> Error {
+    if matches!(error, PortError::Denied(_))
+        && let Ok(missing) = reached.cluster.missing_permissions().await
+        && let Err(refusal) = plan::permissions(&missing)
+    {
+        return refusal;
     }
+    refused(format!("failed to look at pod {pod}"), error)
 }
 
 /// Everything at hand for one migration.

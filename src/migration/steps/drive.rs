@@ -11,6 +11,10 @@ use crate::migration::event::EventKind;
 use crate::migration::handoff::{Effect, Message, Move, Party, Seen, TargetPod, Waiting, decide};
 use crate::migration::summary::Summary;
 
+/// How long a roll-back waits for the application at least: what it was told on the way there it
+/// may obey late.
+const WAY_BACK: Duration = Duration::from_secs(90);
+
 impl Run {
     /// Drives the migration to one of its ends: forward, or back if that is not possible.
     pub(in crate::migration) async fn drive(&mut self, resumed: bool) -> Result<Summary, Error> {
@@ -164,7 +168,15 @@ impl Run {
 
     /// How long the wait of the present stage may take.
     pub(super) fn patience_of_stage(&self) -> Duration {
+        let aborting = self
+            .record
+            .status
+            .handoff
+            .as_ref()
+            .is_some_and(|handoff| handoff.aborting);
         match self.stage() {
+            // Half-way back is the worst place to stop at.
+            _ if aborting => self.limits.obey.max(WAY_BACK),
             Stage::Closed => self.limits.drain,
             _ => self.limits.obey,
         }
