@@ -11,6 +11,8 @@ use crate::migration::error::{Error, ErrorKind, PortError};
 pub enum Failure {
     /// Something that has a kind, an exit code and a remedy.
     Known(Box<Error>),
+    /// The same, whose roll-back the user has watched step by step.
+    Watched(Box<Error>),
     /// Something that nobody expected; with its chain of causes.
     Unexpected(color_eyre::Report),
 }
@@ -20,7 +22,7 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Known(error) => error.kind.exit_code(),
+            Self::Known(error) | Self::Watched(error) => error.kind.exit_code(),
             Self::Unexpected(_) => exit::UNEXPECTED,
         }
     }
@@ -57,6 +59,7 @@ pub fn refused(what: impl Into<String>, error: &PortError) -> Error {
 pub fn tell(ui: &Ui, failure: &Failure, as_json: bool) {
     match failure {
         Failure::Known(error) => ui.insist(&text(error, ui.err_paint())),
+        Failure::Watched(error) => ui.insist(&text(&without_undone(error), ui.err_paint())),
         Failure::Unexpected(report) => ui.insist(&format!("{}: {report:#}", label(ui.err_paint()))),
     }
     if as_json {
@@ -67,6 +70,14 @@ pub fn tell(ui: &Ui, failure: &Failure, as_json: bool) {
 
 fn label(paint: Paint) -> String {
     paint.tone(Tone::Bad, "error")
+}
+
+/// What was undone stands a few lines above already.
+fn without_undone(error: &Error) -> Error {
+    Error {
+        undone: Vec::new(),
+        ..error.clone()
+    }
 }
 
 /// What happened, why, what was undone, what is left, what to do next.
@@ -107,7 +118,7 @@ fn indented(label: &str, text: &str, paint: Paint) -> Vec<String> {
 
 fn json_text(failure: &Failure) -> String {
     let mut body = match failure {
-        Failure::Known(error) => json!({ "error": error }),
+        Failure::Known(error) | Failure::Watched(error) => json!({ "error": error }),
         Failure::Unexpected(report) => {
             json!({ "error": { "kind": "unexpected", "what": format!("{report:#}") } })
         }
@@ -157,6 +168,14 @@ mod tests {
             ✗ queue orders.ms2m-source holds 12 messages
           next: once the broker is back: ms2m migrate worker-0
         ");
+    }
+
+    #[test]
+    fn a_roll_back_that_was_watched_is_not_told_twice() {
+        let watched = text(&without_undone(&rolled_back()), Paint(false));
+        assert!(!watched.contains("gate removed"), "{watched}");
+        let failure = Failure::Watched(Box::new(rolled_back()));
+        assert!(json_text(&failure).contains("gate removed"));
     }
 
     #[test]

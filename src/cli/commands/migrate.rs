@@ -8,8 +8,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Compression, Strategy};
-use crate::cli::args::GlobalArgs;
-use crate::cli::failure::{Outcome, refused};
+use crate::cli::args::{GlobalArgs, ProgressMode};
+use crate::cli::failure::{Failure, Outcome, refused};
 use crate::cli::interrupt;
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
@@ -181,6 +181,7 @@ async fn migrate(
         request,
         layers,
         progress,
+        watched: !ui.is_quiet() && global.progress != ProgressMode::None,
         stop,
     };
     job.run().await
@@ -244,6 +245,8 @@ struct Job<'a> {
     request: Request,
     layers: Layers<'a>,
     progress: Arc<Progress>,
+    /// Whether the user sees the events.
+    watched: bool,
     stop: CancellationToken,
 }
 
@@ -333,7 +336,13 @@ impl Job<'_> {
 
     fn tell(&self, result: Result<Summary, Error>) -> Outcome {
         self.progress.end();
-        let summary = result?;
+        let summary = result.map_err(|error| {
+            if self.watched {
+                Failure::Watched(Box::new(error))
+            } else {
+                Failure::from(error)
+            }
+        })?;
         match self.args.output {
             MigrateOutput::Table => {
                 let text = summary_view::text(&summary, self.ui.out_paint(), self.ui.columns());

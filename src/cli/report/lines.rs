@@ -25,6 +25,7 @@ pub struct Lines {
     start: Option<Timestamp>,
     now: f64,
     told: Told,
+    undoing: bool,
 }
 
 /// The progress that was told last: when, and which share of the whole.
@@ -51,6 +52,7 @@ impl Lines {
             start: None,
             now: 0.0,
             told: Told::NOTHING,
+            undoing: false,
         }
     }
 
@@ -102,6 +104,8 @@ impl View for Lines {
                 self.told = Told::NOTHING;
                 self.toned(Tone::Strong, phase.name(), "");
             }
+            // What ends during a roll-back is not done; the roll-back tells its own story.
+            EventKind::PhaseFinished { .. } if self.undoing => {}
             EventKind::PhaseFinished { phase, seconds } => {
                 let done = format!(" done in {}", format::seconds(*seconds));
                 self.toned(Tone::Good, phase.name(), &done);
@@ -128,6 +132,7 @@ impl View for Lines {
             }
             EventKind::Committed => self.line("committed: from here on there is only forward"),
             EventKind::UndoStarted { reason } => {
+                self.undoing = true;
                 self.toned(Tone::Warning, "rolling back", &format!(": {reason}"));
             }
             EventKind::Undone { what } => self.toned(Tone::Good, "undone", &format!(": {what}")),

@@ -225,6 +225,7 @@ pub(crate) mod tests {
                     cause: "connection refused".to_owned(),
                 },
             ),
+            (1_150, finish(Phase::Restoring, 1.15)),
             (
                 1_200,
                 Failed {

@@ -299,3 +299,105 @@ pub fn recorded(record: &Record) -> (String, BTreeMap<&'static str, String>) {
         .collect();
     (record.name.clone(), said)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{ArgMatches, FromArgMatches};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::api::{Compression, StatefulMigrationStatus};
+    use crate::cli::args::{Cli, Command, command};
+    use crate::cli::settings::{Config, Origin};
+
+    const PASSWORD: &str = "hunter2";
+
+    fn parse(line: &str) -> (MigrateArgs, ArgMatches) {
+        let matches = command()
+            .try_get_matches_from(line.split(' '))
+            .expect("the test's arguments are right");
+        let cli = Cli::from_arg_matches(&matches).expect("they are");
+        let Command::Migrate(args) = cli.command else {
+            panic!("it is the command migrate");
+        };
+        let own = matches.subcommand_matches("migrate").expect("it is");
+        (*args, own.clone())
+    }
+
+    fn resolve(line: &str, config: &Config) -> (Option<Settings>, Request) {
+        let (args, matches) = parse(line);
+        let mut layers = Layers::new(&matches, config);
+        let typed = Typed::read(&args, &layers).expect("it can be read");
+        let settings = Settings::resolve(&args, typed, &mut layers).expect("it can be read");
+        let shown = format!("{:?}{:?}{settings:?}", args, layers.resolved);
+        assert!(!shown.contains(PASSWORD), "{shown}");
+        let settings = settings.expect("nothing is missing");
+        let request = settings.request(&args, "shop");
+        (Some(settings), request)
+    }
+
+    #[test]
+    fn a_request_holds_everything_but_the_password() {
+        let line = format!(
+            "ms2m migrate pod/worker-0 --to node-b --name m-1 --container main --repository reg/cp \
+             --queue q --exchange x --routing-key k --broker-url amqp://u:{PASSWORD}@mq/v \
+             --strategy shadow-pod --replay-cutoff 1500ms --transfer-image reg/t:1 --compression none \
+             --registry-plain-http --registry-secret s --keep-checkpoint=false --source-grace 5"
+        );
+        let (settings, request) = resolve(&line, &Config::default());
+        let settings = settings.expect("nothing is missing");
+        assert!(settings.broker.expose().contains(PASSWORD));
+        assert_eq!(settings.limits.source_grace, Duration::from_secs(5));
+        assert_eq!(settings.limits.replay_cutoff, Duration::from_millis(1_500));
+        assert!(!format!("{request:?}").contains(PASSWORD));
+        assert_eq!(
+            (request.name.as_str(), request.namespace.as_str()),
+            ("m-1", "shop")
+        );
+        assert_eq!(request.spec.message_queue_config.broker_url, "amqp://mq/v");
+        assert_eq!(request.spec.replay_cutoff_seconds, Some(2));
+        assert_eq!(request.spec.target_node.as_deref(), Some("node-b"));
+        let transfer = request.spec.transfer.expect("it is there");
+        assert_eq!(transfer.plain_http, Some(true));
+        assert_eq!(transfer.keep_checkpoint, Some(false));
+        assert_eq!(transfer.compression, Some(Compression::None));
+    }
+
+    #[test]
+    fn an_unfinished_migration_says_what_nobody_else_does() {
+        let line = "ms2m migrate w --to b --repository reg/cp --queue q --exchange x --broker-url amqp://mq";
+        let (_, request) = resolve(line, &Config::default());
+        let record = Record {
+            name: request.name,
+            namespace: request.namespace,
+            created: Timestamp::UNIX_EPOCH,
+            spec: request.spec,
+            status: StatefulMigrationStatus::default(),
+        };
+        let (args, matches) = parse("ms2m migrate w --queue other");
+        let nothing = Config::default();
+        let mut layers = Layers::new(&matches, &nothing);
+        let typed = Typed::read(&args, &layers).expect("it can be read");
+        let alone = Settings::resolve(&args, typed.clone(), &mut layers).expect("it can be read");
+        assert!(alone.is_none());
+        layers.record = Some(recorded(&record));
+        let settings = Settings::resolve(&args, typed, &mut layers)
+            .expect("it can be read")
+            .expect("nothing is missing");
+        assert_eq!(settings.queue, "other");
+        assert_eq!(settings.exchange, "x");
+        assert_eq!(settings.broker.public(), "amqp://mq");
+        let origin = &layers.resolved[1].origin;
+        assert_eq!(*origin, Origin::Record(record.name));
+    }
+
+    #[test]
+    fn a_fresh_name_fits_a_label() {
+        for pod in ["w", &"x".repeat(253), &format!("{}.y", "x".repeat(56))] {
+            let name = fresh_name(pod);
+            assert!(name.len() <= 63, "{name}");
+            assert_eq!(value::migration(&name), Ok(name.clone()));
+            assert_ne!(name, fresh_name(pod));
+        }
+    }
+}
