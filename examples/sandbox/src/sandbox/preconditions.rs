@@ -56,7 +56,12 @@ pub(super) async fn checkpoint_mechanism() -> String {
     let why = match tokio::time::timeout(Duration::from_secs(10), checked).await {
         Err(_) => "criu check does not end".to_owned(),
         Ok(Err(_)) => "criu is not installed".to_owned(),
-        Ok(Ok(output)) if output.status.success() => "criu check passes".to_owned(),
+        Ok(Ok(output)) if output.status.success() => {
+            // CRIU brings a process back under its old process id and with its listening
+            // addresses, which the source still has.
+            "criu check passes, but source and target share one machine's process ids and addresses"
+                .to_owned()
+        }
         Ok(Ok(output)) => {
             let text = String::from_utf8_lossy(&output.stderr);
             let last = text.lines().last().unwrap_or("it says nothing").to_owned();

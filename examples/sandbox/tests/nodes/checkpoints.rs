@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::support::{Scene, pod, push_actor};
+use super::support::{Scene, World, pod, push_actor};
 
 /// The files of an archive by name.
 fn files(archive: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -174,6 +175,37 @@ async fn of_two_calls_at_once_one_fails() {
     assert_eq!(bad.0, 500, "{}", bad.1);
     assert!(bad.1.contains("failed to pause container"), "{}", bad.1);
     path_of(&scene.checkpoint("node-a", "w", "worker").await);
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_leaves_a_containerd_source_paused() {
+    let scene = Scene::new("hang-up").await;
+    scene.world.declare("hang-up").await;
+    let image = scene.world.text("workerImage");
+    let mut worker = scene.worker("w", "node-c", "hang-up", &image);
+    // Enough memory for the call to take a while.
+    let env = worker["spec"]["containers"][0]["env"]
+        .as_array_mut()
+        .expect("is there");
+    env.push(json!({ "name": "STATE_BYTES", "value": (256 << 20).to_string() }));
+    scene.create::<Pod>(worker).await;
+    let pod = scene.ready("w").await;
+    let hung_up = tokio::time::timeout(
+        Duration::from_millis(20),
+        scene.checkpoint("node-c", "w", "worker"),
+    );
+    hung_up.await.expect_err("takes longer");
+    let ip = pod["status"]["podIP"].as_str().expect("has an address");
+    let state = World::http().get(format!("http://{ip}:8080/state")).send();
+    let state = tokio::time::timeout(Duration::from_secs(2), state).await;
+    assert!(
+        !matches!(state, Ok(Ok(_))),
+        "a paused process answers nothing"
+    );
+    // Long after the dump.
+    let (status, body) = scene.checkpoint("node-c", "w", "worker").await;
+    assert_eq!(status, 500, "{body}");
+    assert!(body.contains("failed to pause container"), "{body}");
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 //! Restores from checkpoint images: what comes back, and each way in which it does not.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::LogParams;
+use kube::api::{DeleteParams, LogParams};
 use ms2m_sandbox::image::{PackOptions, client, pack, push};
 use oci_client::secrets::RegistryAuth;
 use serde_json::{Value, json};
 
-use super::support::{ACTOR, Scene, container, message, pack_checkpoint, reason, waiting};
+use super::support::{
+    ACTOR, Scene, container, message, pack_checkpoint, reason, wait_for, waiting, worker_binary,
+};
 
 /// A source that has applied one message, and its checkpoint's image.
 struct Source {
@@ -135,24 +139,82 @@ async fn a_restart_goes_back_in_time() {
     source.scene.applied(&pod, 1).await;
 }
 
+/// Pushes the worker's binary under another name and path, so that no other test brings it to a
+/// node.
+async fn push_worker(scene: &Scene, reference: &str, entrypoint: &str) {
+    let image = pack(&PackOptions {
+        binary: worker_binary(),
+        entrypoint: entrypoint.to_owned(),
+        reference: reference.to_owned(),
+        user: "65532:65532".to_owned(),
+    })
+    .expect("is packed");
+    let client = client(&[scene.world.text("registry")]);
+    push(&client, &image, reference, &RegistryAuth::Anonymous)
+        .await
+        .expect("is pushed");
+}
+
+/// Brings an image to a node by a pod that ends at once.
+async fn bring(scene: &Scene, pod: &str, node: &str, image: &str, program: &str) {
+    let mut holder = scene.worker(pod, node, "none", image);
+    let main = &mut holder["spec"]["containers"][0];
+    main["command"] = json!([program, "--version"]);
+    main["imagePullPolicy"] = json!("Always");
+    holder["spec"]["restartPolicy"] = json!("Never");
+    scene.create::<Pod>(holder).await;
+    scene.phase(pod, "Succeeded").await;
+}
+
+#[tokio::test]
+async fn a_base_image_without_a_name_hides_its_container() {
+    let scene = Scene::new("nameless").await;
+    scene.world.declare("nameless").await;
+    let base = format!("{}/nameless:dev", scene.world.text("registry"));
+    push_worker(&scene, &base, "/first").await;
+    scene
+        .create::<Pod>(scene.worker("source", "node-a", "nameless", &base))
+        .await;
+    scene.ready("source").await;
+    let image = pack_checkpoint(&scene, "node-a", "source", "worker", "first").await;
+    scene.delete("source").await;
+    bring(&scene, "holder", "node-b", &base, "/first").await;
+    // The tag moves on, and the node follows it.
+    push_worker(&scene, &base, "/second").await;
+    bring(&scene, "mover", "node-b", &base, "/second").await;
+
+    let mut target = scene.worker("target", "node-b", "nameless", &image);
+    target["spec"]["restartPolicy"] = json!("Never");
+    scene.create::<Pod>(target).await;
+    wait_for("the kubelet's complaint", async || {
+        let reasons = scene.reasons("target").await;
+        reasons.contains(&"FailedSync".to_owned()).then_some(())
+    })
+    .await;
+    let hidden = scene.pod_when("target", waiting("ContainerCreating")).await;
+    assert_eq!(hidden["status"]["phase"], "Pending");
+    // It runs all the same, and consumes.
+    scene.world.publish("nameless", "p0", 1).await;
+    scene.applied(&hidden, 1).await;
+    // And it cannot be deleted: long after its grace of one second it still consumes.
+    let pods = scene.api::<Pod>();
+    pods.delete("target", &DeleteParams::default())
+        .await
+        .expect("is asked for");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let terminating = pods.get("target").await.expect("is still there");
+    assert!(terminating.metadata.deletion_timestamp.is_some());
+    scene.world.publish("nameless", "p0", 2).await;
+    scene.applied(&hidden, 2).await;
+}
+
 #[tokio::test]
 async fn the_base_image_must_be_there() {
     let source = Source::new("no-base", "node-a").await;
     // Other tests bring the worker's image to every node, so this base is this test's own.
     let scene = &source.scene;
-    let registry = scene.world.text("registry");
-    let own = format!("{registry}/own-base:dev");
-    let worker = super::support::worker_binary();
-    let image = pack(&PackOptions {
-        binary: worker,
-        entrypoint: "/own-worker".to_owned(),
-        reference: own.clone(),
-        user: "65532:65532".to_owned(),
-    })
-    .expect("is packed");
-    push(&client(&[registry]), &image, &own, &RegistryAuth::Anonymous)
-        .await
-        .expect("is pushed");
+    let own = format!("{}/own-base:dev", scene.world.text("registry"));
+    push_worker(scene, &own, "/own-worker").await;
     scene
         .create::<Pod>(scene.worker("own", "node-a", "no-base", &own))
         .await;
@@ -170,10 +232,7 @@ async fn the_base_image_must_be_there() {
     assert!(message(&failed).contains("image not known"), "{failed:#}");
     assert_eq!(container(&failed)["restartCount"], 0);
     // It is tried again for ever, so the image may come later.
-    let mut holder = scene.worker("holder", "node-b", "no-base", &own);
-    holder["spec"]["containers"][0]["command"] = json!(["/own-worker", "--version"]);
-    holder["spec"]["restartPolicy"] = json!("Never");
-    scene.create::<Pod>(holder).await;
+    bring(scene, "holder", "node-b", &own, "/own-worker").await;
     scene.ready("target").await;
 }
 

@@ -57,6 +57,8 @@ impl Container {
         let failed = |error: String| format!("failed to checkpoint container {id}: {error}");
         match self.personality {
             Personality::Containerd if abandoned.is_cancelled() => {
+                // Nobody lets it go on any more, and nobody can pause it again.
+                std::mem::forget(stream);
                 Err(failed("context canceled".to_owned()))
             }
             Personality::Containerd => {
