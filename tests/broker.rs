@@ -1,8 +1,10 @@
 //! The broker adapter on a real RabbitMQ: what it sees, what it ensures, and that the gate cuts
 //! exactly under load.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use lapin::options::{BasicConsumeOptions, BasicGetOptions};
@@ -13,42 +15,24 @@ use ms2m::broker::{AmqpBroker, BrokerUrl, Options};
 use ms2m::migration::error::PortError;
 use ms2m::migration::handoff::Names;
 use ms2m::migration::ports::{Broker, Deletion, Destination};
-use ms2m_sandbox::services;
 use ms2m_worker::producer::{self, ExchangeType, Topology};
-use tokio::sync::OnceCell;
+use support::World;
 use tokio_util::sync::CancellationToken;
 
-struct Server {
-    server: services::Broker,
-    _dir: tempfile::TempDir,
-}
-
-static SERVER: OnceCell<Server> = OnceCell::const_new();
-
-/// One RabbitMQ for all tests of this file. It ends with this process.
-async fn server() -> &'static services::Broker {
-    let server = SERVER
-        .get_or_init(|| async {
-            let dir = tempfile::tempdir().expect("a directory");
-            let server = services::Broker::start(dir.path(), Ipv4Addr::LOCALHOST.into())
-                .await
-                .expect("RabbitMQ starts");
-            Server { server, _dir: dir }
-        })
-        .await;
-    &server.server
-}
-
 async fn adapter() -> AmqpBroker {
-    let server = server().await;
+    adapter_for(&World::get().places.broker_url)
+}
+
+fn adapter_for(url: &str) -> AmqpBroker {
+    let management = World::get().places.management_url.parse();
     AmqpBroker::new(&Options {
-        url: BrokerUrl::parse(&server.url()).expect("a URL"),
-        management: Some(server.management_url().parse().expect("a URL")),
+        url: BrokerUrl::parse(url).expect("a URL"),
+        management: Some(management.expect("a URL")),
     })
 }
 
 async fn channel() -> (Connection, Channel) {
-    let url = server().await.url();
+    let url = World::get().places.broker_url.clone();
     let connection = Connection::connect(&url, ConnectionProperties::default())
         .await
         .expect("a connection");
@@ -66,7 +50,7 @@ fn binding(exchange: &str, routing_key: &str) -> HandoffBinding {
 
 async fn declare(name: &str, quorum: bool) -> Topology {
     let topology = Topology {
-        amqp_url: server().await.url(),
+        amqp_url: World::get().places.broker_url.clone(),
         exchange: format!("{name}.events"),
         exchange_type: ExchangeType::Topic,
         queue: format!("{name}.orders"),
@@ -239,7 +223,7 @@ async fn a_message_to_a_queue_that_is_gone_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_told_without_the_password() {
-    let url = server().await.url();
+    let url = World::get().places.broker_url.clone();
     let password = BrokerUrl::parse(&url).expect("a URL").password();
     let attempts = [
         (url.replace(&password, "wrong-w0rd"), "refused"),
@@ -265,16 +249,35 @@ async fn refusals_are_told_without_the_password() {
             "{words}"
         );
     }
-    let powerless = BrokerUrl::parse(&server().await.powerless_url()).expect("a URL");
-    let broker = AmqpBroker::new(&Options {
-        url: powerless,
-        management: None,
-    });
+    let broker = adapter_for(&powerless(&url).await);
     let error = broker
         .ensure_queue("not-allowed")
         .await
         .expect_err("it is refused");
     assert!(matches!(error, PortError::Denied(_)), "{error}");
+}
+
+/// A user who may connect and touch nothing.
+async fn powerless(url: &str) -> String {
+    let owner = BrokerUrl::parse(url).expect("a URL");
+    let base = &World::get().places.management_url;
+    let rights = r#"{"configure":"^$","write":"^$","read":"^$"}"#;
+    let user = r#"{"password":"p0werless","tags":""}"#;
+    for (path, body) in [("users/nobody", user), ("permissions/%2F/nobody", rights)] {
+        let answer = reqwest::Client::new()
+            .put(format!("{base}/api/{path}"))
+            .basic_auth(owner.user(), Some(owner.password()))
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .expect("the management API answers");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+    url.replace(
+        &format!("{}:{}@", owner.user(), owner.password()),
+        "nobody:p0werless@",
+    )
 }
 
 /// Toggles the gate under load: every message is either in Q, or in both R and H.

@@ -4,7 +4,11 @@
 //! No test sleeps for luck: [`eventually`] looks until a deadline. Every application lives in a
 //! namespace of its own, with a queue of its own, so tests run side by side.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses a part of it"
+)]
 
 pub(crate) mod app;
 pub(crate) mod cli;
