@@ -19,7 +19,8 @@ const KINDS: [fn() -> SignalKind; 3] = [
 ];
 
 /// Listens in the background until the answer is aborted. The first signal cancels `stop` and
-/// says what that means; the second ends the process and says how to go on.
+/// says what that means; the second ends the process and says how to go on. `pod` is what to type
+/// after `ms2m migrate` then.
 ///
 /// # Errors
 /// The signals cannot be listened to.

@@ -306,7 +306,7 @@ impl Job<'_> {
             self.stop.clone(),
             Arc::clone(&self.progress),
             self.ui.clone(),
-            self.args.pod.clone(),
+            format!("{} -n {}", self.args.pod, self.request.namespace),
         )
     }
 
