@@ -1,6 +1,6 @@
 //! Looks, plans, takes the lock, and drives a migration to one of its ends.
 //!
-//! What happens inside a phase is in [`super::steps`]; this file knows only the way from request
+//! What happens inside a phase is in `steps`; this file knows only the way from request
 //! to result, and back.
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 //!
 //! | module         | side of the contract                                              |
 //! |----------------|-------------------------------------------------------------------|
-//! | [`env`]        | environment variables of the Job's container                      |
+//! | [`mod@env`]    | environment variables of the Job's container                      |
 //! | [`event`]      | one JSON object a line on stdout                                  |
 //! | [`report`]     | the result, also the container's termination message              |
 //! | [`exit`]       | exit codes                                                        |

@@ -1,7 +1,7 @@
 //! The gate protocol: who may consume what, when the gate closes and opens, when the checkpoint
 //! is taken, what the parties are told.
 //!
-//! Everything here is pure. [`decide`] maps the stage that is known to be complete and what is
+//! Everything here is pure. [`decide()`] maps the stage that is known to be complete and what is
 //! seen at the broker to the one next move; the engine carries moves out and knows no protocol,
 //! and a model checker can drive the very same functions. Times come in as booleans ([`seen`]),
 //! so the state space is finite.

@@ -32,7 +32,7 @@ pub enum Message {
 }
 
 /// Something that is done to the world. Each may be repeated without harm at the moment at which
-/// [`super::decide`] asks for it.
+/// [`super::decide()`] asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Declare `fanout`, and `gate` with `fanout` as its alternate exchange.
