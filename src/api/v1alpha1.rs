@@ -66,6 +66,16 @@ pub struct StatefulMigrationSpec {
     /// Omitted: `Sequential` when a StatefulSet owns the pod, else `ShadowPod`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration_strategy: Option<Strategy>,
+    /// How the messages change over; `Gate` if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handoff: Option<Handoff>,
+    /// What to do about a target that still goes by the source's name; `RollBack` if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_identity: Option<StaleIdentity>,
+    /// Go on in spite of what makes the result uncertain: several consumers on the queue, or
+    /// automatic acknowledgement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
     /// How the checkpoint travels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
@@ -106,6 +116,41 @@ impl std::fmt::Display for Strategy {
             Self::Sequential => "Sequential",
         })
     }
+}
+
+/// How the messages change over from the source to the target.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Handoff {
+    /// The gate is closed before the checkpoint, and each party works from a replay queue of its
+    /// own: exact from beginning to end. Takes a source that obeys its control queue.
+    #[default]
+    Gate,
+    /// The source stays on the primary queue and the target's replay queue is bound beside it,
+    /// for sources that do not answer. What the source applies between the binding and the
+    /// checkpoint the target applies again, and what waited in the primary queue at the
+    /// checkpoint it never sees; only the change-over at the end is exact.
+    Mirror,
+}
+
+impl std::fmt::Display for Handoff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gate => "Gate",
+            Self::Mirror => "Mirror",
+        })
+    }
+}
+
+/// What to do about a restored process that listens on the source's control queue, because it
+/// keeps the pod's name that it read before the checkpoint.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StaleIdentity {
+    /// Roll back.
+    #[default]
+    RollBack,
+    /// Stop the source first, so that the target is alone on that control queue, and tell it
+    /// there. From then on there is no way back to the source.
+    StopSource,
 }
 
 /// How the checkpoint travels. All fields have defaults.

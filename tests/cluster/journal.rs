@@ -32,6 +32,9 @@ fn record(name: &str) -> Record {
                 routing_key: String::new(),
             },
             migration_strategy: None,
+            handoff: None,
+            stale_identity: None,
+            force: None,
             transfer: None,
         },
         status: StatefulMigrationStatus {

@@ -174,6 +174,9 @@ impl Settings {
                     routing_key: self.routing_key.clone(),
                 },
                 migration_strategy: self.strategy,
+                handoff: None,
+                stale_identity: None,
+                force: None,
                 transfer: Some(self.transfer.clone()),
             },
         }
