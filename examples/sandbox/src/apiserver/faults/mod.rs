@@ -1,38 +1,33 @@
-//! Faults on order: which requests fail, and how.
+//! Faults on order: which requests fail, and how. Carrying them out is the observing layer's.
+
+mod matching;
+mod order;
+mod streams;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use regex::Regex;
-use serde::{Deserialize, Serialize};
+pub use matching::FaultMatch;
+pub(crate) use matching::{Asked, Matcher};
+pub(crate) use order::FaultOrder;
+pub(crate) use streams::{Cut, Streams};
 
-use super::request::RequestInfo;
-
-/// Which requests a fault is for; what is left out matches all.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FaultMatch {
-    /// An RBAC verb, or `connect` for the proxies.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verb: Option<String>,
-    /// A regular expression that finds something in the path, with or without its query.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// The name of the user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
+/// An answer that says that something failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The message of the `Status` object.
+    pub message: String,
+    /// Seconds for the header `Retry-After`, as a server that is too busy gives them.
+    pub retry_after: Option<u32>,
 }
 
 /// What happens to a request that a fault is for.
 #[derive(Debug, Clone)]
 pub enum FaultAction {
-    /// It is answered with this status and a `Status` object, and does nothing.
-    Status {
-        /// The HTTP status code.
-        status: u16,
-        /// The message of the `Status`.
-        message: String,
-    },
+    /// It is answered with an error.
+    Status(Failure),
     /// It is handled this much later.
     Delay(Duration),
     /// Its connection is closed: before anything is done, or for a watch in mid-stream.
@@ -50,13 +45,23 @@ pub struct Fault {
     pub times: u64,
     /// What it does to them.
     pub action: FaultAction,
+    /// Whether that happens to the answer, once the request has been carried out, and not to
+    /// the request, which is then not carried out at all or later.
+    pub after: bool,
+}
+
+/// What is to happen to one request.
+#[derive(Debug)]
+pub(crate) struct Hit {
+    pub(crate) action: FaultAction,
+    pub(crate) after: bool,
 }
 
 #[derive(Debug)]
 struct Ordered {
     id: u64,
     fault: Fault,
-    path: Option<Regex>,
+    matcher: Matcher,
 }
 
 #[derive(Debug, Default)]
@@ -81,11 +86,11 @@ impl Faults {
     /// # Errors
     /// If the path is no regular expression.
     pub fn order(&self, fault: Fault) -> Result<u64, regex::Error> {
-        let path = fault.matches.path.as_deref().map(Regex::new).transpose()?;
+        let matcher = Matcher::new(fault.matches.clone())?;
         let mut orders = self.lock();
         orders.last += 1;
         let id = orders.last;
-        orders.ordered.push(Ordered { id, fault, path });
+        orders.ordered.push(Ordered { id, fault, matcher });
         Ok(id)
     }
 
@@ -112,11 +117,11 @@ impl Faults {
     }
 
     /// What is to happen to this request, if anything; counts it. The oldest order wins.
-    pub(crate) fn take(&self, info: &RequestInfo, target: &str, user: &str) -> Option<FaultAction> {
+    pub(crate) fn take(&self, asked: &Asked) -> Option<Hit> {
         let mut orders = self.lock();
         let mut hit = None;
         for (at, ordered) in orders.ordered.iter_mut().enumerate() {
-            if !ordered.is_for(info, target, user) {
+            if !ordered.matcher.is_for(asked) {
                 continue;
             }
             if ordered.fault.skip > 0 {
@@ -124,105 +129,21 @@ impl Faults {
                 continue;
             }
             ordered.fault.times = ordered.fault.times.saturating_sub(1);
-            hit = Some((at, ordered.fault.times == 0, ordered.fault.action.clone()));
+            let (action, after) = (ordered.fault.action.clone(), ordered.fault.after);
+            hit = Some((at, ordered.fault.times == 0, Hit { action, after }));
             break;
         }
-        let (at, spent, action) = hit?;
+        let (at, spent, hit) = hit?;
         if spent {
             orders.ordered.remove(at);
         }
-        Some(action)
-    }
-}
-
-impl Ordered {
-    fn is_for(&self, info: &RequestInfo, target: &str, user: &str) -> bool {
-        let wanted = &self.fault.matches;
-        let verb = wanted.verb.as_deref().is_none_or(|verb| {
-            verb == info.verb
-                || (verb == "connect" && info.connects())
-                || (verb == "delete" && info.verb == "deletecollection")
-        });
-        verb && wanted.user.as_deref().is_none_or(|wanted| wanted == user)
-            && self
-                .path
-                .as_ref()
-                .is_none_or(|path| path.is_match(&info.path) || path.is_match(target))
-    }
-}
-
-/// A fault as `POST /sandbox/faults` takes it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct FaultOrder {
-    #[serde(rename = "match", default)]
-    matches: FaultMatch,
-    #[serde(default)]
-    skip: u64,
-    #[serde(default = "once")]
-    times: u64,
-    action: ActionOrder,
-}
-
-fn once() -> u64 {
-    1
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ActionOrder {
-    status: Option<u16>,
-    message: Option<String>,
-    delay_ms: Option<u64>,
-    #[serde(default)]
-    cut: bool,
-}
-
-impl TryFrom<FaultOrder> for Fault {
-    type Error = String;
-
-    fn try_from(order: FaultOrder) -> Result<Self, String> {
-        let action = match (order.action.status, order.action.delay_ms, order.action.cut) {
-            (Some(status @ 200..=599), None, false) => FaultAction::Status {
-                status,
-                message: order
-                    .action
-                    .message
-                    .unwrap_or_else(|| "ordered fault".to_owned()),
-            },
-            (None, Some(ms), false) => FaultAction::Delay(Duration::from_millis(ms)),
-            (None, None, true) => FaultAction::Cut,
-            _ => {
-                return Err(
-                    "an action is one of: status (200 to 599) with message, delayMs, cut: true"
-                        .to_owned(),
-                );
-            }
-        };
-        if order.times == 0 {
-            return Err("times must be at least 1".to_owned());
-        }
-        Ok(Self {
-            matches: order.matches,
-            skip: order.skip,
-            times: order.times,
-            action,
-        })
+        Some(hit)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn info(verb: &str, path: &str, subresource: &str) -> RequestInfo {
-        RequestInfo {
-            verb: verb.into(),
-            path: path.into(),
-            subresource: subresource.into(),
-            ..RequestInfo::default()
-        }
-    }
 
     fn order(text: &str) -> Fault {
         let order: FaultOrder = serde_json::from_str(text).expect("readable");
@@ -236,54 +157,29 @@ mod tests {
             r#"{"match":{"verb":"create","path":"/pods$"},"skip":1,"times":2,"action":{"status":500,"message":"x"}}"#,
         );
         faults.order(fault).expect("a regular expression");
-        let create = info("create", "/api/v1/namespaces/n/pods", "");
-        let hits = |user: &str| {
-            faults
-                .take(&create, "/api/v1/namespaces/n/pods?x=1", user)
-                .is_some()
+        let hits = |verb: &str| {
+            let asked = Asked::example(verb, "/api/v1/namespaces/n/pods");
+            faults.take(&asked).is_some()
         };
         assert_eq!(
-            [hits("a"), hits("a"), hits("b"), hits("a")],
-            [false, true, true, false]
+            [hits("create"), hits("create"), hits("get"), hits("create")],
+            [false, true, false, true]
         );
-        assert!(
-            faults
-                .take(&info("get", "/api/v1/namespaces/n/pods", ""), "", "a")
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn connect_is_any_proxy() {
-        let faults = Faults::default();
-        faults
-            .order(order(
-                r#"{"match":{"verb":"connect"},"action":{"cut":true}}"#,
-            ))
-            .expect("no path");
-        assert!(
-            faults
-                .take(&info("get", "/x", "status"), "/x", "a")
-                .is_none()
-        );
-        assert!(
-            faults
-                .take(&info("create", "/x", "proxy"), "/x", "a")
-                .is_some()
-        );
+        assert!(!hits("create"), "it is spent");
         assert_eq!(faults.pending(), 0);
     }
 
     #[test]
-    fn unclear_orders_are_refused() {
+    fn a_fault_says_whether_it_comes_after_the_work() {
+        let faults = Faults::default();
         for text in [
-            r#"{"action":{}}"#,
-            r#"{"action":{"cut":true,"delayMs":1}}"#,
-            r#"{"action":{"status":99}}"#,
+            r#"{"action":{"cut":true}}"#,
+            r#"{"after":true,"action":{"cut":true}}"#,
         ] {
-            let order: FaultOrder = serde_json::from_str(text).expect("readable");
-            assert!(Fault::try_from(order).is_err(), "{text}");
+            faults.order(order(text)).expect("no path");
         }
-        assert!(serde_json::from_str::<FaultOrder>(r#"{"action":{"cut":true},"typo":1}"#).is_err());
+        let asked = Asked::example("get", "/x");
+        let next = || faults.take(&asked).map(|hit| hit.after);
+        assert_eq!([next(), next(), next()], [Some(false), Some(true), None]);
     }
 }
