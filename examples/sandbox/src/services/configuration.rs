@@ -42,6 +42,9 @@ pub(super) fn write(dir: &Path, ports: &Ports, password: &str) -> Result<(), Err
     );
     private_file(&dir.join("rabbitmq.conf"), &configuration)?;
     private_file(&dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
+    // The node's own name must mean this machine, whatever its hosts file says, or none.
+    let names = "{host, {127,0,0,1}, [\"localhost\"]}.\n{lookup, [file, native]}.\n";
+    private_file(&dir.join("inetrc"), names)?;
     private_file(&dir.join(".erlang.cookie"), &users::new_password())
 }
 

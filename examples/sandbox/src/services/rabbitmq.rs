@@ -200,8 +200,11 @@ impl Broker {
         let dir = &self.dir;
         let mut command = process::guarded(&self.program);
         command
+            // What it leaves there goes with the directory.
+            .current_dir(dir)
             // Nothing of the machine's own RabbitMQ may leak in.
             .env_clear()
+            .env("ERL_INETRC", dir.join("inetrc"))
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
             .env("HOME", dir)
