@@ -237,7 +237,10 @@ fn the_gate_does_not_close_for_a_source_that_does_not_read_its_control_queue() {
     let ping = Move::Do(Effect::Tell(Party::Source, Message::Ping));
     assert_eq!(at(Told::Nothing, false), ping);
     assert_eq!(at(Told::Waiting, false), Move::Wait(Waiting::SourceListens));
-    assert_eq!(at(Told::Waiting, true), Move::GiveUp(Waiting::SourceListens));
+    assert_eq!(
+        at(Told::Waiting, true),
+        Move::GiveUp(Waiting::SourceListens)
+    );
     assert_eq!(
         at(Told::Taken(Message::Ping), false),
         Move::Advance(Stage::Closing)

@@ -126,7 +126,10 @@ impl Waiting {
     /// Whether it comes about by itself as long as the party works, however long it takes.
     #[must_use]
     pub fn is_unbounded(self) -> bool {
-        matches!(self, Self::ReplayShort | Self::ReplayQuiet | Self::HoldQuiet)
+        matches!(
+            self,
+            Self::ReplayShort | Self::ReplayQuiet | Self::HoldQuiet
+        )
     }
 }
 

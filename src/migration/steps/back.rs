@@ -128,7 +128,9 @@ impl Run {
             Effect::RemoveTarget if self.target_made() => {
                 format!("target pod {} removed", self.target_pod())
             }
-            Effect::OpenGate | Effect::PutBack => format!("messages go to queue {} again", self.names.queue),
+            Effect::OpenGate | Effect::PutBack => {
+                format!("messages go to queue {} again", self.names.queue)
+            }
             Effect::RestoreDirectWay => {
                 format!("queue {} has its own bindings again", self.names.queue)
             }

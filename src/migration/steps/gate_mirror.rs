@@ -62,16 +62,18 @@ impl Run {
             broker.ensure_fanout(&exchange, None)
         })
         .await?;
-        self.patiently("bind the primary queue", || {
-            broker.bind(&binding, &to)
-        })
-        .await?;
+        self.patiently("bind the primary queue", || broker.bind(&binding, &to))
+            .await?;
         let moved = self
-            .patiently("put messages back", || broker.move_messages(&hold, &exchange))
+            .patiently("put messages back", || {
+                broker.move_messages(&hold, &exchange)
+            })
             .await?;
         self.open_gate().await?;
         let late = self
-            .patiently("put messages back", || broker.move_messages(&hold, &exchange))
+            .patiently("put messages back", || {
+                broker.move_messages(&hold, &exchange)
+            })
             .await?;
         self.step(format!(
             "put {} messages back into queue {}, since the source does not obey",
