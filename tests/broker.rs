@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicConsumeOptions, BasicGetOptions};
+use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use ms2m::api::HandoffBinding;
@@ -16,7 +16,7 @@ use ms2m::migration::error::PortError;
 use ms2m::migration::handoff::Names;
 use ms2m::migration::ports::{Broker, Deletion, Destination};
 use ms2m_worker::producer::{self, ExchangeType, Topology};
-use support::World;
+use support::{World, eventually};
 use tokio_util::sync::CancellationToken;
 
 async fn adapter() -> AmqpBroker {
@@ -31,9 +31,22 @@ fn adapter_for(url: &str) -> AmqpBroker {
     })
 }
 
+/// An adapter that cannot reach the management API.
+fn mute(url: &str) -> AmqpBroker {
+    AmqpBroker::new(&Options {
+        url: BrokerUrl::parse(url).expect("a URL"),
+        management: Some("http://127.0.0.1:1".parse().expect("a URL")),
+    })
+}
+
 async fn channel() -> (Connection, Channel) {
+    channel_named("a test").await
+}
+
+async fn channel_named(name: &str) -> (Connection, Channel) {
     let url = World::get().places.broker_url.clone();
-    let connection = Connection::connect(&url, ConnectionProperties::default())
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connection = Connection::connect(&url, properties)
         .await
         .expect("a connection");
     let channel = connection.create_channel().await.expect("a channel");
@@ -137,6 +150,72 @@ async fn it_sees_what_is_there() {
     );
     assert_eq!(queues[1], None);
     assert_eq!(queues[2].expect("it is there").consumers, 1);
+}
+
+/// A new consumer is in the list once the broker has gathered its statistics; one that is gone is
+/// gone at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_tells_who_consumes() {
+    let broker = adapter().await;
+    for quorum in [false, true] {
+        let topology = declare(&format!("consumers-{quorum}"), quorum).await;
+        let queue = topology.queue.as_str();
+        let (connection, channel) = channel_named("the-application").await;
+        // A consumer that is dropped cancels itself.
+        let mut consumers = Vec::new();
+        for (prefetch, no_ack) in [(7, false), (0, true)] {
+            let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
+            qos.await.expect("the prefetch is set");
+            let options = BasicConsumeOptions {
+                no_ack,
+                ..BasicConsumeOptions::default()
+            };
+            let none = FieldTable::default();
+            let consumer = channel.basic_consume(queue.into(), "".into(), options, none);
+            consumers.push(consumer.await.expect("a consumer"));
+        }
+        let mut seen = eventually("both consumers to be listed", async || {
+            let seen = broker.consumers(queue).await.expect("it answers");
+            seen.filter(|seen| seen.len() == 2)
+        })
+        .await;
+        seen.sort_by_key(|consumer| consumer.acknowledges);
+        let facts: Vec<_> = seen
+            .iter()
+            .map(|one| (one.acknowledges, one.prefetch))
+            .collect();
+        assert_eq!(facts, [(false, 0), (true, 7)]);
+        for consumer in seen {
+            assert_eq!(consumer.client_name.as_deref(), Some("the-application"));
+            let from = format!(
+                "{}:{} -> ",
+                consumer.peer_host.expect("it is told"),
+                consumer.peer_port.expect("it is told")
+            );
+            let connection = consumer.connection.expect("it is told");
+            assert!(connection.starts_with(&from), "{connection} from {from}");
+        }
+        connection
+            .close(200, "done".into())
+            .await
+            .expect("it is closed");
+        eventually("nobody to be listed", async || {
+            let seen = broker.consumers(queue).await.expect("it answers");
+            seen.filter(Vec::is_empty)
+        })
+        .await;
+    }
+    assert_eq!(
+        broker.consumers("no-such").await.expect("it answers"),
+        Some(vec![])
+    );
+    assert_eq!(
+        mute(&World::get().places.broker_url)
+            .consumers("any")
+            .await
+            .expect("a silence is no error"),
+        None
+    );
 }
 
 /// The management API is late for quorum queues, so their unacknowledged messages are unknown.

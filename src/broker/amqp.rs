@@ -16,7 +16,9 @@ use super::management::Management;
 use super::url::BrokerUrl;
 use crate::api::HandoffBinding;
 use crate::migration::error::PortError;
-use crate::migration::ports::{Broker, BrokerView, Deletion, Destination, PortResult, QueueView};
+use crate::migration::ports::{
+    Broker, BrokerView, ConsumerView, Deletion, Destination, PortResult, QueueView,
+};
 
 /// How to reach the broker.
 #[derive(Clone)]
@@ -128,6 +130,13 @@ impl Broker for AmqpBroker {
             }
         }
         Ok(found)
+    }
+
+    async fn consumers(&self, queue: &str) -> PortResult<Option<Vec<ConsumerView>>> {
+        let Ok(management) = &self.management else {
+            return Ok(None);
+        };
+        Ok(management.consumers(queue).await.ok())
     }
 
     async fn exchange_exists(&self, name: &str) -> PortResult<bool> {

@@ -4,6 +4,8 @@
 //! queues, and 5 s late otherwise and for quorum queues (measured on RabbitMQ 4.3), so for any
 //! other type the unacknowledged messages count as unknown.
 
+mod consumers;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
