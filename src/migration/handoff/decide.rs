@@ -12,7 +12,7 @@ use crate::api::HandoffStage as Stage;
 
 /// In this order the gate is put in, open, without a message lost or doubled: R and H are bound
 /// before anything can reach them, and a message that reaches Q over both ways is delivered once.
-const INSERT: [Effect; 6] = [
+pub const INSERT: [Effect; 6] = [
     Effect::DeclareExchanges,
     Effect::DeclareReplayQueues,
     Effect::BindReplayQueues,
@@ -22,7 +22,7 @@ const INSERT: [Effect; 6] = [
 ];
 
 /// In this order it is taken out again: the reverse.
-pub(super) const DISMANTLE: [Effect; 4] = [
+pub const DISMANTLE: [Effect; 4] = [
     Effect::RestoreDirectWay,
     Effect::LeadPastGate,
     Effect::DeleteExchanges,

@@ -4,7 +4,7 @@
 //! Everything here is pure. [`decide()`] maps the stage that is known to be complete and what is
 //! seen at the broker to the one next move; the engine carries moves out and knows no protocol,
 //! and a model checker can drive the very same functions. Times come in as booleans ([`seen`]),
-//! so the state space is finite.
+//! so the state space is finite. [`topology`] says what an effect asks of the broker.
 //!
 //! ```text
 //!             bound (gate open)
@@ -19,6 +19,7 @@ pub mod decide;
 pub mod moves;
 pub mod names;
 pub mod seen;
+pub mod topology;
 pub mod watch;
 
 pub use decide::decide;
