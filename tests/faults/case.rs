@@ -33,6 +33,9 @@ pub(crate) struct Case {
     pub(crate) producers: Option<Producers>,
     /// Further arguments of each `ms2m migrate`.
     pub(crate) arguments: Vec<String>,
+    /// The last process was killed with nothing left to do but to give back its lock, which
+    /// nobody takes away.
+    pub(crate) lock_may_stay: bool,
     kubeconfig: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -61,6 +64,7 @@ impl Case {
             before: Listing::default(),
             producers: Some(app.produce(rate, None)),
             arguments: Vec::new(),
+            lock_may_stay: false,
             kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
             _directory: directory,
             place,
@@ -103,9 +107,16 @@ impl Case {
         self.source(pod).await?.fetch().await.ok()
     }
 
+    /// The case's own repository in the registry.
+    pub(crate) fn repository(&self) -> String {
+        format!("{}/{}", self.place.world.places.registry, self.app.namespace)
+    }
+
     /// Starts `ms2m migrate` as the case's own user.
     pub(crate) fn migrate(&self) -> Followed {
         let mut arguments = self.app.migrate_arguments();
+        let repository = arguments.iter().position(|it| it == "--repository");
+        arguments[repository.expect("it is given") + 1] = self.repository();
         arguments.extend(["--progress".to_owned(), "lines".to_owned()]);
         arguments.extend(self.arguments.iter().cloned());
         self.ms2m(&arguments)
@@ -123,10 +134,34 @@ impl Case {
         crate::support::cli::start(&self.place.world, &arguments, &environment).follow()
     }
 
+    /// The phase that the record of the latest migration shows.
+    pub(crate) async fn phase(&self) -> Option<String> {
+        let path = format!("/api/v1/namespaces/{}/configmaps", self.app.namespace);
+        let list = self.place.api.get(&path).await?;
+        let records = list["items"].as_array()?.iter().filter_map(|item| {
+            let record: Value = serde_json::from_str(item["data"]["record.json"].as_str()?).ok()?;
+            let phase = record["status"]["phase"].as_str()?.to_owned();
+            Some((record["created"].as_str()?.to_owned(), phase))
+        });
+        records.max().map(|(_, phase)| phase)
+    }
+
     /// Starts `ms2m migrate` again, as a person would, until the migration has ended.
-    pub(crate) async fn settle(&self, first: Outcome) -> End {
+    pub(crate) async fn settle(&mut self, first: Outcome) -> End {
         let mut outcome = first;
         for _ in 0..ATTEMPTS {
+            if outcome.code.is_none() {
+                // Killed after its last write: nothing but the lock is left.
+                let end = match self.phase().await.as_deref() {
+                    Some("Completed") => Some(End::Completed),
+                    Some("Failed") => Some(End::RolledBack),
+                    _ => None,
+                };
+                if let Some(end) = end {
+                    self.lock_may_stay = true;
+                    return end;
+                }
+            }
             match outcome.code {
                 Some(0) => return End::Completed,
                 Some(4 | 130) => return End::RolledBack,
@@ -143,8 +178,9 @@ impl Case {
     }
 
     /// Runs it to the end of the migration.
-    pub(crate) async fn run(&self) -> End {
-        self.settle(self.migrate().outcome().await).await
+    pub(crate) async fn run(&mut self) -> End {
+        let outcome = self.migrate().outcome().await;
+        self.settle(outcome).await
     }
 
     /// Orders a fault of the API server, for requests of this case's user alone. `path` is a

@@ -36,7 +36,7 @@ async fn walk_lines(first: usize) {
 
 /// Kills `ms2m` as soon as it has said so many lines. `false` when it ended before.
 async fn killed_after_line(line: usize) -> bool {
-    let case = Case::start(&format!("kill-line-{line}")).await;
+    let mut case = Case::start(&format!("kill-line-{line}")).await;
     let mut running = case.migrate();
     let said = running.says_lines(line).await;
     if said {
@@ -56,7 +56,7 @@ async fn walk(first: usize) {
 
 /// Kills `ms2m` while its write number `boundary` is under way. `false` when it ended before.
 async fn killed_at(boundary: usize) -> bool {
-    let case = Case::start(&format!("kill-{boundary}")).await;
+    let mut case = Case::start(&format!("kill-{boundary}")).await;
     let fault = hold_write(&case, boundary, json!({"delayMs": HELD_MS})).await;
     let mut running = case.migrate();
     let held = is_held(&case, boundary, &mut running).await;

@@ -12,6 +12,7 @@ mod aborts;
 mod api;
 mod boundary;
 mod broker;
+mod calls;
 mod case;
 mod kills;
 mod place;
@@ -24,6 +25,7 @@ fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = trials::Trials::default();
     broker::add(&mut trials);
+    calls::add(&mut trials);
     kills::add(&mut trials);
     aborts::add(&mut trials);
     restores::add(&mut trials);

@@ -44,9 +44,7 @@ async fn start(name: &str) -> Case {
         environment: vec![("STATE_BYTES", STATE_BYTES.to_owned())],
         ..Options::default()
     };
-    let case = Case::start_with(Place::shared().await, &name.replace('_', "-"), &options, 40.0).await;
-    let repository = format!("{}/{}", case.place.world.places.registry, case.app.namespace);
-    case.with(&["--repository", &repository])
+    Case::start_with(Place::shared().await, &name.replace('_', "-"), &options, 40.0).await
 }
 
 /// Orders a fault of the registry for the repository of this case.
@@ -56,7 +54,7 @@ async fn order(case: &Case, mut fault: Value) {
 }
 
 async fn fails(name: &str, fault: Value, expected: End) {
-    let case = start(name).await;
+    let mut case = start(name).await;
     order(&case, fault).await;
     let end = case.run().await;
     assert_eq!(end, expected);
@@ -65,7 +63,7 @@ async fn fails(name: &str, fault: Value, expected: End) {
 
 /// The pod that sends the checkpoint is deleted while it works, or its Job is.
 async fn pod_lost(with_job: bool) {
-    let case = start(if with_job { "job-lost" } else { "pod-lost" }).await;
+    let mut case = start(if with_job { "job-lost" } else { "pod-lost" }).await;
     // The registry keeps the transfer at work until it is deleted.
     order(&case, json!({"method": "POST", "status": 429, "times": 1000})).await;
     let running = case.migrate();
@@ -95,7 +93,7 @@ async fn pod_lost(with_job: bool) {
 
 /// The target node cannot pull the checkpoint image.
 async fn not_pulled() {
-    let case = start("not-pulled").await;
+    let mut case = start("not-pulled").await;
     let mut running = case.migrate();
     assert!(running.says("image pushed").await);
     // From now on only the kubelet asks for it.

@@ -96,7 +96,7 @@ async fn fails(name: &str, on: &str, text: &str, nodes: Option<(&str, &str)>) {
 /// Two restores of one image at the same moment race in CRI-O, and the kubelet tries again: an
 /// error that may pass is given the time to.
 async fn second_attempt() {
-    let case = start("second-attempt", None).await;
+    let mut case = start("second-attempt", None).await;
     let text = "context deadline exceeded";
     case.kubelet_fault("restore", text, 1).await;
     let end = case.run().await;

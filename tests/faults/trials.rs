@@ -32,7 +32,8 @@ impl Trials {
         self.push(name.into(), async || PERMITS.acquire().await, case);
     }
 
-    /// Adds a case that waits for its turn.
+    /// Adds a case that waits for its turn, and for nothing else: such cases have a sandbox of
+    /// their own.
     pub(crate) fn add_in_turn<F>(
         &mut self,
         turns: &Turns,
@@ -42,7 +43,7 @@ impl Trials {
         F: Future<Output = ()>,
     {
         let turns = turns.clone();
-        let turn = async move || (turns.0.clone().lock_owned().await, PERMITS.acquire().await);
+        let turn = async move || turns.0.lock_owned().await;
         self.push(name.into(), turn, case);
     }
 

@@ -16,11 +16,15 @@ pub(crate) struct Excuses {
     pub(crate) redelivered: bool,
 }
 
-/// Everything of one case in the cluster and at the broker.
+/// Everything of one case in the cluster, at the broker, on the nodes' disks and in the registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
     cluster: Vec<String>,
     broker: Vec<String>,
+    /// Archives of checkpoints: they hold the memory of a process.
+    archives: Vec<String>,
+    /// Checkpoints as images: the same.
+    images: Vec<String>,
 }
 
 impl Listing {
@@ -39,7 +43,8 @@ impl Listing {
             for item in list["items"].as_array().into_iter().flatten() {
                 let name = item["metadata"]["name"].as_str().unwrap_or_default();
                 // The record of a migration stays, as history.
-                if !(kind == "configmaps" && name.starts_with("ms2m-")) {
+                let stays = kind == "configmaps" || (kind == "leases" && case.lock_may_stay);
+                if !(stays && name.starts_with("ms2m-")) {
                     cluster.push(format!("{kind}/{name}"));
                 }
             }
@@ -48,6 +53,8 @@ impl Listing {
         Self {
             cluster,
             broker: case.app.broker_listing().await,
+            archives: archives(case),
+            images: images(case).await,
         }
     }
 
@@ -61,8 +68,39 @@ impl Listing {
         Self {
             cluster: renamed(&self.cluster),
             broker: renamed(&self.broker),
+            archives: self.archives.clone(),
+            images: self.images.clone(),
         }
     }
+}
+
+/// Archives of this case's checkpoints on all nodes.
+fn archives(case: &Case) -> Vec<String> {
+    let nodes = case.place.world.places.dir.join("nodes");
+    let nodes = std::fs::read_dir(nodes).expect("the sandbox keeps its nodes there");
+    let mut found = Vec::new();
+    for node in nodes.flatten() {
+        let directory = node.path().join("var/lib/kubelet/checkpoints");
+        let files = std::fs::read_dir(directory).expect("a kubelet makes it");
+        for file in files.flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            if name.contains(&case.app.namespace) {
+                found.push(format!("{}: {name}", node.file_name().display()));
+            }
+        }
+    }
+    found
+}
+
+/// Tags in this case's repository.
+async fn images(case: &Case) -> Vec<String> {
+    let repository = case.repository();
+    let (host, path) = repository.split_once('/').expect("host and path");
+    let url = format!("http://{host}/v2/{path}/tags/list");
+    let answer = reqwest::get(url).await.expect("the registry answers");
+    let list: serde_json::Value = answer.json().await.unwrap_or_default();
+    let tags = list["tags"].as_array().into_iter().flatten();
+    tags.filter_map(|tag| tag.as_str().map(str::to_owned)).collect()
 }
 
 impl Case {
