@@ -17,10 +17,9 @@ const SIGNALS: [&str; 3] = ["INT", "TERM", "HUP"];
 
 pub(crate) fn add(trials: &mut Trials) {
     for first in 1..=WALKERS {
-        trials.add(
-            format!("abort::at_each_boundary_from_{first}"),
-            move || walk(first),
-        );
+        trials.add(format!("abort::at_each_boundary_from_{first}"), move || {
+            walk(first)
+        });
     }
 }
 

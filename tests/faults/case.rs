@@ -55,7 +55,8 @@ impl Case {
     ) -> Self {
         let app = App::named(&place.world, name, options);
         app.declare(options.exchange_type).await;
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": app.namespace}});
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": app.namespace}});
         place.api.post("/api/v1/namespaces", &namespace).await;
         let pods = format!("/api/v1/namespaces/{}/pods", app.namespace);
         place.api.post(&pods, &app.manifest(options)).await;
@@ -72,7 +73,10 @@ impl Case {
         };
         eventually("the worker consumes its queue and is ready", async || {
             let report = case.report(&case.app.pod).await?;
-            let ready = case.pod(&case.app.pod).await.is_some_and(|pod| is_ready(&pod));
+            let ready = case
+                .pod(&case.app.pod)
+                .await
+                .is_some_and(|pod| is_ready(&pod));
             (report.consuming && report.state.count > 0 && ready).then_some(())
         })
         .await;
@@ -109,7 +113,10 @@ impl Case {
 
     /// The case's own repository in the registry.
     pub(crate) fn repository(&self) -> String {
-        format!("{}/{}", self.place.world.places.registry, self.app.namespace)
+        format!(
+            "{}/{}",
+            self.place.world.places.registry, self.app.namespace
+        )
     }
 
     /// Starts `ms2m migrate` as the case's own user.
@@ -198,7 +205,10 @@ impl Case {
 
     /// Takes a fault back; `false` when it has done all that was ordered.
     pub(crate) async fn cancel(&self, fault: Ordered) -> bool {
-        self.place.api.delete(&format!("/sandbox/faults/{}", fault.0)).await
+        self.place
+            .api
+            .delete(&format!("/sandbox/faults/{}", fault.0))
+            .await
     }
 
     /// The requests of this case's user: verb, resource and path.

@@ -20,10 +20,9 @@ pub(crate) fn add(trials: &mut Trials) {
         );
     }
     for first in 1..=WALKERS {
-        trials.add(
-            format!("kills::after_each_line_from_{first}"),
-            move || walk_lines(first),
-        );
+        trials.add(format!("kills::after_each_line_from_{first}"), move || {
+            walk_lines(first)
+        });
     }
 }
 

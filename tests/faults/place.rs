@@ -56,7 +56,8 @@ impl Place {
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
                 "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}],
             });
-            api.post(&format!("{path}/clusterrolebindings"), &object).await;
+            api.post(&format!("{path}/clusterrolebindings"), &object)
+                .await;
         }
         Self { world, api }
     }

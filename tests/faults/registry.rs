@@ -44,7 +44,13 @@ async fn start(name: &str) -> Case {
         environment: vec![("STATE_BYTES", STATE_BYTES.to_owned())],
         ..Options::default()
     };
-    Case::start_with(Place::shared().await, &name.replace('_', "-"), &options, 40.0).await
+    Case::start_with(
+        Place::shared().await,
+        &name.replace('_', "-"),
+        &options,
+        40.0,
+    )
+    .await
 }
 
 /// Orders a fault of the registry for the repository of this case.
@@ -65,25 +71,42 @@ async fn fails(name: &str, fault: Value, expected: End) {
 async fn pod_lost(with_job: bool) {
     let mut case = start(if with_job { "job-lost" } else { "pod-lost" }).await;
     // The registry keeps the transfer at work until it is deleted.
-    order(&case, json!({"method": "POST", "status": 429, "times": 1000})).await;
+    order(
+        &case,
+        json!({"method": "POST", "status": 429, "times": 1000}),
+    )
+    .await;
     let running = case.migrate();
     let namespace = &case.app.namespace;
     let (kind, path) = if with_job {
-        ("jobs", format!("/apis/batch/v1/namespaces/{namespace}/jobs"))
+        (
+            "jobs",
+            format!("/apis/batch/v1/namespaces/{namespace}/jobs"),
+        )
     } else {
         ("pods", format!("/api/v1/namespaces/{namespace}/pods"))
     };
     eventually("the transfer is at work", async || {
-        let pods = case.place.api.get(&format!("/api/v1/namespaces/{namespace}/pods")).await?;
+        let pods = case
+            .place
+            .api
+            .get(&format!("/api/v1/namespaces/{namespace}/pods"))
+            .await?;
         let pod = pods["items"].as_array()?.iter().find(|pod| {
-            pod["metadata"]["name"].as_str().is_some_and(|name| name.contains("-transfer"))
+            pod["metadata"]["name"]
+                .as_str()
+                .is_some_and(|name| name.contains("-transfer"))
                 && pod["status"]["phase"] == "Running"
         })?;
         let name = match kind {
             "jobs" => pod["metadata"]["ownerReferences"][0]["name"].as_str()?,
             _ => pod["metadata"]["name"].as_str()?,
         };
-        case.place.api.delete(&format!("{path}/{name}")).await.then_some(())
+        case.place
+            .api
+            .delete(&format!("{path}/{name}"))
+            .await
+            .then_some(())
     })
     .await;
     let end = case.settle(running.outcome().await).await;
@@ -97,7 +120,11 @@ async fn not_pulled() {
     let mut running = case.migrate();
     assert!(running.says("image pushed").await);
     // From now on only the kubelet asks for it.
-    order(&case, json!({"method": "GET", "status": 404, "times": 1000})).await;
+    order(
+        &case,
+        json!({"method": "GET", "status": 404, "times": 1000}),
+    )
+    .await;
     let end = case.settle(running.outcome().await).await;
     assert_eq!(end, End::RolledBack);
     tokio::time::sleep(LOOK).await;

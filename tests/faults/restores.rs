@@ -79,7 +79,13 @@ async fn start(name: &str, nodes: Option<(&str, &str)>) -> Case {
         nodes: nodes.map(|(from, to)| (from.to_owned(), to.to_owned())),
         ..Options::default()
     };
-    Case::start_with(Place::shared().await, &name.replace('_', "-"), &options, 40.0).await
+    Case::start_with(
+        Place::shared().await,
+        &name.replace('_', "-"),
+        &options,
+        40.0,
+    )
+    .await
 }
 
 async fn fails(name: &str, on: &str, text: &str, nodes: Option<(&str, &str)>) {

@@ -100,7 +100,8 @@ async fn images(case: &Case) -> Vec<String> {
     let answer = reqwest::get(url).await.expect("the registry answers");
     let list: serde_json::Value = answer.json().await.unwrap_or_default();
     let tags = list["tags"].as_array().into_iter().flatten();
-    tags.filter_map(|tag| tag.as_str().map(str::to_owned)).collect()
+    tags.filter_map(|tag| tag.as_str().map(str::to_owned))
+        .collect()
 }
 
 impl Case {

@@ -113,7 +113,10 @@ impl Followed {
 
     /// Waits until it has said so many lines; `false` when it has ended before.
     pub(crate) async fn says_lines(&mut self, count: usize) -> bool {
-        self.lines.wait_for(|lines| lines.len() >= count).await.is_ok()
+        self.lines
+            .wait_for(|lines| lines.len() >= count)
+            .await
+            .is_ok()
     }
 
     /// Waits until it has said its last.
