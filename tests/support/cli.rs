@@ -3,6 +3,9 @@
 use std::process::Stdio;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::world::{World, binary};
 
@@ -58,6 +61,82 @@ impl Running {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A run whose words on stderr are read as they come.
+pub(crate) struct Followed {
+    running: Running,
+    lines: watch::Receiver<Vec<String>>,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<()>,
+}
+
+impl Running {
+    /// Reads along from now on.
+    pub(crate) fn follow(mut self) -> Followed {
+        let mut out = self.child.stdout.take().expect("it is piped");
+        let err = self.child.stderr.take().expect("it is piped");
+        let stdout = tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            out.read_to_end(&mut bytes).await.expect("a pipe is read");
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        let (tell, lines) = watch::channel(Vec::new());
+        let stderr = tokio::spawn(async move {
+            let mut read = BufReader::new(err).lines();
+            while let Some(line) = read.next_line().await.expect("a pipe is read") {
+                tell.send_modify(|lines: &mut Vec<String>| lines.push(line));
+            }
+        });
+        Followed {
+            running: self,
+            lines,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Followed {
+    /// Waits until one of its lines has `part` in it; `false` when it has ended without.
+    pub(crate) async fn says(&mut self, part: &str) -> bool {
+        let said = |lines: &Vec<String>| lines.iter().any(|line| line.contains(part));
+        self.lines.wait_for(said).await.is_ok()
+    }
+
+    /// Whether one of its lines so far has `part` in it.
+    pub(crate) fn has_said(&self, part: &str) -> bool {
+        self.lines.borrow().iter().any(|line| line.contains(part))
+    }
+
+    /// Waits until it has said so many lines; `false` when it has ended before.
+    pub(crate) async fn says_lines(&mut self, count: usize) -> bool {
+        self.lines
+            .wait_for(|lines| lines.len() >= count)
+            .await
+            .is_ok()
+    }
+
+    /// Waits until it has said its last.
+    pub(crate) async fn falls_silent(&mut self) {
+        while self.lines.changed().await.is_ok() {}
+    }
+
+    /// Sends a signal, as `INT`.
+    pub(crate) async fn signal(&self, name: &str) {
+        self.running.signal(name).await;
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn outcome(mut self) -> Outcome {
+        let status = self.running.child.wait().await.expect("ms2m ends");
+        self.stderr.await.expect("the reader does not panic");
+        Outcome {
+            code: status.code(),
+            stdout: self.stdout.await.expect("the reader does not panic"),
+            stderr: self.lines.borrow().join("\n"),
         }
     }
 }
