@@ -177,8 +177,8 @@ impl Run {
         )
         .because(cause)
         .hint(format!(
-            "go on with the roll-back: ms2m migrate {}",
-            self.source_pod()
+            "go on with the roll-back: {}",
+            self.record.abort_command()
         ));
         error.left.push(format!(
             "at the broker: exchanges {} and {}, queues {} and {}",

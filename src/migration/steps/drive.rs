@@ -72,8 +72,8 @@ impl Run {
     /// After the commit point there is only forward: what is left is left for the next process.
     fn unfinished(&self, trouble: Trouble) -> Error {
         let again = format!(
-            "run it again, it goes on from here: ms2m migrate {}",
-            self.source_pod()
+            "run it again, it goes on from here: {}",
+            self.record.resume_command()
         );
         let mut error = trouble.into_error(ErrorKind::Unfinished).hint(again);
         error.left.push(format!(
@@ -87,6 +87,7 @@ impl Run {
     }
 
     async fn forward(&mut self) -> Result<(), Trouble> {
+        self.may_go_on()?;
         self.prepare().await?;
         if self.stage() < Stage::Dismantled {
             self.hand_over().await?;
