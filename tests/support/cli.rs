@@ -1,8 +1,12 @@
 //! The real `ms2m`, run as a person or a script would.
 
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::task::JoinHandle;
 
 use super::world::{World, binary};
 
@@ -38,6 +42,8 @@ impl Outcome {
 /// A run that may still be going on.
 pub(crate) struct Running {
     child: tokio::process::Child,
+    stderr: Arc<Mutex<String>>,
+    reads: JoinHandle<()>,
 }
 
 impl Running {
@@ -51,13 +57,32 @@ impl Running {
         assert!(status.expect("kill runs").success());
     }
 
+    /// Waits until stderr has these words.
+    pub(crate) async fn says(&self, words: &str) {
+        let until = std::time::Instant::now() + super::DEADLINE;
+        while !self.stderr().contains(words) {
+            assert!(
+                std::time::Instant::now() < until && !self.reads.is_finished(),
+                "'{words}' is not in:\n{}",
+                self.stderr()
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// What it has said so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().expect("nobody panics with it").clone()
+    }
+
     /// Waits for the end.
     pub(crate) async fn outcome(self) -> Outcome {
         let output = self.child.wait_with_output().await.expect("ms2m ends");
+        self.reads.await.expect("its words are read");
         Outcome {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stderr: self.stderr.lock().expect("nobody panics with it").clone(),
         }
     }
 }
@@ -77,7 +102,25 @@ pub(crate) fn start(world: &World, arguments: &[&str], environment: &[(&str, &st
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    let mut child = command.spawn().expect("ms2m starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("it was piped"));
+    let stderr = Arc::new(Mutex::new(String::new()));
+    let words = Arc::clone(&stderr);
+    let reads = tokio::spawn(async move {
+        let mut line = Vec::new();
+        while lines
+            .read_until(b'\n', &mut line)
+            .await
+            .is_ok_and(|n| n > 0)
+        {
+            let text = String::from_utf8_lossy(&line);
+            words.lock().expect("nobody panics with it").push_str(&text);
+            line.clear();
+        }
+    });
     Running {
-        child: command.spawn().expect("ms2m starts"),
+        child,
+        stderr,
+        reads,
     }
 }
