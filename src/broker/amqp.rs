@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use lapin::options::{
     BasicPublishOptions, ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
     ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    QueuePurgeOptions,
 };
 use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use super::channels::Channels;
 use super::failure::{port_error, soft_error};
 use super::management::Management;
+use super::relay::relay;
 use super::url::BrokerUrl;
 use crate::api::HandoffBinding;
 use crate::migration::error::PortError;
@@ -305,6 +307,25 @@ impl Broker for AmqpBroker {
             Err(PortError::NotFound(_)) => Ok(()),
             other => other,
         }
+    }
+
+    async fn purge_queue(&self, name: &str) -> PortResult<()> {
+        self.done(async |channel| {
+            channel
+                .queue_purge(short(name), QueuePurgeOptions::default())
+                .await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn move_messages(&self, queue: &str, exchange: &str) -> PortResult<u64> {
+        let channel = self.channels.plain().await?;
+        let moved = relay(&channel, queue, exchange).await;
+        // Whatever was taken and not committed goes back to its place with the channel.
+        let closed = channel.close(200, "done".into()).await;
+        let moved = moved.map_err(|error| port_error(&error))?;
+        closed.map_err(|error| port_error(&error)).map(|()| moved)
     }
 
     async fn publish(&self, queue: &str, payload: &[u8]) -> PortResult<()> {

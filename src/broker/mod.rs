@@ -7,6 +7,7 @@ mod amqp;
 mod channels;
 mod failure;
 mod management;
+mod relay;
 pub mod url;
 
 pub use amqp::{AmqpBroker, Options};

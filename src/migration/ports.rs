@@ -303,6 +303,13 @@ pub trait Broker: Send + Sync {
     async fn delete_queue(&self, name: &str, only_if_idle: bool) -> PortResult<Deletion>;
     /// Deletes the exchange.
     async fn delete_exchange(&self, name: &str) -> PortResult<()>;
+    /// Throws away the messages that are ready in the queue.
+    async fn purge_queue(&self, name: &str) -> PortResult<()>;
+    /// Moves the ready messages of a queue to a fanout exchange, one after the other and with
+    /// their properties and routing keys, until the queue is seen empty; answers how many. Each
+    /// is taken from the one and put into the other in one transaction, so that a process that
+    /// dies over it neither loses nor doubles one.
+    async fn move_messages(&self, queue: &str, exchange: &str) -> PortResult<u64>;
     /// Publishes `payload` to the queue through the default exchange: persistent,
     /// `application/json`, confirmed.
     async fn publish(&self, queue: &str, payload: &[u8]) -> PortResult<()>;

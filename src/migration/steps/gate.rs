@@ -13,8 +13,8 @@ use crate::migration::ports::{Deletion, Destination, QueueView};
 impl Run {
     /// Looks at the broker.
     pub(super) async fn look(&mut self) -> Result<Seen, Trouble> {
-        let source_control = control_queue(self.source_pod());
-        let target_control = control_queue(self.target_pod());
+        let source_control = self.control_of(Party::Source);
+        let target_control = self.control_of(Party::Target);
         let look = self
             .patiently("look at the queues", || async {
                 let names = [
@@ -36,16 +36,24 @@ impl Run {
                     hold: queue(2).unwrap_or_default(),
                     source_orders: waiting(queue(3)),
                     target_orders: waiting(queue(4)),
+                    source_listeners: queue(3).map_or(0, |queue| queue.consumers),
                 })
             })
             .await?;
         self.say_depth(&look);
+        self.look_after_the_pods(&look).await?;
+        if self.is_aborting() {
+            self.watch.headway(&look);
+        }
         let limit = self.patience_of_stage();
         Ok(self.watch.seen(&look, limit))
     }
 
     fn say_depth(&mut self, look: &Look) {
-        if !matches!(self.stage(), Stage::TargetAttached | Stage::Reopened) {
+        if !matches!(
+            self.stage(),
+            Stage::TargetAttached | Stage::Reopened | Stage::ReopenedAlone
+        ) {
             return;
         }
         let depth = look.replay.ready + look.replay.unacknowledged.unwrap_or(0);
@@ -65,6 +73,10 @@ impl Run {
             Effect::BindReplayQueues => self.bind_replay_queues().await,
             Effect::OpenGate => self.open_gate().await,
             Effect::CloseGate => self.close_gate().await,
+            Effect::MirrorReplay => self.mirror_replay().await,
+            Effect::UnmirrorReplay => self.unmirror_replay().await,
+            Effect::Unsay => self.unsay().await,
+            Effect::PutBack => self.put_back().await,
             Effect::LeadThroughGate | Effect::RestoreDirectWay => self.bind_ways(effect).await,
             Effect::CutDirectWay | Effect::LeadPastGate => self.unbind_ways(effect).await,
             Effect::DeleteExchanges => self.delete_exchanges().await,
@@ -114,12 +126,12 @@ impl Run {
         Ok(())
     }
 
-    async fn open_gate(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn open_gate(&mut self) -> Result<(), Trouble> {
         let binding = own_binding(&self.names.gate);
         let to = Destination::Queue(self.names.queue.clone());
         self.patiently("open the gate", || self.ports.broker.bind(&binding, &to))
             .await?;
-        if self.stage() > Stage::Preparing {
+        if self.was_closed() {
             self.watch.gate_reopened(self.ports.clock.elapsed());
             self.handoff().reopened_time = Some(MicroTime(self.ports.clock.now()));
             self.step(format!(
@@ -137,6 +149,7 @@ impl Run {
             self.ports.broker.unbind(&binding, &from)
         })
         .await?;
+        self.watch.gate_closed(self.ports.clock.elapsed());
         self.handoff().closed_time = Some(MicroTime(self.ports.clock.now()));
         self.step(format!(
             "gate closed: new messages wait in {} and {}",
@@ -177,7 +190,7 @@ impl Run {
         }
     }
 
-    fn own_bindings(&self) -> &[HandoffBinding] {
+    pub(super) fn own_bindings(&self) -> &[HandoffBinding] {
         self.record
             .status
             .handoff
@@ -186,7 +199,10 @@ impl Run {
     }
 
     async fn delete_exchanges(&self) -> Result<(), Trouble> {
-        for exchange in [&self.names.gate, &self.names.fanout] {
+        let exchanges = [&self.names.gate, &self.names.fanout, &self.names.put_back];
+        // The third is there only when a roll-back needed it.
+        let count = if self.is_aborting() { 3 } else { 2 };
+        for exchange in exchanges.into_iter().take(count) {
             self.patiently("delete an exchange of the gate", || {
                 self.ports.broker.delete_exchange(exchange)
             })
@@ -198,15 +214,17 @@ impl Run {
     /// The queue of the party that stays is deleted only if nothing is in it and nobody on it;
     /// the other's holds copies of what has been applied elsewhere.
     async fn delete_replay_queues(&self) -> Result<(), Trouble> {
-        let forward = self.stage() >= Stage::Committing;
-        let (kept, dropped, gone_party) = if forward {
-            (&self.names.replay, &self.names.hold, self.source_pod())
-        } else {
+        let (kept, dropped, gone_pod) = if self.is_aborting() {
             (&self.names.hold, &self.names.replay, self.target_pod())
+        } else if self.has_stale_target() {
+            // The target listens on the source's; its own is the one that nobody reads.
+            (&self.names.replay, &self.names.hold, self.target_pod())
+        } else {
+            (&self.names.replay, &self.names.hold, self.source_pod())
         };
-        let control = control_queue(gone_party);
+        let control = control_queue(gone_pod);
         // Only a queue that the closed gate has led to can hold what is not elsewhere.
-        let only_if_idle = self.handoff_was_closed();
+        let only_if_idle = self.was_closed();
         let broker = &self.ports.broker;
         self.patiently("delete a replay queue", || async {
             match broker.delete_queue(kept, only_if_idle).await? {
@@ -230,7 +248,8 @@ impl Run {
         Ok(())
     }
 
-    fn handoff_was_closed(&self) -> bool {
+    /// Whether messages have been led past the primary queue.
+    fn was_closed(&self) -> bool {
         self.record
             .status
             .handoff
@@ -238,13 +257,22 @@ impl Run {
             .is_some_and(|handoff| handoff.closed_time.is_some())
     }
 
+    /// The control queue on which a party is told.
+    fn control_of(&self, party: Party) -> String {
+        match party {
+            Party::Target if !self.has_stale_target() => control_queue(self.target_pod()),
+            Party::Source | Party::Target => control_queue(self.source_pod()),
+        }
+    }
+
     async fn tell(&mut self, party: Party, message: Message) -> Result<(), Trouble> {
-        let (pod, own_queue) = match party {
-            Party::Source => (self.source_pod(), &self.names.hold),
-            Party::Target => (self.target_pod(), &self.names.replay),
+        let own_queue = match party {
+            Party::Source => &self.names.hold,
+            Party::Target => &self.names.replay,
         };
-        let control = control_queue(pod);
+        let control = self.control_of(party);
         let (body, words) = match message {
+            Message::Ping => (ControlMessage::ping().body(), "PING".to_owned()),
             Message::StartReplay => (
                 ControlMessage::start_replay(own_queue).body(),
                 format!("START_REPLAY({own_queue})"),
@@ -263,7 +291,7 @@ impl Run {
 }
 
 /// A binding between the gate's own parts: fanout, so without key and arguments.
-fn own_binding(exchange: &str) -> HandoffBinding {
+pub(super) fn own_binding(exchange: &str) -> HandoffBinding {
     HandoffBinding {
         exchange: exchange.to_owned(),
         routing_key: String::new(),

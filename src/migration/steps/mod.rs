@@ -8,6 +8,8 @@ mod checkpoint;
 mod drive;
 mod finish;
 mod gate;
+mod gate_mirror;
+mod pods;
 mod prepare;
 mod restore;
 mod retry;
