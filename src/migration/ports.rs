@@ -224,6 +224,9 @@ pub trait Cluster: Send + Sync {
     /// Ensures that the pod is gone, waiting for it. With a uid, a pod of another uid is left
     /// alone. `grace` is the time its containers get to end.
     async fn remove_pod(&self, name: &str, uid: Option<&str>, grace: Duration) -> PortResult<()>;
+    /// What of a migration is still there, as `pod a` and `Job b`; its transfer Job goes by a name
+    /// of its own.
+    async fn belongings(&self, migration: &str, transfer: &str) -> PortResult<Vec<String>>;
     /// Gives the target the labels that it was made to take over at the commit.
     async fn hand_over_labels(&self, target_pod: &str) -> PortResult<()>;
 }

@@ -303,3 +303,57 @@ async fn a_process_that_wakes_too_late_stops_at_once() {
     assert!(!since.contains("undone"), "it has done something:\n{since}");
     scene.is_moved().await;
 }
+
+/// A roll-back that fails is remembered with what is left, and cleared by whoever comes next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_roll_back_that_fails_is_stuck_until_somebody_clears_it() {
+    let scene = Scene::start("stuck").await;
+    if !scene.app.world.is_sandbox() {
+        scene.app.end().await;
+        return;
+    }
+    let running = scene.migrating().await;
+    let fault = serde_json::json!({
+        "match": {"verb": "delete", "path": format!("namespaces/{}/pods/", scene.app.namespace)},
+        "times": 1000,
+        "action": {"status": 403, "message": "pods are protected by a test"},
+    });
+    let fault = scene.app.world.order_of_api(fault).await;
+    running.signal("INT").await;
+    let outcome = running.outcome().await.expect_code(6);
+    has(
+        &outcome.stderr,
+        &[
+            "not undone: roll back",
+            "protected by a test",
+            "pod m-1-pull",
+            "ms2m abort m-1 -n",
+        ],
+    );
+    let left = outcome.json()["error"]["left"].to_string();
+    assert!(!left.contains("queue"), "the broker is clean: {left}");
+
+    let list = scene.app.run(&["status"]).await.expect_code(0).stdout;
+    has(&list, &["Stuck"]);
+    let one = scene.app.run(&["status", NAME]).await.expect_code(0).stdout;
+    has(
+        &one,
+        &[
+            "stuck in its roll-back",
+            "left: pod m-1-pull",
+            "this undoes the rest: ms2m abort m-1 -n",
+            "UndoFailed",
+        ],
+    );
+
+    scene.app.world.kubectl(&["delete", "--raw", &fault]).await;
+    // Going on means rolling back, even by the command that moves pods.
+    let again = scene.app.run(&["migrate", &scene.app.pod]).await;
+    has(
+        &again.expect_code(4).stderr,
+        &["it is stuck in its roll-back; going on with its roll-back"],
+    );
+    let list = scene.app.run(&["status"]).await.expect_code(0).stdout;
+    has(&list, &["Failed"]);
+    scene.is_as_before().await;
+}

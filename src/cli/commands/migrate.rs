@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::subject::Subject;
-use crate::api::StatefulMigrationSpec;
+use crate::api::{StatefulMigrationSpec, conditions};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::interrupt::{self, Again};
@@ -253,7 +253,11 @@ fn words_of(record: &Record) -> String {
         "migration {} of pod {} has not ended: it is {}; going on with {}",
         record.name,
         record.spec.source_pod,
-        record.status.phase.unwrap_or_default(),
+        if record.status.condition_holds(conditions::STUCK) {
+            "stuck in its roll-back"
+        } else {
+            record.status.phase.unwrap_or_default().name()
+        },
         if back { "its roll-back" } else { "it" }
     )
 }

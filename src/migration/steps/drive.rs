@@ -23,6 +23,7 @@ impl Run {
     pub(in crate::migration) async fn drive(&mut self, resumed: bool) -> Result<Summary, Error> {
         self.say_started(resumed);
         self.announce_phase();
+        self.say_committed();
         let aborting = self.handoff().aborting;
         let outcome = if aborting {
             Err(Trouble::failed(
@@ -182,11 +183,16 @@ impl Run {
             _ => {}
         }
         self.save().await?;
-        if next.is_committed() && !self.said_committed {
+        self.say_committed();
+        Ok(())
+    }
+
+    /// Says once that the commit point is passed, in whichever process.
+    fn say_committed(&mut self) {
+        if self.stage().is_committed() && !self.said_committed {
             self.said_committed = true;
             self.report(EventKind::Committed);
         }
-        Ok(())
     }
 
     fn note_stage(&mut self, stage: Stage) {

@@ -14,6 +14,7 @@ mod prepare;
 mod restore;
 mod retry;
 mod run;
+mod stuck;
 mod transfer;
 mod trouble;
 
