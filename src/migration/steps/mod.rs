@@ -14,6 +14,7 @@ mod put_back;
 mod restore;
 mod retry;
 mod run;
+mod stuck;
 mod transfer;
 mod trouble;
 
