@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use lapin::options::{
     BasicPublishOptions, ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
     ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    QueuePurgeOptions,
 };
 use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -13,10 +14,14 @@ use std::collections::HashMap;
 use super::channels::Channels;
 use super::failure::{port_error, soft_error};
 use super::management::Management;
+use super::relay::relay;
 use super::url::BrokerUrl;
+use super::{arguments, probe};
 use crate::api::HandoffBinding;
 use crate::migration::error::PortError;
-use crate::migration::ports::{Broker, BrokerView, Deletion, Destination, PortResult, QueueView};
+use crate::migration::ports::{
+    Broker, BrokerView, ConsumerView, Deletion, Destination, PortResult, QueueView,
+};
 
 /// How to reach the broker.
 #[derive(Clone)]
@@ -130,6 +135,13 @@ impl Broker for AmqpBroker {
         Ok(found)
     }
 
+    async fn consumers(&self, queue: &str) -> PortResult<Option<Vec<ConsumerView>>> {
+        let Ok(management) = &self.management else {
+            return Ok(None);
+        };
+        Ok(management.consumers(queue).await.ok())
+    }
+
     async fn exchange_exists(&self, name: &str) -> PortResult<bool> {
         let options = ExchangeDeclareOptions {
             passive: true,
@@ -160,12 +172,20 @@ impl Broker for AmqpBroker {
         let Ok(management) = &self.management else {
             return Ok(None);
         };
-        match management.bindings(queue).await {
-            Ok(bindings) => Ok(Some(bindings)),
-            // What it tells cannot be taken over: that is an answer, not a silence.
-            Err(error @ PortError::Invalid(_)) => Err(error),
-            Err(_) => Ok(None),
+        let Ok(told) = management.bindings(queue).await else {
+            return Ok(None);
+        };
+        let mut bindings = Vec::with_capacity(told.len());
+        for binding in told {
+            // What it tells and cannot be taken over is an answer, not a silence.
+            let arguments = probe::typed(&self.channels, management, queue, &binding).await?;
+            bindings.push(HandoffBinding {
+                exchange: binding.source,
+                routing_key: binding.routing_key,
+                arguments,
+            });
         }
+        Ok(Some(bindings))
     }
 
     async fn ensure_queue(&self, name: &str) -> PortResult<()> {
@@ -207,7 +227,7 @@ impl Broker for AmqpBroker {
     }
 
     async fn bind(&self, binding: &HandoffBinding, to: &Destination) -> PortResult<()> {
-        let (from, key, arguments) = parts(binding);
+        let (from, key, arguments) = parts(binding)?;
         self.done(async |channel| match to {
             Destination::Queue(queue) => {
                 channel
@@ -236,7 +256,7 @@ impl Broker for AmqpBroker {
     }
 
     async fn unbind(&self, binding: &HandoffBinding, from: &Destination) -> PortResult<()> {
-        let (source, key, arguments) = parts(binding);
+        let (source, key, arguments) = parts(binding)?;
         let unbound = self
             .done(async |channel| match from {
                 Destination::Queue(queue) => {
@@ -307,6 +327,25 @@ impl Broker for AmqpBroker {
         }
     }
 
+    async fn purge_queue(&self, name: &str) -> PortResult<()> {
+        self.done(async |channel| {
+            channel
+                .queue_purge(short(name), QueuePurgeOptions::default())
+                .await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn move_messages(&self, queue: &str, exchange: &str) -> PortResult<u64> {
+        let channel = self.channels.plain().await?;
+        let moved = relay(&channel, queue, exchange).await;
+        // Whatever was taken and not committed goes back to its place with the channel.
+        let closed = channel.close(200, "done".into()).await;
+        let moved = moved.map_err(|error| port_error(&error))?;
+        closed.map_err(|error| port_error(&error)).map(|()| moved)
+    }
+
     async fn publish(&self, queue: &str, payload: &[u8]) -> PortResult<()> {
         const PERSISTENT: u8 = 2;
         let options = BasicPublishOptions {
@@ -336,20 +375,16 @@ impl Broker for AmqpBroker {
     }
 }
 
-fn short(name: &str) -> ShortString {
+pub(super) fn short(name: &str) -> ShortString {
     name.into()
 }
 
-fn parts(binding: &HandoffBinding) -> (ShortString, ShortString, FieldTable) {
-    let mut arguments = FieldTable::default();
-    for (name, value) in &binding.arguments {
-        arguments.insert(short(name), AMQPValue::LongString(value.as_str().into()));
-    }
-    (
+fn parts(binding: &HandoffBinding) -> PortResult<(ShortString, ShortString, FieldTable)> {
+    Ok((
         short(&binding.exchange),
         short(&binding.routing_key),
-        arguments,
-    )
+        arguments::table(&binding.arguments)?,
+    ))
 }
 
 fn is_in_use(queue: QueueView) -> bool {

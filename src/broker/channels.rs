@@ -69,12 +69,23 @@ impl Channels {
     }
 
     async fn take(&self) -> PortResult<Channel> {
-        let mut pool = self.pool.lock().await;
-        while let Some(channel) = pool.idle.pop() {
-            if channel.status().connected() {
-                return Ok(channel);
+        {
+            let mut pool = self.pool.lock().await;
+            while let Some(channel) = pool.idle.pop() {
+                if channel.status().connected() {
+                    return Ok(channel);
+                }
             }
         }
+        let channel = self.plain().await?;
+        let confirm = channel.confirm_select(ConfirmSelectOptions::default());
+        confirm.await.map_err(|error| port_error(&error))?;
+        Ok(channel)
+    }
+
+    /// A channel of its own, in no mode at all. Nobody else gets it.
+    pub(super) async fn plain(&self) -> PortResult<Channel> {
+        let mut pool = self.pool.lock().await;
         if !pool
             .connection
             .as_ref()
@@ -86,13 +97,10 @@ impl Channels {
             .connection
             .as_ref()
             .expect("it was just made or found connected");
-        let channel = connection
+        connection
             .create_channel()
             .await
-            .map_err(|error| port_error(&error))?;
-        let confirm = channel.confirm_select(ConfirmSelectOptions::default());
-        confirm.await.map_err(|error| port_error(&error))?;
-        Ok(channel)
+            .map_err(|error| port_error(&error))
     }
 
     async fn connect(&self) -> PortResult<Connection> {

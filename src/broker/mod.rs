@@ -4,9 +4,12 @@
 //! unacknowledged messages come from RabbitMQ's management API, where it can be reached.
 
 mod amqp;
+mod arguments;
 mod channels;
 mod failure;
 mod management;
+mod probe;
+mod relay;
 pub mod url;
 
 pub use amqp::{AmqpBroker, Options};

@@ -7,14 +7,14 @@ use crate::migration::error::PortError;
 use crate::migration::event::EventKind;
 use crate::migration::handoff::names::{ControlMessage, control_queue};
 use crate::migration::handoff::watch::Look;
-use crate::migration::handoff::{Effect, Message, Party, Seen};
-use crate::migration::ports::{Deletion, Destination, QueueView};
+use crate::migration::handoff::{Effect, Message, Party, Seen, topology};
+use crate::migration::ports::{Deletion, QueueView};
 
 impl Run {
     /// Looks at the broker.
     pub(super) async fn look(&mut self) -> Result<Seen, Trouble> {
-        let source_control = control_queue(self.source_pod());
-        let target_control = control_queue(self.target_pod());
+        let source_control = self.control_of(Party::Source);
+        let target_control = self.control_of(Party::Target);
         let look = self
             .patiently("look at the queues", || async {
                 let names = [
@@ -36,16 +36,21 @@ impl Run {
                     hold: queue(2).unwrap_or_default(),
                     source_orders: waiting(queue(3)),
                     target_orders: waiting(queue(4)),
+                    source_listeners: queue(3).map_or(0, |queue| queue.consumers),
                 })
             })
             .await?;
         self.say_depth(&look);
+        self.look_after_the_pods(&look).await?;
+        if self.is_aborting() {
+            self.watch.headway(&look);
+        }
         let limit = self.patience_of_stage();
         Ok(self.watch.seen(&look, limit))
     }
 
     fn say_depth(&mut self, look: &Look) {
-        if !matches!(self.stage(), Stage::TargetAttached | Stage::Reopened) {
+        if !(Stage::TargetAttached..Stage::Returning).contains(&self.stage()) {
             return;
         }
         let depth = look.replay.ready + look.replay.unacknowledged.unwrap_or(0);
@@ -60,14 +65,10 @@ impl Run {
     /// Carries out an effect that concerns the broker alone.
     pub(super) async fn perform_at_broker(&mut self, effect: Effect) -> Result<(), Trouble> {
         match effect {
-            Effect::DeclareExchanges => self.declare_exchanges().await,
-            Effect::DeclareReplayQueues => self.declare_replay_queues().await,
-            Effect::BindReplayQueues => self.bind_replay_queues().await,
             Effect::OpenGate => self.open_gate().await,
             Effect::CloseGate => self.close_gate().await,
-            Effect::LeadThroughGate | Effect::RestoreDirectWay => self.bind_ways(effect).await,
-            Effect::CutDirectWay | Effect::LeadPastGate => self.unbind_ways(effect).await,
-            Effect::DeleteExchanges => self.delete_exchanges().await,
+            Effect::Unsay => self.unsay().await,
+            Effect::PutBack => self.put_back().await,
             Effect::DeleteReplayQueues => self.delete_replay_queues().await,
             Effect::Tell(party, message) => self.tell(party, message).await,
             Effect::Checkpoint
@@ -76,50 +77,24 @@ impl Run {
             | Effect::RemoveTarget => {
                 unreachable!("{effect:?} does not concern the broker alone")
             }
+            rearrangement => self.rearrange(rearrangement).await,
         }
     }
 
-    async fn declare_exchanges(&self) -> Result<(), Trouble> {
-        let (gate, fanout) = (&self.names.gate, &self.names.fanout);
-        let broker = &self.ports.broker;
-        self.patiently("declare the fanout exchange", || {
-            broker.ensure_fanout(fanout, None)
-        })
-        .await?;
-        self.patiently("declare the gate", || {
-            broker.ensure_fanout(gate, Some(fanout))
-        })
-        .await
-    }
-
-    async fn declare_replay_queues(&self) -> Result<(), Trouble> {
-        for queue in [&self.names.replay, &self.names.hold] {
-            self.patiently("declare a replay queue", || {
-                self.ports.broker.ensure_queue(queue)
+    /// Carries out what `effect` asks of the broker's exchanges, queues and bindings.
+    async fn rearrange(&self, effect: Effect) -> Result<(), Trouble> {
+        for request in topology::requests(effect, &self.names, self.own_bindings()) {
+            self.patiently(&request.purpose(), || {
+                request.carry_out(&*self.ports.broker)
             })
             .await?;
         }
         Ok(())
     }
 
-    async fn bind_replay_queues(&self) -> Result<(), Trouble> {
-        let binding = own_binding(&self.names.fanout);
-        for queue in [&self.names.replay, &self.names.hold] {
-            let to = Destination::Queue(queue.clone());
-            self.patiently("bind a replay queue", || {
-                self.ports.broker.bind(&binding, &to)
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn open_gate(&mut self) -> Result<(), Trouble> {
-        let binding = own_binding(&self.names.gate);
-        let to = Destination::Queue(self.names.queue.clone());
-        self.patiently("open the gate", || self.ports.broker.bind(&binding, &to))
-            .await?;
-        if self.stage() > Stage::Preparing {
+    pub(super) async fn open_gate(&mut self) -> Result<(), Trouble> {
+        self.rearrange(Effect::OpenGate).await?;
+        if self.was_closed() {
             self.watch.gate_reopened(self.ports.clock.elapsed());
             self.handoff().reopened_time = Some(MicroTime(self.ports.clock.now()));
             self.step(format!(
@@ -131,50 +106,14 @@ impl Run {
     }
 
     async fn close_gate(&mut self) -> Result<(), Trouble> {
-        let binding = own_binding(&self.names.gate);
-        let from = Destination::Queue(self.names.queue.clone());
-        self.patiently("close the gate", || {
-            self.ports.broker.unbind(&binding, &from)
-        })
-        .await?;
+        self.rearrange(Effect::CloseGate).await?;
+        self.watch.gate_closed(self.ports.clock.elapsed());
         self.handoff().closed_time = Some(MicroTime(self.ports.clock.now()));
         self.step(format!(
             "gate closed: new messages wait in {} and {}",
             self.names.replay, self.names.hold
         ));
         Ok(())
-    }
-
-    /// Binds, for each binding that the primary queue had, the gate or the queue itself to X.
-    async fn bind_ways(&self, effect: Effect) -> Result<(), Trouble> {
-        let to = self.end_of_way(effect);
-        for binding in self.own_bindings() {
-            self.patiently("bind to the producers' exchange", || {
-                self.ports.broker.bind(binding, &to)
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// The reverse.
-    async fn unbind_ways(&self, effect: Effect) -> Result<(), Trouble> {
-        let from = self.end_of_way(effect);
-        for binding in self.own_bindings() {
-            self.patiently("unbind from the producers' exchange", || {
-                self.ports.broker.unbind(binding, &from)
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    fn end_of_way(&self, effect: Effect) -> Destination {
-        if matches!(effect, Effect::LeadThroughGate | Effect::LeadPastGate) {
-            Destination::Exchange(self.names.gate.clone())
-        } else {
-            Destination::Queue(self.names.queue.clone())
-        }
     }
 
     fn own_bindings(&self) -> &[HandoffBinding] {
@@ -185,28 +124,20 @@ impl Run {
             .map_or(&[], |handoff| &handoff.bindings)
     }
 
-    async fn delete_exchanges(&self) -> Result<(), Trouble> {
-        for exchange in [&self.names.gate, &self.names.fanout] {
-            self.patiently("delete an exchange of the gate", || {
-                self.ports.broker.delete_exchange(exchange)
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
     /// The queue of the party that stays is deleted only if nothing is in it and nobody on it;
     /// the other's holds copies of what has been applied elsewhere.
     async fn delete_replay_queues(&self) -> Result<(), Trouble> {
-        let forward = self.stage() >= Stage::Committing;
-        let (kept, dropped, gone_party) = if forward {
-            (&self.names.replay, &self.names.hold, self.source_pod())
-        } else {
+        let (kept, dropped, gone_pod) = if self.is_aborting() {
             (&self.names.hold, &self.names.replay, self.target_pod())
+        } else if self.has_stale_target() {
+            // The target listens on the source's; its own is the one that nobody reads.
+            (&self.names.replay, &self.names.hold, self.target_pod())
+        } else {
+            (&self.names.replay, &self.names.hold, self.source_pod())
         };
-        let control = control_queue(gone_party);
+        let control = control_queue(gone_pod);
         // Only a queue that the closed gate has led to can hold what is not elsewhere.
-        let only_if_idle = self.handoff_was_closed();
+        let only_if_idle = self.was_closed();
         let broker = &self.ports.broker;
         self.patiently("delete a replay queue", || async {
             match broker.delete_queue(kept, only_if_idle).await? {
@@ -230,7 +161,8 @@ impl Run {
         Ok(())
     }
 
-    fn handoff_was_closed(&self) -> bool {
+    /// Whether messages have been led past the primary queue.
+    fn was_closed(&self) -> bool {
         self.record
             .status
             .handoff
@@ -238,13 +170,22 @@ impl Run {
             .is_some_and(|handoff| handoff.closed_time.is_some())
     }
 
+    /// The control queue on which a party is told.
+    fn control_of(&self, party: Party) -> String {
+        match party {
+            Party::Target if !self.has_stale_target() => control_queue(self.target_pod()),
+            Party::Source | Party::Target => control_queue(self.source_pod()),
+        }
+    }
+
     async fn tell(&mut self, party: Party, message: Message) -> Result<(), Trouble> {
-        let (pod, own_queue) = match party {
-            Party::Source => (self.source_pod(), &self.names.hold),
-            Party::Target => (self.target_pod(), &self.names.replay),
+        let own_queue = match party {
+            Party::Source => &self.names.hold,
+            Party::Target => &self.names.replay,
         };
-        let control = control_queue(pod);
+        let control = self.control_of(party);
         let (body, words) = match message {
+            Message::Ping => (ControlMessage::ping().body(), "PING".to_owned()),
             Message::StartReplay => (
                 ControlMessage::start_replay(own_queue).body(),
                 format!("START_REPLAY({own_queue})"),
@@ -259,15 +200,6 @@ impl Run {
         self.step(format!("told the {party} {words}"));
         self.watch.told(party, message, self.ports.clock.elapsed());
         Ok(())
-    }
-}
-
-/// A binding between the gate's own parts: fanout, so without key and arguments.
-fn own_binding(exchange: &str) -> HandoffBinding {
-    HandoffBinding {
-        exchange: exchange.to_owned(),
-        routing_key: String::new(),
-        arguments: std::collections::BTreeMap::new(),
     }
 }
 
