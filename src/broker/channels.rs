@@ -60,10 +60,7 @@ impl Channels {
             Err(_) => {
                 // Nothing else can be expected of this connection either.
                 *self.pool.lock().await = Pool::default();
-                let seconds = ANSWER.as_secs();
-                Err(PortError::Unreachable(format!(
-                    "the broker has not answered for {seconds} s"
-                )))
+                Err(silence())
             }
         }
     }
@@ -86,13 +83,13 @@ impl Channels {
             .connection
             .as_ref()
             .expect("it was just made or found connected");
-        let channel = connection
-            .create_channel()
-            .await
-            .map_err(|error| port_error(&error))?;
-        let confirm = channel.confirm_select(ConfirmSelectOptions::default());
-        confirm.await.map_err(|error| port_error(&error))?;
-        Ok(channel)
+        match tokio::time::timeout(ANSWER, confirming(connection)).await {
+            Ok(channel) => channel.map_err(|error| port_error(&error)),
+            Err(_) => {
+                *pool = Pool::default();
+                Err(silence())
+            }
+        }
     }
 
     async fn connect(&self) -> PortResult<Connection> {
@@ -108,6 +105,19 @@ impl Channels {
             ))),
         }
     }
+}
+
+/// A new channel in confirm mode.
+async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    let confirm = channel.confirm_select(ConfirmSelectOptions::default());
+    confirm.await?;
+    Ok(channel)
+}
+
+fn silence() -> PortError {
+    let seconds = ANSWER.as_secs();
+    PortError::Unreachable(format!("the broker has not answered for {seconds} s"))
 }
 
 /// Says which broker it was. A login that is refused arrives as a refusal of the whole connection.
