@@ -107,9 +107,8 @@ mod tests {
         let start = start_time(pid).expect("it runs");
         let mine = identity();
         let parts: Vec<&str> = mine.split(SEPARATOR).collect();
-        let of = |boot: &str, pid: u32| {
-            format!("{}/{boot}/{}/{pid}/{start}/ff", parts[0], parts[2])
-        };
+        let of =
+            |boot: &str, pid: u32| format!("{}/{boot}/{}/{pid}/{start}/ff", parts[0], parts[2]);
         assert!(!is_dead(&of(parts[1], pid)));
         drop(child.stdin.take());
         // Nobody has waited for it: it is in the table of processes still.
