@@ -392,16 +392,60 @@ pub struct HandoffBinding {
     pub routing_key: String,
     /// Arguments of the binding, by which a headers exchange matches.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub arguments: BTreeMap<String, String>,
+    pub arguments: BTreeMap<String, BindingArgument>,
+}
+
+/// The value of a binding's argument. Its type belongs to it: a binding made with 5 as an `Int` is
+/// not the one made with 5 as a `Long`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct BindingArgument {
+    /// Its AMQP type.
+    #[serde(rename = "type")]
+    pub kind: ArgumentType,
+    /// As text.
+    #[serde(default)]
+    pub value: String,
+}
+
+/// AMQP's types, as far as the argument of a binding can have them.
+#[derive(
+    JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
+pub enum ArgumentType {
+    /// Text.
+    String,
+    /// `true` or `false`.
+    Boolean,
+    /// 8 bits, signed.
+    Byte,
+    /// 8 bits.
+    UnsignedByte,
+    /// 16 bits, signed.
+    Short,
+    /// 16 bits.
+    UnsignedShort,
+    /// 32 bits, signed.
+    Int,
+    /// 32 bits.
+    UnsignedInt,
+    /// 64 bits, signed.
+    Long,
+    /// Seconds since 1970.
+    Timestamp,
+    /// 32 bits, floating point.
+    Float,
+    /// 64 bits, floating point.
+    Double,
+    /// No value: the header need only be there.
+    Void,
 }
 
 /// How far the handoff has come. A stage stands in the journal once it is complete, except those
 /// that are written before their effects: `Preparing`, `Mirroring`, `Closing`,
-/// `CutoverPreparing`, `CutoverClosing`, `StoppingSource` and `Committing`.
+/// `CutoverPreparing`, `CutoverClosing`, `Committing` and `Returning`.
 ///
-/// The order is the order in which they follow one another, though no migration goes through all:
-/// `Mirroring` and the `Cutover` stages are those of the handoff `Mirror`, and a source that is
-/// stopped before the target serves goes through `StoppingSource` to `ReopenedAlone`.
+/// The order is the order in which they follow one another. `Mirroring` and the `Cutover` stages
+/// are those of the handoff `Mirror` alone, which in turn has neither `Closed` nor `TargetSeen`.
 #[derive(
     JsonSchema,
     Serialize,
@@ -432,6 +476,8 @@ pub enum HandoffStage {
     Checkpointed,
     /// The source consumes H (with Mirror: it still consumes the primary queue).
     SourceDiverted,
+    /// The target was seen consuming the primary queue, where nothing comes in.
+    TargetSeen,
     /// The target consumes R.
     TargetAttached,
     /// Mirror: the gate, R and H may be there in part; the gate is open.
@@ -440,22 +486,16 @@ pub enum HandoffStage {
     CutoverClosing,
     /// Mirror: the gate is closed, and the source finishes the primary queue.
     CutoverClosed,
-    /// The gate is open again; R and H have stopped growing.
-    Reopened,
-    /// The source goes before the target serves, as was asked for: from here on there is only
-    /// forward.
-    StoppingSource,
-    /// The source is gone, and the gate is closed.
-    SourceStopped,
-    /// The source is gone, and the gate is open again.
-    ReopenedAlone,
-    /// R was drained; `END_REPLAY` goes to the target. The commit point: from here on there is
-    /// only forward.
+    /// The source goes. The commit point: from here on there is only forward.
     Committing,
-    /// The target was seen consuming the primary queue.
-    TargetServes,
-    /// The source is gone.
+    /// The source is gone, and the gate is closed.
     SourceRemoved,
+    /// The gate is open again; R has stopped growing.
+    Reopened,
+    /// R was drained; `END_REPLAY` goes to the target.
+    Returning,
+    /// The target consumes the primary queue.
+    TargetServes,
     /// Gate, R and H are gone, the primary queue has its own bindings.
     Dismantled,
 }
@@ -464,7 +504,7 @@ impl HandoffStage {
     /// Whether there is only forward from here.
     #[must_use]
     pub fn is_committed(self) -> bool {
-        self >= Self::StoppingSource
+        self >= Self::Committing
     }
 }
 

@@ -5,6 +5,7 @@
 //! there one call is one checkpoint, and an adapter must never repeat it by itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -263,6 +264,25 @@ pub struct QueueView {
     pub consumers: u64,
 }
 
+/// A consumer of a queue, as far as the broker tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerView {
+    /// Whether it acknowledges messages itself. One that does not is sent each message as applied
+    /// already, so nothing can be known of what it has in hand.
+    pub acknowledges: bool,
+    /// How many unacknowledged messages it may have in hand; 0 is no limit.
+    pub prefetch: u64,
+    /// The address that its connection comes from, as the broker sees it: the pod's own only if
+    /// nothing in between translates or forwards.
+    pub peer_host: Option<String>,
+    /// The port there.
+    pub peer_port: Option<u16>,
+    /// The broker's name for its connection, as `10.1.2.3:40112 -> 10.1.0.9:5672`.
+    pub connection: Option<String>,
+    /// The name that the client has given its connection.
+    pub client_name: Option<String>,
+}
+
 /// What a deletion of a queue came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
@@ -281,6 +301,15 @@ pub enum Destination {
     Exchange(String),
 }
 
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(name) => write!(f, "queue {name}"),
+            Self::Exchange(name) => write!(f, "exchange {name}"),
+        }
+    }
+}
+
 /// The AMQP broker.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -289,6 +318,10 @@ pub trait Broker: Send + Sync {
     /// The queues of these names, in their order; `None` where there is none. One look costs a
     /// few milliseconds however many there are.
     async fn queues(&self, names: &[&str]) -> PortResult<Vec<Option<QueueView>>>;
+    /// Who consumes the queue; `None` when the broker does not tell. A consumer that is gone is
+    /// missing at once, but a new one shows up within 5 s only: a list that is shorter than
+    /// [`QueueView::consumers`] is late, so look again.
+    async fn consumers(&self, queue: &str) -> PortResult<Option<Vec<ConsumerView>>>;
     /// Whether the exchange is there.
     async fn exchange_exists(&self, name: &str) -> PortResult<bool>;
     /// All bindings of the queue save the one to the default exchange, or `None` when the broker

@@ -60,7 +60,9 @@ pub(super) fn onto_own_queue(party: Party, seen: &Seen) -> Option<Move> {
 pub(super) fn move_back(party: Party, seen: &Seen) -> Option<Move> {
     let view = view(party, seen);
     let order = match (view.own.fill, view.own.consumed) {
-        (Fill::Quiet, false) if seen.primary.consumed && view.told.has_taken(Message::EndReplay) => {
+        (Fill::Quiet, false)
+            if seen.primary.consumed && view.told.has_taken(Message::EndReplay) =>
+        {
             return None;
         }
         (Fill::Quiet, _) => Message::EndReplay,

@@ -49,13 +49,17 @@ impl Pauses {
         if self.closed && self.cut.is_none() {
             idle(&mut self.primary_idle_since, look.primary, look.at);
             if look.hold.consumers > 0 {
-                self.cut = self.primary_idle_since.map(|since| look.at.saturating_sub(since));
+                self.cut = self
+                    .primary_idle_since
+                    .map(|since| look.at.saturating_sub(since));
             }
         }
         if self.reopened && self.handoff.is_none() {
             let left = look.replay.consumers == 0 && look.primary.consumers > 0;
             if left {
-                self.handoff = self.replay_idle_since.map(|since| look.at.saturating_sub(since));
+                self.handoff = self
+                    .replay_idle_since
+                    .map(|since| look.at.saturating_sub(since));
             }
             idle(&mut self.replay_idle_since, look.replay, look.at);
         }

@@ -63,7 +63,10 @@ fn only_one_and_the_same_wait_grows_overdue() {
     assert!(!watch.seen(&at(59), LIMIT).overdue);
     watch.waits(Waiting::ReplayShort, Duration::from_secs(59));
     watch.waits(Waiting::ReplayShort, Duration::from_secs(500));
-    assert!(!watch.seen(&at(501), LIMIT).overdue, "a replay may take long");
+    assert!(
+        !watch.seen(&at(501), LIMIT).overdue,
+        "a replay may take long"
+    );
 }
 
 #[test]
