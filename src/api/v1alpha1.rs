@@ -392,7 +392,52 @@ pub struct HandoffBinding {
     pub routing_key: String,
     /// Arguments of the binding, by which a headers exchange matches.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub arguments: BTreeMap<String, String>,
+    pub arguments: BTreeMap<String, BindingArgument>,
+}
+
+/// The value of a binding's argument. Its type belongs to it: a binding made with 5 as an `Int` is
+/// not the one made with 5 as a `Long`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct BindingArgument {
+    /// Its AMQP type.
+    #[serde(rename = "type")]
+    pub kind: ArgumentType,
+    /// As text.
+    #[serde(default)]
+    pub value: String,
+}
+
+/// AMQP's types, as far as the argument of a binding can have them.
+#[derive(
+    JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
+pub enum ArgumentType {
+    /// Text.
+    String,
+    /// `true` or `false`.
+    Boolean,
+    /// 8 bits, signed.
+    Byte,
+    /// 8 bits.
+    UnsignedByte,
+    /// 16 bits, signed.
+    Short,
+    /// 16 bits.
+    UnsignedShort,
+    /// 32 bits, signed.
+    Int,
+    /// 32 bits.
+    UnsignedInt,
+    /// 64 bits, signed.
+    Long,
+    /// Seconds since 1970.
+    Timestamp,
+    /// 32 bits, floating point.
+    Float,
+    /// 64 bits, floating point.
+    Double,
+    /// No value: the header need only be there.
+    Void,
 }
 
 /// How far the handoff has come. A stage stands in the journal once it is complete, except those

@@ -16,9 +16,12 @@ use super::failure::{port_error, soft_error};
 use super::management::Management;
 use super::relay::relay;
 use super::url::BrokerUrl;
+use super::{arguments, probe};
 use crate::api::HandoffBinding;
 use crate::migration::error::PortError;
-use crate::migration::ports::{Broker, BrokerView, Deletion, Destination, PortResult, QueueView};
+use crate::migration::ports::{
+    Broker, BrokerView, ConsumerView, Deletion, Destination, PortResult, QueueView,
+};
 
 /// How to reach the broker.
 #[derive(Clone)]
@@ -132,6 +135,13 @@ impl Broker for AmqpBroker {
         Ok(found)
     }
 
+    async fn consumers(&self, queue: &str) -> PortResult<Option<Vec<ConsumerView>>> {
+        let Ok(management) = &self.management else {
+            return Ok(None);
+        };
+        Ok(management.consumers(queue).await.ok())
+    }
+
     async fn exchange_exists(&self, name: &str) -> PortResult<bool> {
         let options = ExchangeDeclareOptions {
             passive: true,
@@ -162,12 +172,20 @@ impl Broker for AmqpBroker {
         let Ok(management) = &self.management else {
             return Ok(None);
         };
-        match management.bindings(queue).await {
-            Ok(bindings) => Ok(Some(bindings)),
-            // What it tells cannot be taken over: that is an answer, not a silence.
-            Err(error @ PortError::Invalid(_)) => Err(error),
-            Err(_) => Ok(None),
+        let Ok(told) = management.bindings(queue).await else {
+            return Ok(None);
+        };
+        let mut bindings = Vec::with_capacity(told.len());
+        for binding in told {
+            // What it tells and cannot be taken over is an answer, not a silence.
+            let arguments = probe::typed(&self.channels, management, queue, &binding).await?;
+            bindings.push(HandoffBinding {
+                exchange: binding.source,
+                routing_key: binding.routing_key,
+                arguments,
+            });
         }
+        Ok(Some(bindings))
     }
 
     async fn ensure_queue(&self, name: &str) -> PortResult<()> {
@@ -209,7 +227,7 @@ impl Broker for AmqpBroker {
     }
 
     async fn bind(&self, binding: &HandoffBinding, to: &Destination) -> PortResult<()> {
-        let (from, key, arguments) = parts(binding);
+        let (from, key, arguments) = parts(binding)?;
         self.done(async |channel| match to {
             Destination::Queue(queue) => {
                 channel
@@ -238,7 +256,7 @@ impl Broker for AmqpBroker {
     }
 
     async fn unbind(&self, binding: &HandoffBinding, from: &Destination) -> PortResult<()> {
-        let (source, key, arguments) = parts(binding);
+        let (source, key, arguments) = parts(binding)?;
         let unbound = self
             .done(async |channel| match from {
                 Destination::Queue(queue) => {
@@ -357,20 +375,16 @@ impl Broker for AmqpBroker {
     }
 }
 
-fn short(name: &str) -> ShortString {
+pub(super) fn short(name: &str) -> ShortString {
     name.into()
 }
 
-fn parts(binding: &HandoffBinding) -> (ShortString, ShortString, FieldTable) {
-    let mut arguments = FieldTable::default();
-    for (name, value) in &binding.arguments {
-        arguments.insert(short(name), AMQPValue::LongString(value.as_str().into()));
-    }
-    (
+fn parts(binding: &HandoffBinding) -> PortResult<(ShortString, ShortString, FieldTable)> {
+    Ok((
         short(&binding.exchange),
         short(&binding.routing_key),
-        arguments,
-    )
+        arguments::table(&binding.arguments)?,
+    ))
 }
 
 fn is_in_use(queue: QueueView) -> bool {

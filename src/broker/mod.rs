@@ -4,9 +4,11 @@
 //! unacknowledged messages come from RabbitMQ's management API, where it can be reached.
 
 mod amqp;
+mod arguments;
 mod channels;
 mod failure;
 mod management;
+mod probe;
 mod relay;
 pub mod url;
 

@@ -5,6 +5,7 @@
 //! there one call is one checkpoint, and an adapter must never repeat it by itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -224,6 +225,9 @@ pub trait Cluster: Send + Sync {
     /// Ensures that the pod is gone, waiting for it. With a uid, a pod of another uid is left
     /// alone. `grace` is the time its containers get to end.
     async fn remove_pod(&self, name: &str, uid: Option<&str>, grace: Duration) -> PortResult<()>;
+    /// What of a migration is still there, as `pod a` and `Job b`; its transfer Job goes by a name
+    /// of its own.
+    async fn belongings(&self, migration: &str, transfer: &str) -> PortResult<Vec<String>>;
     /// Gives the target the labels that it was made to take over at the commit.
     async fn hand_over_labels(&self, target_pod: &str) -> PortResult<()>;
 }
@@ -260,6 +264,25 @@ pub struct QueueView {
     pub consumers: u64,
 }
 
+/// A consumer of a queue, as far as the broker tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerView {
+    /// Whether it acknowledges messages itself. One that does not is sent each message as applied
+    /// already, so nothing can be known of what it has in hand.
+    pub acknowledges: bool,
+    /// How many unacknowledged messages it may have in hand; 0 is no limit.
+    pub prefetch: u64,
+    /// The address that its connection comes from, as the broker sees it: the pod's own only if
+    /// nothing in between translates or forwards.
+    pub peer_host: Option<String>,
+    /// The port there.
+    pub peer_port: Option<u16>,
+    /// The broker's name for its connection, as `10.1.2.3:40112 -> 10.1.0.9:5672`.
+    pub connection: Option<String>,
+    /// The name that the client has given its connection.
+    pub client_name: Option<String>,
+}
+
 /// What a deletion of a queue came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
@@ -278,6 +301,15 @@ pub enum Destination {
     Exchange(String),
 }
 
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(name) => write!(f, "queue {name}"),
+            Self::Exchange(name) => write!(f, "exchange {name}"),
+        }
+    }
+}
+
 /// The AMQP broker.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -286,6 +318,10 @@ pub trait Broker: Send + Sync {
     /// The queues of these names, in their order; `None` where there is none. One look costs a
     /// few milliseconds however many there are.
     async fn queues(&self, names: &[&str]) -> PortResult<Vec<Option<QueueView>>>;
+    /// Who consumes the queue; `None` when the broker does not tell. A consumer that is gone is
+    /// missing at once, but a new one shows up within 5 s only: a list that is shorter than
+    /// [`QueueView::consumers`] is late, so look again.
+    async fn consumers(&self, queue: &str) -> PortResult<Option<Vec<ConsumerView>>>;
     /// Whether the exchange is there.
     async fn exchange_exists(&self, name: &str) -> PortResult<bool>;
     /// All bindings of the queue save the one to the default exchange, or `None` when the broker
@@ -349,19 +385,42 @@ pub trait Journal: Send + Sync {
     async fn create(&self, record: &Record) -> PortResult<()>;
     /// Remembers how far it has come.
     async fn save(&self, record: &Record) -> PortResult<()>;
+    /// The one of that name.
+    async fn read(&self, name: &str) -> PortResult<Option<Record>>;
     /// All that are remembered in the namespace, oldest first.
     async fn list(&self) -> PortResult<Vec<Record>>;
     /// Takes the lock on a pod: no two processes work on one pod's migration at a time. `Err` with
     /// [`PortError::Conflict`] names the holder. The lock is kept until it is released, or until
     /// its holder has been silent for its lease time.
     async fn lock(&self, pod: &str) -> PortResult<Box<dyn Lock>>;
+    /// Who holds the lock on a pod; `None` when nobody does, or its holder is certainly dead.
+    async fn holder(&self, pod: &str) -> PortResult<Option<Holder>>;
+    /// Asks whoever holds the lock on a pod to abort a migration of it, and says who that is;
+    /// `None` when nobody does, or its holder is certainly dead.
+    async fn request_abort(&self, pod: &str, migration: &str) -> PortResult<Option<Holder>>;
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// As `process 12 on host-a`.
+    pub who: String,
+    /// Another one after each sign of life.
+    pub sign: String,
 }
 
 /// A lock that is held. Dropping it without [`Lock::release`] leaves it to expire.
 #[async_trait]
 pub trait Lock: Send + Sync {
+    /// Whether it is certainly still held. To be asked right before each effect: a process that
+    /// was suspended may have lost it without having been told.
+    fn is_held(&self) -> bool;
     /// Resolves when the lock is lost: whoever held it must stop at once, without another effect.
+    /// Looks at the clock whenever it is polled, so that work beside it in a biased `select` gets
+    /// no turn after a suspension.
     async fn lost(&self);
+    /// Resolves when somebody asks to abort `migration`.
+    async fn abort_requested(&self, migration: &str);
     /// Gives it back.
     async fn release(&self) -> PortResult<()>;
 }

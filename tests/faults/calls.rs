@@ -85,14 +85,8 @@ const KINDS: [Kind; 26] = [
 const CHECKPOINT: &str = "take_the_checkpoint";
 
 /// Calls of a roll-back, with a restore that fails.
-const BACK: [Kind; 2] = [
+const BACK: [Kind; 1] = [
     kind("remove_the_target", "delete", "/pods/POD-shadow$").may_conflict(),
-    kind(
-        "watch_the_target_go",
-        "watch",
-        "metadata.name%3DPOD-shadow&",
-    )
-    .after(1),
 ];
 
 pub(crate) fn add(trials: &mut Trials) {
@@ -179,9 +173,9 @@ async fn fails_in_passing(kind: Kind, back: bool) {
     }
     let outcome = case.migrate().outcome().await;
     let words = format!("{outcome:?}");
-    let mut left = 0;
+    let (mut left, total) = (0, ordered.len());
     for fault in ordered {
-        left += u32::from(case.cancel(fault).await);
+        left += usize::from(case.cancel(fault).await);
     }
     let end = case.settle(outcome).await;
     let expected = if back {
@@ -190,11 +184,9 @@ async fn fails_in_passing(kind: Kind, back: bool) {
         End::Completed
     };
     assert_eq!(end, expected, "{words}");
-    // An answer that was lost after the work need not be asked for again.
-    assert!(
-        left <= 2,
-        "{left} faults never hit: is there still such a call?"
-    );
+    // After an answer that was lost the work need not be asked for again, and a watch whose pod has
+    // gone meanwhile is not made again.
+    assert!(left < total, "no fault was met: is there still such a call?");
     case.ends_well(end).await;
 }
 

@@ -323,6 +323,13 @@ impl App {
         start(self.world, &arguments, &environment)
     }
 
+    /// Runs a command in this application's namespace to its end.
+    pub(crate) async fn run(&self, words: &[&str]) -> Outcome {
+        let words = [words, &["-n", &self.namespace]].concat();
+        let arguments: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        self.ms2m(&arguments).await
+    }
+
     /// Runs it to its end.
     pub(crate) async fn ms2m(&self, arguments: &[String]) -> Outcome {
         self.start_ms2m(arguments).outcome().await

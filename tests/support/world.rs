@@ -176,6 +176,14 @@ impl World {
             .expect("it answers with JSON")
     }
 
+    /// Orders a fault of the API server from the sandbox; the answer takes it back.
+    pub(crate) async fn order_of_api(&self, fault: serde_json::Value) -> String {
+        let arguments = ["create", "--raw", "/sandbox/faults", "-f", "-"];
+        let answer = self.kubectl_with(&arguments, &fault.to_string()).await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        format!("/sandbox/faults/{}", answer["id"])
+    }
+
     /// Orders a fault of a node, the broker or the registry from the sandbox.
     pub(crate) async fn order(&self, path: &str, fault: serde_json::Value) -> serde_json::Value {
         let url = format!("{}{path}", self.places.control_url);

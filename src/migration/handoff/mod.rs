@@ -4,7 +4,7 @@
 //! Everything here is pure. [`decide()`] maps the stage that is known to be complete and what is
 //! seen at the broker to the one next move; the engine carries moves out and knows no protocol,
 //! and a model checker drives the very same functions (`tests/model`). Times come in as booleans
-//! ([`seen`]), so the state space is finite.
+//! ([`seen`]), so the state space is finite. [`topology`] says what an effect asks of the broker.
 //!
 //! ```text
 //!             bound (gate open)
@@ -30,6 +30,7 @@ mod parties;
 pub mod pauses;
 mod rate;
 pub mod seen;
+pub mod topology;
 pub mod watch;
 
 pub use decide::{Rules, decide, needs_look};

@@ -1,6 +1,7 @@
 //! Roll-back: from any stage before the commit point to the source serving and nothing left.
 //!
-//! Each thing that is undone is told. What cannot be undone is a result of its own: `Stuck`.
+//! Each thing that is undone is told. What cannot be undone is a result of its own, in
+//! [`super::stuck`].
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ impl Run {
         let mut error = match result {
             Ok(()) => trouble.into_error(ErrorKind::RolledBack),
             Err(Trouble::LockLost) => return Trouble::LockLost.into_error(ErrorKind::Unfinished),
-            Err(undoing) => self.stuck(&trouble, undoing),
+            Err(undoing) => self.stuck(&trouble, &undoing).await,
         };
         error.undone = undone;
         if error.kind != ErrorKind::Stuck
@@ -154,6 +155,11 @@ impl Run {
         let status = &mut self.record.status;
         status.completion_time = Some(Time(now));
         status.message = Some(text.clone());
+        if status.condition_holds(conditions::STUCK) {
+            let cleared = "a later process has undone the rest";
+            let reason = conditions::reasons::ROLLED_BACK;
+            status.set_condition(conditions::STUCK, false, reason, cleared, now);
+        }
         status.set_condition(
             conditions::FAILED,
             true,
@@ -162,41 +168,5 @@ impl Run {
             now,
         );
         self.save().await
-    }
-
-    /// An undo that failed. The record stays unfinished, so that the next process goes on with it.
-    fn stuck(&self, trouble: &Trouble, undoing: Trouble) -> Error {
-        let cause = format!(
-            "{}; and rolling back failed: {}",
-            trouble.reason(),
-            undoing.reason()
-        );
-        self.report(EventKind::UndoFailed {
-            what: "roll back".to_owned(),
-            cause: undoing.reason(),
-        });
-        let mut error = Error::new(
-            ErrorKind::Stuck,
-            format!(
-                "migration {} of pod {} is stuck half-way back",
-                self.record.name,
-                self.source_pod()
-            ),
-        )
-        .because(cause)
-        .hint(format!(
-            "go on with the roll-back: ms2m migrate {}",
-            self.source_pod()
-        ));
-        error.left.push(format!(
-            "at the broker: exchanges {} and {}, queues {} and {}",
-            self.names.gate, self.names.fanout, self.names.replay, self.names.hold
-        ));
-        if self.target_made() {
-            error
-                .left
-                .push(format!("in the cluster: pod {}", self.target_pod()));
-        }
-        error
     }
 }

@@ -23,6 +23,7 @@ impl Run {
     pub(in crate::migration) async fn drive(&mut self, resumed: bool) -> Result<Summary, Error> {
         self.say_started(resumed);
         self.announce_phase();
+        self.say_committed();
         let aborting = self.handoff().aborting;
         let outcome = if aborting {
             Err(Trouble::failed(
@@ -77,8 +78,8 @@ impl Run {
     /// After the commit point there is only forward: what is left is left for the next process.
     fn unfinished(&self, trouble: Trouble) -> Error {
         let again = format!(
-            "run it again, it goes on from here: ms2m migrate {}",
-            self.source_pod()
+            "run it again, it goes on from here: {}",
+            self.record.resume_command()
         );
         let mut error = trouble.into_error(ErrorKind::Unfinished).hint(again);
         error.left.push(format!(
@@ -122,6 +123,7 @@ impl Run {
     }
 
     async fn forward(&mut self) -> Result<(), Trouble> {
+        self.may_go_on()?;
         self.prepare().await?;
         if self.stage() < Stage::Dismantled {
             self.hand_over().await?;
@@ -181,11 +183,16 @@ impl Run {
             _ => {}
         }
         self.save().await?;
-        if next.is_committed() && !self.said_committed {
+        self.say_committed();
+        Ok(())
+    }
+
+    /// Says once that the commit point is passed, in whichever process.
+    fn say_committed(&mut self) {
+        if self.stage().is_committed() && !self.said_committed {
             self.said_committed = true;
             self.report(EventKind::Committed);
         }
-        Ok(())
     }
 
     fn note_stage(&mut self, stage: Stage) {

@@ -7,8 +7,8 @@ use crate::migration::error::PortError;
 use crate::migration::event::EventKind;
 use crate::migration::handoff::names::{ControlMessage, control_queue};
 use crate::migration::handoff::watch::Look;
-use crate::migration::handoff::{Effect, Message, Party, Seen};
-use crate::migration::ports::{Deletion, Destination, QueueView};
+use crate::migration::handoff::{Effect, Message, Party, Seen, topology};
+use crate::migration::ports::{Deletion, QueueView};
 
 impl Run {
     /// Looks at the broker.
@@ -68,18 +68,10 @@ impl Run {
     /// Carries out an effect that concerns the broker alone.
     pub(super) async fn perform_at_broker(&mut self, effect: Effect) -> Result<(), Trouble> {
         match effect {
-            Effect::DeclareExchanges => self.declare_exchanges().await,
-            Effect::DeclareReplayQueues => self.declare_replay_queues().await,
-            Effect::BindReplayQueues => self.bind_replay_queues().await,
             Effect::OpenGate => self.open_gate().await,
             Effect::CloseGate => self.close_gate().await,
-            Effect::MirrorReplay => self.mirror_replay().await,
-            Effect::UnmirrorReplay => self.unmirror_replay().await,
             Effect::Unsay => self.unsay().await,
             Effect::PutBack => self.put_back().await,
-            Effect::LeadThroughGate | Effect::RestoreDirectWay => self.bind_ways(effect).await,
-            Effect::CutDirectWay | Effect::LeadPastGate => self.unbind_ways(effect).await,
-            Effect::DeleteExchanges => self.delete_exchanges().await,
             Effect::DeleteReplayQueues => self.delete_replay_queues().await,
             Effect::Tell(party, message) => self.tell(party, message).await,
             Effect::Checkpoint
@@ -88,38 +80,15 @@ impl Run {
             | Effect::RemoveTarget => {
                 unreachable!("{effect:?} does not concern the broker alone")
             }
+            rearrangement => self.rearrange(rearrangement).await,
         }
     }
 
-    async fn declare_exchanges(&self) -> Result<(), Trouble> {
-        let (gate, fanout) = (&self.names.gate, &self.names.fanout);
-        let broker = &self.ports.broker;
-        self.patiently("declare the fanout exchange", || {
-            broker.ensure_fanout(fanout, None)
-        })
-        .await?;
-        self.patiently("declare the gate", || {
-            broker.ensure_fanout(gate, Some(fanout))
-        })
-        .await
-    }
-
-    async fn declare_replay_queues(&self) -> Result<(), Trouble> {
-        for queue in [&self.names.replay, &self.names.hold] {
-            self.patiently("declare a replay queue", || {
-                self.ports.broker.ensure_queue(queue)
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn bind_replay_queues(&self) -> Result<(), Trouble> {
-        let binding = own_binding(&self.names.fanout);
-        for queue in [&self.names.replay, &self.names.hold] {
-            let to = Destination::Queue(queue.clone());
-            self.patiently("bind a replay queue", || {
-                self.ports.broker.bind(&binding, &to)
+    /// Carries out what `effect` asks of the broker's exchanges, queues and bindings.
+    async fn rearrange(&self, effect: Effect) -> Result<(), Trouble> {
+        for request in topology::requests(effect, &self.names, self.own_bindings()) {
+            self.patiently(&request.purpose(), || {
+                request.carry_out(&*self.ports.broker)
             })
             .await?;
         }
@@ -127,10 +96,7 @@ impl Run {
     }
 
     pub(super) async fn open_gate(&mut self) -> Result<(), Trouble> {
-        let binding = own_binding(&self.names.gate);
-        let to = Destination::Queue(self.names.queue.clone());
-        self.patiently("open the gate", || self.ports.broker.bind(&binding, &to))
-            .await?;
+        self.rearrange(Effect::OpenGate).await?;
         if self.was_closed() {
             self.watch.gate_reopened(self.ports.clock.elapsed());
             self.handoff().reopened_time = Some(MicroTime(self.ports.clock.now()));
@@ -143,12 +109,7 @@ impl Run {
     }
 
     async fn close_gate(&mut self) -> Result<(), Trouble> {
-        let binding = own_binding(&self.names.gate);
-        let from = Destination::Queue(self.names.queue.clone());
-        self.patiently("close the gate", || {
-            self.ports.broker.unbind(&binding, &from)
-        })
-        .await?;
+        self.rearrange(Effect::CloseGate).await?;
         self.watch.gate_closed(self.ports.clock.elapsed());
         self.handoff().closed_time = Some(MicroTime(self.ports.clock.now()));
         self.step(format!(
@@ -158,57 +119,12 @@ impl Run {
         Ok(())
     }
 
-    /// Binds, for each binding that the primary queue had, the gate or the queue itself to X.
-    async fn bind_ways(&self, effect: Effect) -> Result<(), Trouble> {
-        let to = self.end_of_way(effect);
-        for binding in self.own_bindings() {
-            self.patiently("bind to the producers' exchange", || {
-                self.ports.broker.bind(binding, &to)
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// The reverse.
-    async fn unbind_ways(&self, effect: Effect) -> Result<(), Trouble> {
-        let from = self.end_of_way(effect);
-        for binding in self.own_bindings() {
-            self.patiently("unbind from the producers' exchange", || {
-                self.ports.broker.unbind(binding, &from)
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    fn end_of_way(&self, effect: Effect) -> Destination {
-        if matches!(effect, Effect::LeadThroughGate | Effect::LeadPastGate) {
-            Destination::Exchange(self.names.gate.clone())
-        } else {
-            Destination::Queue(self.names.queue.clone())
-        }
-    }
-
-    pub(super) fn own_bindings(&self) -> &[HandoffBinding] {
+    fn own_bindings(&self) -> &[HandoffBinding] {
         self.record
             .status
             .handoff
             .as_ref()
             .map_or(&[], |handoff| &handoff.bindings)
-    }
-
-    async fn delete_exchanges(&self) -> Result<(), Trouble> {
-        let exchanges = [&self.names.gate, &self.names.fanout, &self.names.put_back];
-        // The third is there only when a roll-back needed it.
-        let count = if self.is_aborting() { 3 } else { 2 };
-        for exchange in exchanges.into_iter().take(count) {
-            self.patiently("delete an exchange of the gate", || {
-                self.ports.broker.delete_exchange(exchange)
-            })
-            .await?;
-        }
-        Ok(())
     }
 
     /// The queue of the party that stays is deleted only if nothing is in it and nobody on it;
@@ -287,15 +203,6 @@ impl Run {
         self.step(format!("told the {party} {words}"));
         self.watch.told(party, message, self.ports.clock.elapsed());
         Ok(())
-    }
-}
-
-/// A binding between the gate's own parts: fanout, so without key and arguments.
-pub(super) fn own_binding(exchange: &str) -> HandoffBinding {
-    HandoffBinding {
-        exchange: exchange.to_owned(),
-        routing_key: String::new(),
-        arguments: std::collections::BTreeMap::new(),
     }
 }
 

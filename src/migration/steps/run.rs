@@ -227,6 +227,9 @@ impl Run {
         let began = self.ports.clock.elapsed();
         let mut warned = false;
         loop {
+            if !self.lock.is_held() {
+                return Err(Trouble::LockLost);
+            }
             let result = tokio::select! {
                 biased;
                 () = self.lock.lost() => return Err(Trouble::LockLost),

@@ -1,42 +1,14 @@
-//! What the handoff `Mirror` and a source that does not obey need at the broker beyond the gate:
-//! R beside the primary queue, and H back into it.
+//! The roll-back with a source that does not obey: what it was told is taken back, and what is in
+//! H goes back into the primary queue.
 
-use super::gate::own_binding;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::migration::error::PortError;
 use crate::migration::handoff::names::control_queue;
+use crate::migration::handoff::topology::own_binding;
 use crate::migration::ports::Destination;
 
 impl Run {
-    /// Binds R to the producers' exchange beside the primary queue.
-    pub(super) async fn mirror_replay(&self) -> Result<(), Trouble> {
-        let to = Destination::Queue(self.names.replay.clone());
-        for binding in self.own_bindings() {
-            self.patiently("bind the replay queue beside the primary queue", || {
-                self.ports.broker.bind(binding, &to)
-            })
-            .await?;
-        }
-        self.step(format!(
-            "new messages go to {} as well as to {}",
-            self.names.replay, self.names.queue
-        ));
-        Ok(())
-    }
-
-    /// The reverse.
-    pub(super) async fn unmirror_replay(&self) -> Result<(), Trouble> {
-        let from = Destination::Queue(self.names.replay.clone());
-        for binding in self.own_bindings() {
-            self.patiently("unbind the replay queue", || {
-                self.ports.broker.unbind(binding, &from)
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
     /// Takes back what the source was told and has not read.
     pub(super) async fn unsay(&self) -> Result<(), Trouble> {
         let control = control_queue(self.source_pod());

@@ -4,16 +4,19 @@
 //! queues, and 5 s late otherwise and for quorum queues (measured on RabbitMQ 4.3), so for any
 //! other type the unacknowledged messages count as unknown.
 
-use std::collections::{BTreeMap, HashMap};
+mod bindings;
+mod consumers;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::Value;
 use url::Url;
 
+pub(super) use bindings::ToldBinding;
+
 use super::url::BrokerUrl;
-use crate::api::HandoffBinding;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
@@ -66,14 +69,6 @@ struct Totals {
     kind: Option<String>,
     #[serde(default)]
     messages_unacknowledged: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Binding {
-    source: String,
-    routing_key: String,
-    #[serde(default)]
-    arguments: BTreeMap<String, Value>,
 }
 
 impl Management {
@@ -142,18 +137,6 @@ impl Management {
             .collect())
     }
 
-    /// The queue's bindings, without the one to the default exchange.
-    pub(super) async fn bindings(&self, queue: &str) -> PortResult<Vec<HandoffBinding>> {
-        let found: Vec<Binding> = self
-            .get(&["api", "queues", &self.vhost, queue, "bindings"], &[])
-            .await?;
-        found
-            .into_iter()
-            .filter(|binding| !binding.source.is_empty())
-            .map(Binding::known)
-            .collect()
-    }
-
     async fn get<T: serde::de::DeserializeOwned>(
         &self,
         path: &[&str],
@@ -214,27 +197,6 @@ impl Totals {
             Some("classic") => self.messages_unacknowledged,
             _ => None,
         }
-    }
-}
-
-impl Binding {
-    fn known(self) -> PortResult<HandoffBinding> {
-        let mut arguments = BTreeMap::new();
-        for (name, value) in self.arguments {
-            let Value::String(text) = value else {
-                return Err(PortError::Invalid(format!(
-                    "the binding to exchange {} has the argument {name} with a value that is not a string, which \
-                     ms2m cannot take over",
-                    self.source
-                )));
-            };
-            arguments.insert(name, text);
-        }
-        Ok(HandoffBinding {
-            exchange: self.source,
-            routing_key: self.routing_key,
-            arguments,
-        })
     }
 }
 

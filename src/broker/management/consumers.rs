@@ -1,0 +1,103 @@
+//! Who consumes a queue: what the management API tells beyond AMQP's bare count.
+//!
+//! Measured on RabbitMQ 3.10, classic and quorum queues alike: a consumer that is gone is gone
+//! from the list at once, a new one shows up within 5 s, when the broker next gathers its
+//! statistics. AMQP's count is exact at once, so a list shorter than that is a list that is late.
+
+use serde::Deserialize;
+
+use super::Management;
+use crate::migration::error::PortError;
+use crate::migration::ports::{ConsumerView, PortResult};
+
+#[derive(Debug, Deserialize)]
+struct Queue {
+    #[serde(default)]
+    consumer_details: Vec<Consumer>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Consumer {
+    ack_required: bool,
+    #[serde(default)]
+    prefetch_count: u64,
+    channel_details: Channel,
+}
+
+/// The channel of a consumer. A connection that the broker has no statistics of yet has its fields
+/// missing, or `"undefined"` in place of a number.
+#[derive(Debug, Deserialize)]
+struct Channel {
+    #[serde(default)]
+    connection_name: Option<String>,
+    #[serde(default)]
+    peer_host: Option<String>,
+    #[serde(default)]
+    peer_port: serde_json::Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct Connection {
+    #[serde(default)]
+    user_provided_name: Option<String>,
+}
+
+impl Management {
+    /// The consumers of `queue`; none if there is no such queue.
+    ///
+    /// # Errors
+    /// When the API does not answer or does not tell.
+    pub(in crate::broker) async fn consumers(&self, queue: &str) -> PortResult<Vec<ConsumerView>> {
+        let path = ["api", "queues", &self.vhost, queue];
+        let found: PortResult<Queue> = self.get(&path, &[("columns", "consumer_details")]).await;
+        let consumers = match found {
+            Ok(queue) => queue.consumer_details,
+            Err(PortError::NotFound(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut views = Vec::with_capacity(consumers.len());
+        for consumer in consumers {
+            let connection = known(consumer.channel_details.connection_name);
+            views.push(ConsumerView {
+                acknowledges: consumer.ack_required,
+                prefetch: consumer.prefetch_count,
+                peer_host: known(consumer.channel_details.peer_host),
+                peer_port: port(&consumer.channel_details.peer_port),
+                client_name: self.client_name(connection.as_deref()).await,
+                connection,
+            });
+        }
+        Ok(views)
+    }
+
+    /// The name that a client has given its connection. Only a help: a user who may not see other
+    /// users' connections gets none.
+    async fn client_name(&self, connection: Option<&str>) -> Option<String> {
+        let path = ["api", "connections", connection?];
+        let connection: Connection = self.get(&path, &[]).await.ok()?;
+        known(connection.user_provided_name)
+    }
+}
+
+/// Erlang's `undefined` is told as a string.
+fn known(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty() && text != "undefined")
+}
+
+fn port(value: &serde_json::Value) -> Option<u16> {
+    value.as_u64().and_then(|port| port.try_into().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_statistics_is_unknown() {
+        let told = r#"{"ack_required":false,"channel_details":{"peer_host":"undefined","peer_port":"undefined"}}"#;
+        let consumer: Consumer = serde_json::from_str(told).expect("it is read");
+        assert!(!consumer.ack_required);
+        assert_eq!(known(consumer.channel_details.peer_host), None);
+        assert_eq!(port(&consumer.channel_details.peer_port), None);
+    }
+}
