@@ -85,9 +85,7 @@ const KINDS: [Kind; 26] = [
 const CHECKPOINT: &str = "take_the_checkpoint";
 
 /// Calls of a roll-back, with a restore that fails.
-const BACK: [Kind; 1] = [
-    kind("remove_the_target", "delete", "/pods/POD-shadow$").may_conflict(),
-];
+const BACK: [Kind; 1] = [kind("remove_the_target", "delete", "/pods/POD-shadow$").may_conflict()];
 
 pub(crate) fn add(trials: &mut Trials) {
     for kind in KINDS {
@@ -186,7 +184,10 @@ async fn fails_in_passing(kind: Kind, back: bool) {
     assert_eq!(end, expected, "{words}");
     // After an answer that was lost the work need not be asked for again, and a watch whose pod has
     // gone meanwhile is not made again.
-    assert!(left < total, "no fault was met: is there still such a call?");
+    assert!(
+        left < total,
+        "no fault was met: is there still such a call?"
+    );
     case.ends_well(end).await;
 }
 
