@@ -442,11 +442,10 @@ pub enum ArgumentType {
 
 /// How far the handoff has come. A stage stands in the journal once it is complete, except those
 /// that are written before their effects: `Preparing`, `Mirroring`, `Closing`,
-/// `CutoverPreparing`, `CutoverClosing`, `StoppingSource` and `Committing`.
+/// `CutoverPreparing`, `CutoverClosing`, `Committing` and `Returning`.
 ///
-/// The order is the order in which they follow one another, though no migration goes through all:
-/// `Mirroring` and the `Cutover` stages are those of the handoff `Mirror`, and a source that is
-/// stopped before the target serves goes through `StoppingSource` to `ReopenedAlone`.
+/// The order is the order in which they follow one another. `Mirroring` and the `Cutover` stages
+/// are those of the handoff `Mirror` alone, which in turn has neither `Closed` nor `TargetSeen`.
 #[derive(
     JsonSchema,
     Serialize,
@@ -477,6 +476,8 @@ pub enum HandoffStage {
     Checkpointed,
     /// The source consumes H (with Mirror: it still consumes the primary queue).
     SourceDiverted,
+    /// The target was seen consuming the primary queue, where nothing comes in.
+    TargetSeen,
     /// The target consumes R.
     TargetAttached,
     /// Mirror: the gate, R and H may be there in part; the gate is open.
@@ -485,22 +486,16 @@ pub enum HandoffStage {
     CutoverClosing,
     /// Mirror: the gate is closed, and the source finishes the primary queue.
     CutoverClosed,
-    /// The gate is open again; R and H have stopped growing.
-    Reopened,
-    /// The source goes before the target serves, as was asked for: from here on there is only
-    /// forward.
-    StoppingSource,
-    /// The source is gone, and the gate is closed.
-    SourceStopped,
-    /// The source is gone, and the gate is open again.
-    ReopenedAlone,
-    /// R was drained; `END_REPLAY` goes to the target. The commit point: from here on there is
-    /// only forward.
+    /// The source goes. The commit point: from here on there is only forward.
     Committing,
-    /// The target was seen consuming the primary queue.
-    TargetServes,
-    /// The source is gone.
+    /// The source is gone, and the gate is closed.
     SourceRemoved,
+    /// The gate is open again; R has stopped growing.
+    Reopened,
+    /// R was drained; `END_REPLAY` goes to the target.
+    Returning,
+    /// The target consumes the primary queue.
+    TargetServes,
     /// Gate, R and H are gone, the primary queue has its own bindings.
     Dismantled,
 }
@@ -509,7 +504,7 @@ impl HandoffStage {
     /// Whether there is only forward from here.
     #[must_use]
     pub fn is_committed(self) -> bool {
-        self >= Self::StoppingSource
+        self >= Self::Committing
     }
 }
 

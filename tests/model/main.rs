@@ -3,7 +3,7 @@
 //! answer is lost, lost connections, crashes of source and target, and an abort at any moment.
 //!
 //! What is shown: whoever serves has applied every message exactly once and in order; the source
-//! is removed only after the target was seen on the primary queue; no state is without a way to an
+//! is removed only after the target was seen on the (silent) primary queue; no state is without a way to an
 //! end; nothing is left at the broker. And that the checker would find mistakes: each of those in
 //! `mistakes` is found, with the shortest way to it printed.
 //!

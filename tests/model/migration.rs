@@ -41,8 +41,8 @@ pub(crate) struct Ms2m {
     done: usize,
     source_told: Option<Message>,
     target_told: Option<Message>,
-    /// The target was seen on the primary queue after the commit.
-    pub(crate) target_served: bool,
+    /// The target has been on the primary queue.
+    target_seen: bool,
     /// The source was removed without that.
     pub(crate) removed_too_early: bool,
 }
@@ -71,7 +71,7 @@ impl Ms2m {
             done: 0,
             source_told: None,
             target_told: None,
-            target_served: false,
+            target_seen: false,
             removed_too_early: false,
         }
     }
@@ -121,7 +121,7 @@ impl Ms2m {
         match chosen {
             Move::Do(effect) => self.pending = Some(Pending::Effect(effect)),
             Move::Advance(stage) => {
-                let stale = stage == Stage::StoppingSource && seen.target_stale;
+                let stale = stage == Stage::Committing && seen.target_stale;
                 if stale {
                     self.target_told = None;
                 }
@@ -151,10 +151,10 @@ impl Ms2m {
         }
     }
 
-    /// The target is lost beyond the commit point, and the source untouched.
+    /// The target is lost at the commit point itself, and the source untouched.
     fn can_return(&self, world: &World) -> bool {
-        let untouched = matches!(self.journal.stage, Stage::Committing | Stage::TargetServes);
-        untouched && world.target.is_none() && world.source.is_some()
+        let untouched = self.journal.stage == Stage::Committing && world.source.is_some();
+        untouched && world.target.is_none()
     }
 
     fn seen(&self, world: &World, overdue: bool) -> Seen {
@@ -198,6 +198,7 @@ impl Ms2m {
                 && !world.target_orders.is_empty()
                 && world.consumers(Place::R) == 0,
             short_enough: true,
+            good_moment: true,
             overdue,
         }
     }
@@ -311,8 +312,7 @@ impl Ms2m {
         }
         if let Some(source) = world.source.take() {
             world.end_process(source);
-            let asked_for = self.journal.stage == Stage::StoppingSource;
-            self.removed_too_early |= !asked_for && !self.target_served;
+            self.removed_too_early |= !self.target_seen;
         }
     }
 
@@ -349,15 +349,10 @@ impl Ms2m {
         Some(true)
     }
 
-    /// What a look after the commit shows of the target.
+    /// What is to be seen of the target.
     pub(crate) fn note(&mut self, world: &World) {
-        let on_primary = world
-            .target
-            .as_ref()
-            .is_some_and(|target| target.on == Some(Place::Q));
-        if self.journal.stage == Stage::Committing && on_primary {
-            self.target_served = true;
-        }
+        let on_primary = |it: &Process| it.on == Some(Place::Q);
+        self.target_seen |= world.target.as_ref().is_some_and(on_primary);
     }
 }
 

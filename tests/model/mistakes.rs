@@ -1,7 +1,7 @@
 //! Deliberate mistakes in the decisions: the checker must find each.
 
 use ms2m::api::{HandoffStage as Stage, UndoStep};
-use ms2m::migration::handoff::{Effect, Fill, Move, Rules, Seen, abort, decide};
+use ms2m::migration::handoff::{Effect, Fill, Move, Rules, Seen, TargetPod, abort, decide};
 
 use crate::migration::Decisions;
 use crate::model::Setup;
@@ -9,6 +9,7 @@ use crate::reach::counterexample;
 
 const EXACT: &str = "whoever serves is exact";
 const COMPLETE: &str = "nothing is missing at the end";
+const SEEN: &str = "the source goes after the target was seen";
 const NOWHERE: &str = "no message is routed to nowhere";
 
 fn is_found(what: &str, property: &'static str, change: impl FnOnce(&mut Setup)) {
@@ -40,11 +41,10 @@ fn closing_the_gate_before_the_replay_queues_are_bound() {
 #[test]
 fn opening_it_while_the_primary_queue_has_a_consumer() {
     fn forward(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
+        // Whoever is on the primary queue is taken to be on R.
         let mut seen = *seen;
-        if matches!(
-            stage,
-            Stage::TargetAttached | Stage::Reopened | Stage::Checkpointed
-        ) {
+        if (Stage::TargetSeen..=Stage::SourceRemoved).contains(&stage) {
+            seen.replay.consumed |= seen.primary.consumed;
             seen.primary.consumed = false;
         }
         decide(rules, stage, done, &seen)
@@ -52,10 +52,7 @@ fn opening_it_while_the_primary_queue_has_a_consumer() {
     is_found(
         "opening the gate while the primary queue has a consumer",
         EXACT,
-        |setup| {
-            decisions(setup).forward = forward;
-            setup.excuses_habit = false;
-        },
+        |setup| decisions(setup).forward = forward,
     );
 }
 
@@ -96,7 +93,7 @@ fn checkpointing_before_the_queue_is_quiet() {
 }
 
 #[test]
-fn committing_before_the_replay_queue_is_quiet() {
+fn returning_before_the_replay_queue_is_quiet() {
     fn forward(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
         let mut seen = *seen;
         if stage >= Stage::Reopened {
@@ -104,9 +101,42 @@ fn committing_before_the_replay_queue_is_quiet() {
         }
         decide(rules, stage, done, &seen)
     }
-    is_found("a commit before R is quiet", EXACT, |setup| {
+    is_found("a return before R is quiet", EXACT, |setup| {
         decisions(setup).forward = forward;
     });
+}
+
+#[test]
+fn committing_before_the_target_was_seen() {
+    fn forward(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
+        match stage {
+            Stage::SourceDiverted if seen.target == TargetPod::Present => {
+                Move::Advance(Stage::Committing)
+            }
+            stage => decide(rules, stage, done, seen),
+        }
+    }
+    is_found("a commit before the target was seen", SEEN, |setup| {
+        decisions(setup).forward = forward;
+    });
+}
+
+#[test]
+fn opening_the_gate_while_source_and_target_are_both_there() {
+    fn forward(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
+        match (stage, decide(rules, stage, done, seen)) {
+            (Stage::TargetAttached, Move::Advance(_)) if done == 0 => Move::Do(Effect::OpenGate),
+            (_, other) => other,
+        }
+    }
+    is_found(
+        "opening the gate while source and target are both there",
+        EXACT,
+        |setup| {
+            decisions(setup).forward = forward;
+            setup.losses = true;
+        },
+    );
 }
 
 #[test]

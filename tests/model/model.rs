@@ -29,8 +29,6 @@ pub(crate) struct Setup {
     pub(crate) losses: bool,
     pub(crate) source_crashes: bool,
     pub(crate) target_crashes: bool,
-    /// What an application does to itself is excused.
-    pub(crate) excuses_habit: bool,
     /// The target reads the source's orders.
     pub(crate) stale_target: bool,
     pub(crate) decisions: Decisions,
@@ -46,7 +44,6 @@ impl Default for Setup {
             losses: false,
             source_crashes: false,
             target_crashes: false,
-            excuses_habit: true,
             stale_target: false,
             decisions: Decisions {
                 forward: decide,
@@ -110,7 +107,7 @@ impl State {
         let journal = &self.ms2m.journal;
         if journal.stage.is_committed() && !journal.aborting {
             self.world.target.as_ref()
-        } else if self.world.source_died || self.world.target_died && journal.stage.is_committed() {
+        } else if self.world.source_died {
             None
         } else {
             self.world.source.as_ref()
@@ -222,7 +219,7 @@ impl Model for Setup {
                 !state.world.dropped
             }),
             Property::always(
-                "the source goes after the target serves",
+                "the source goes after the target was seen",
                 |_, state: &State| !state.ms2m.removed_too_early,
             ),
             Property::sometimes("it completes", |setup: &Self, state: &State| {
@@ -249,7 +246,7 @@ impl Setup {
             Action::Publish => state.world.publish(),
             Action::Land(place) => state.world.land(place)?,
             Action::Take(who) => {
-                let habit = self.excuses_habit && takes_by_habit(state, who);
+                let habit = takes_by_habit(state, who);
                 take(state, who)?;
                 state.world.excused |= habit;
             }
@@ -314,6 +311,7 @@ impl Setup {
             state.world.give_back(&mut process);
             process.on = Some(to);
             process.told = to;
+            process.forgetful = false;
             // It declares a replay queue that is not there.
             state.world.declared |= to != Place::Q;
         }
@@ -357,21 +355,15 @@ fn take(state: &mut State, who: Who) -> Option<()> {
     Some(())
 }
 
-/// Somebody who was told otherwise consumes the primary queue while messages go there: what such
-/// an application does to itself no protocol can mend, and ms2m tells what it has seen.
+/// A target that has forgotten its orders takes from the primary queue what comes after what it
+/// has left in R: that it does to itself, and only in the moments between the opening of the gate
+/// and the end of R. With the handoff `Mirror` it takes from the source's queue until it is told.
 fn takes_by_habit(state: &State, who: Who) -> bool {
-    let journal = &state.ms2m.journal;
-    let process = match who {
-        Who::Source => &state.world.source,
-        Who::Target => &state.world.target,
+    let (Who::Target, Some(target)) = (who, &state.world.target) else {
+        return false;
     };
-    let on_primary = process.as_ref().is_some_and(|it| it.on == Some(Place::Q));
-    let mirrored = state.world.routes.mirrored && who == Who::Target;
-    let reopened = state.world.routes.open
-        && journal.stage >= Stage::TargetAttached
-        && !(who == Who::Target && journal.stage >= Stage::Committing)
-        && !(who == Who::Source && journal.aborting);
-    on_primary && (mirrored || reopened)
+    let replays = state.world.routes.open && state.ms2m.journal.stage >= Stage::SourceRemoved;
+    target.on == Some(Place::Q) && (state.world.routes.mirrored || (target.forgetful && replays))
 }
 
 fn apply(state: &mut State, who: Who) -> Option<()> {
@@ -389,6 +381,7 @@ fn connect(state: &mut State, who: Who, by_habit: bool) -> Option<()> {
     }
     // A queue that is gone cannot be consumed; then it is the primary one again.
     if by_habit || !declared {
+        process.forgetful = process.told != Place::Q;
         process.told = Place::Q;
     }
     process.on = Some(process.told);

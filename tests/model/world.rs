@@ -48,6 +48,8 @@ pub(crate) struct Process {
     pub(crate) told: Place,
     /// What it was given and has not applied.
     pub(crate) hand: Option<u8>,
+    /// It has forgotten what it was told, and is on the primary queue by habit.
+    pub(crate) forgetful: bool,
     /// What it has applied: its state.
     pub(crate) applied: Vec<u8>,
 }
@@ -58,6 +60,7 @@ impl Process {
             on,
             told: Place::Q,
             hand: None,
+            forgetful: false,
             applied,
         }
     }
@@ -94,8 +97,9 @@ pub(crate) struct World {
     pub(crate) checkpoint: Option<Vec<u8>>,
     /// A message was routed to nowhere.
     pub(crate) dropped: bool,
-    /// What the application did excuses the result: somebody went to the primary queue by habit
-    /// while messages went there, or the handoff is one without promises at its beginning.
+    /// What the application did excuses the result: a target that had forgotten what it was told
+    /// took from the primary queue before it had finished its replay queue; or the handoff is one
+    /// without promises at its beginning.
     pub(crate) excused: bool,
 }
 

@@ -10,8 +10,8 @@
 //! place where order rests on the time between two requests, and the engine says so when it
 //! happened.
 //!
-//! The same way leads back from beyond the commit point when the target is lost before the
-//! source was removed: better the source, less what the target took with it, than nobody.
+//! The same way leads back from the commit point itself when the target is found lost before the
+//! source was touched.
 
 use super::decide::{DISMANTLE, Rules, in_order};
 use super::moves::{Effect, Move, Party, Waiting};
@@ -37,7 +37,7 @@ pub fn decide_back(
         UndoStep::RemoveTarget if done == 0 => Ok(Move::Do(Effect::RemoveTarget)),
         UndoStep::RemoveTarget => Err(UndoStep::AwaitTargetGone),
         UndoStep::AwaitTargetGone => await_target_gone(rules, stage, seen),
-        UndoStep::OntoHold => onto_hold(rules, stage, seen),
+        UndoStep::OntoHold => onto_hold(rules, seen),
         UndoStep::PutBack => put_back(done, seen),
         UndoStep::Reopen if done == 0 => Ok(Move::Do(Effect::OpenGate)),
         UndoStep::Reopen => Err(UndoStep::Return),
@@ -69,13 +69,9 @@ fn await_target_gone(rules: Rules, stage: Stage, seen: &Seen) -> Result<Move, Un
     })
 }
 
-/// What is left in Q is older than what is in H, as long as the gate was not opened again: it is
-/// applied first. `overdue` means that the source has made no headway there for a long time.
-fn onto_hold(rules: Rules, stage: Stage, seen: &Seen) -> Result<Move, UndoStep> {
-    let older_first = stage < Stage::Reopened
-        && !seen.hold.consumed
-        && !seen.source_lost
-        && seen.primary.fill != Fill::Quiet;
+/// What is left in Q is older than what is in H: it is applied first. `overdue` means that the source has made no headway there for a long time.
+fn onto_hold(rules: Rules, seen: &Seen) -> Result<Move, UndoStep> {
+    let older_first = !seen.hold.consumed && !seen.source_lost && seen.primary.fill != Fill::Quiet;
     if older_first && !seen.overdue {
         return Ok(Move::Wait(Waiting::PrimaryQuiet));
     }
@@ -84,8 +80,7 @@ fn onto_hold(rules: Rules, stage: Stage, seen: &Seen) -> Result<Move, UndoStep> 
     }
     match onto_own_queue(Party::Source, seen) {
         None => Err(UndoStep::Reopen),
-        // Once it has obeyed it is not deaf, and what is in Q may be newer than what is in H.
-        Some(Move::GiveUp(_)) if stage < Stage::SourceDiverted => Err(UndoStep::PutBack),
+        Some(Move::GiveUp(_)) => Err(UndoStep::PutBack),
         Some(other) => Ok(other),
     }
 }

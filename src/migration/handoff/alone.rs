@@ -1,23 +1,19 @@
-//! Forward once the source is stopped before the target serves: after the cutover of the handoff
-//! `Mirror`, and for a target that listens on the source's control queue.
+//! Forward once the source is gone: the gate opens, the target drains R and takes the primary queue.
 //!
-//! There is no way back here. The gate is closed when the source goes, so nothing reaches the
-//! primary queue, and all that was published since the cut is in R.
+//! There is no way back here, and nobody left to share a queue with. The gate is closed when the
+//! source goes, so nothing reaches the primary queue, and all that was published since the cut
+//! is in R.
 
-use super::decide::{drained, in_order};
+use super::decide::{Rules, in_order};
 use super::moves::{Effect, Move, Party, Waiting};
-use super::parties::{onto_own_queue, wait};
-use super::seen::{Seen, TargetPod};
-use crate::api::HandoffStage as Stage;
+use super::parties::{move_back, onto_own_queue, wait};
+use super::seen::{Fill, Seen, TargetPod};
+use crate::api::{Handoff, HandoffStage as Stage};
 
-/// The source goes.
-pub(super) fn stop_source(done: usize) -> Move {
-    in_order(&[Effect::RemoveSource], done, Stage::SourceStopped)
-}
-
-/// The target onto R; then the gate opens at once. Nobody serves the messages that come in
-/// meanwhile in either case, and the target gets them in the same order.
-pub(super) fn reopen(done: usize, seen: &Seen) -> Move {
+/// The target on R; then the gate opens, so that what is left in R is finite at any rate. It does
+/// so at a moment when R is empty, if there is one: then what a target that goes to the primary
+/// queue by habit could take too early is next to nothing.
+pub(super) fn reopen(rules: Rules, done: usize, seen: &Seen) -> Move {
     if seen.target == TargetPod::Lost {
         return Move::GiveUp(Waiting::TargetThere);
     }
@@ -27,19 +23,36 @@ pub(super) fn reopen(done: usize, seen: &Seen) -> Move {
     if seen.primary.consumed {
         return wait(Waiting::PrimaryUnconsumed, seen);
     }
+    if done == 0 && !seen.good_moment {
+        return Move::Wait(Waiting::ReplayShort);
+    }
     // R stops growing by the one or by the other.
-    let effects = [Effect::UnmirrorReplay, Effect::OpenGate];
-    in_order(&effects, done, Stage::ReopenedAlone)
+    match rules.handoff {
+        Handoff::Gate => in_order(&[Effect::OpenGate], done, Stage::Reopened),
+        Handoff::Mirror => in_order(
+            &[Effect::UnmirrorReplay, Effect::OpenGate],
+            done,
+            Stage::Reopened,
+        ),
+    }
 }
 
-/// R drained, the target goes to the primary queue. A target that has lost its connection may
-/// have gone there by itself; it is sent back to finish R first.
+/// R drained. A target that has lost its connection may be on the primary queue by habit; it is
+/// sent back to finish R first.
 pub(super) fn drain(seen: &Seen) -> Move {
     if seen.target == TargetPod::Lost {
         return Move::GiveUp(Waiting::TargetThere);
     }
-    if drained(seen) {
-        return Move::Advance(Stage::Committing);
+    if seen.replay.fill == Fill::Quiet {
+        return Move::Advance(Stage::Returning);
     }
     onto_own_queue(Party::Target, seen).unwrap_or(Move::Wait(Waiting::ReplayQuiet))
+}
+
+/// The target onto the primary queue.
+pub(super) fn serve(seen: &Seen) -> Move {
+    if seen.target == TargetPod::Lost {
+        return Move::GiveUp(Waiting::TargetThere);
+    }
+    move_back(Party::Target, seen).unwrap_or(Move::Advance(Stage::TargetServes))
 }

@@ -3,11 +3,19 @@
 //! A stage in the journal means that all of its effects were done. A process that takes over
 //! begins its stage again (`done` is 0), so each list of effects must bear that. `Closing` and
 //! `Committing` are remembered *before* their effect: an open gate must not be opened again over
-//! a closed one, since what came in between would be applied out of order; and after `END_REPLAY`
-//! there is no way back.
+//! a closed one, since what came in between would be applied out of order; and when the source
+//! goes there is no way back.
+//!
+//! # Why the source goes while the gate is still closed
+//! A party that loses its connection comes back on the primary queue by habit. While the gate is
+//! closed that queue is silent and it is simply told again. Were the gate open with both parties
+//! alive, they would share the queue, and what the one takes the other never sees: no order of
+//! steps mends that. So the target proves itself on the silent queue, where every restored process
+//! goes first; then the source is removed, while the target works on R and nothing waits for
+//! anybody; and only when one consumer is left the gate opens.
 
 use super::moves::{Effect, Message, Move, Party, Waiting};
-use super::parties::{move_back, onto_own_queue, wait};
+use super::parties::{onto_own_queue, wait};
 use super::seen::{Fill, Seen, TargetPod, Told};
 use super::{alone, mirror};
 use crate::api::{Handoff, HandoffStage as Stage, StaleIdentity, StatefulMigrationSpec};
@@ -66,20 +74,23 @@ pub fn decide(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
         Stage::Mirroring => mirror::begin(done),
         Stage::Closing => in_order(&[Effect::CloseGate], done, Stage::Closed),
         Stage::Closed => checkpoint(done, seen),
-        Stage::Checkpointed => divert_source(rules, seen),
-        Stage::SourceDiverted => attach_target(rules, seen),
+        Stage::Checkpointed if rules.handoff == Handoff::Mirror => {
+            Move::Advance(Stage::SourceDiverted)
+        }
+        Stage::Checkpointed => divert_source(seen),
+        Stage::SourceDiverted if rules.handoff == Handoff::Mirror => mirror::attach_target(seen),
+        Stage::SourceDiverted => start_target(seen),
+        Stage::TargetSeen => attach_target(rules, seen),
         Stage::TargetAttached if rules.handoff == Handoff::Mirror => mirror::side_by_side(seen),
-        Stage::TargetAttached => reopen(done, seen),
+        Stage::TargetAttached => catch_up(seen),
         Stage::CutoverPreparing => mirror::prepare_cutover(done),
         Stage::CutoverClosing => mirror::close(done),
         Stage::CutoverClosed => mirror::cut_over(seen),
-        Stage::Reopened => commit(seen),
-        Stage::StoppingSource => alone::stop_source(done),
-        Stage::SourceStopped => alone::reopen(done, seen),
-        Stage::ReopenedAlone => alone::drain(seen),
-        Stage::Committing => serve(seen),
-        Stage::TargetServes => in_order(&[Effect::RemoveSource], done, Stage::SourceRemoved),
-        Stage::SourceRemoved => in_order(&DISMANTLE, done, Stage::Dismantled),
+        Stage::Committing => in_order(&[Effect::RemoveSource], done, Stage::SourceRemoved),
+        Stage::SourceRemoved => alone::reopen(rules, done, seen),
+        Stage::Reopened => alone::drain(seen),
+        Stage::Returning => alone::serve(seen),
+        Stage::TargetServes => in_order(&DISMANTLE, done, Stage::Dismantled),
         Stage::Dismantled => Move::Done,
     }
 }
@@ -94,9 +105,8 @@ pub fn needs_look(stage: Stage, done: usize) -> bool {
         | Stage::Closing
         | Stage::CutoverPreparing
         | Stage::CutoverClosing
-        | Stage::StoppingSource
+        | Stage::Committing
         | Stage::TargetServes
-        | Stage::SourceRemoved
         | Stage::Dismantled => false,
         _ => true,
     }
@@ -107,11 +117,6 @@ pub(super) fn in_order(effects: &[Effect], done: usize, next: Stage) -> Move {
     effects
         .get(done)
         .map_or(Move::Advance(next), |effect| Move::Do(*effect))
-}
-
-/// Whether nothing is left in R.
-pub(super) fn drained(seen: &Seen) -> bool {
-    seen.replay.fill == Fill::Quiet
 }
 
 /// The gate goes in, open. It closes only for a source that is seen reading its control queue:
@@ -144,46 +149,49 @@ fn checkpoint(done: usize, seen: &Seen) -> Move {
 
 /// The source onto H. Q stays silent, so that a restored process that consumes it by habit finds
 /// nothing to steal. A source that is gone has nothing to divert: the checkpoint has its state.
-fn divert_source(rules: Rules, seen: &Seen) -> Move {
+fn divert_source(seen: &Seen) -> Move {
     let diverted = Move::Advance(Stage::SourceDiverted);
-    let gone = seen.source_lost && !seen.primary.consumed;
-    if rules.handoff == Handoff::Mirror || gone {
+    if seen.source_lost && !seen.primary.consumed {
         return diverted;
     }
     onto_own_queue(Party::Source, seen).unwrap_or(diverted)
 }
 
-/// The target, and onto R with it. It is told before it starts, so that it finds the order the
-/// moment it connects.
+/// The target is made, and seen where every restored process goes first: on the primary queue.
+/// With the source on H whoever is there is the target.
+fn start_target(seen: &Seen) -> Move {
+    match seen.target {
+        TargetPod::Lost => Move::GiveUp(Waiting::TargetThere),
+        TargetPod::NotMade => Move::Do(Effect::StartTarget),
+        TargetPod::Present if !seen.primary.consumed => wait(Waiting::TargetConnects, seen),
+        TargetPod::Present if seen.hold.consumed || seen.source_lost => {
+            Move::Advance(Stage::TargetSeen)
+        }
+        // The source may have lost its connection and be there by habit.
+        TargetPod::Present => {
+            onto_own_queue(Party::Source, seen).unwrap_or(Move::Wait(Waiting::TargetConnects))
+        }
+    }
+}
+
+/// The target onto R.
 fn attach_target(rules: Rules, seen: &Seen) -> Move {
-    match (seen.target, seen.target_told) {
-        (TargetPod::Lost, _) => Move::GiveUp(Waiting::TargetThere),
-        (TargetPod::NotMade, Told::Nothing) => {
-            Move::Do(Effect::Tell(Party::Target, Message::StartReplay))
-        }
-        (TargetPod::NotMade, _) => Move::Do(Effect::StartTarget),
-        (TargetPod::Present, _) if seen.target_stale => stale(rules),
-        (TargetPod::Present, _) => {
-            onto_own_queue(Party::Target, seen).unwrap_or(Move::Advance(Stage::TargetAttached))
-        }
+    if seen.target == TargetPod::Lost {
+        return Move::GiveUp(Waiting::TargetThere);
     }
+    if seen.target_stale {
+        // It can be told on the source's control queue only when it is alone there.
+        return match rules.stale_identity {
+            StaleIdentity::StopSource => Move::Advance(Stage::Committing),
+            StaleIdentity::RollBack => Move::GiveUp(Waiting::TargetListens),
+        };
+    }
+    onto_own_queue(Party::Target, seen).unwrap_or(Move::Advance(Stage::TargetAttached))
 }
 
-/// The target listens on the source's control queue. It can be told there only when it is alone.
-fn stale(rules: Rules) -> Move {
-    match (rules.stale_identity, rules.handoff) {
-        (StaleIdentity::StopSource, Handoff::Gate) => Move::Advance(Stage::StoppingSource),
-        _ => Move::GiveUp(Waiting::TargetListens),
-    }
-}
-
-/// The gate open again, once R is short enough. Nobody may be on Q then: what such a one takes
-/// the target would never see. A party that has lost its connection may be there by habit, and is
-/// sent to its own queue again.
-fn reopen(done: usize, seen: &Seen) -> Move {
-    if done > 0 {
-        return Move::Advance(Stage::Reopened);
-    }
+/// The commit point, once R is short enough. A party that has lost its connection may be on the
+/// primary queue by habit, and is sent to its own queue again.
+fn catch_up(seen: &Seen) -> Move {
     if seen.target == TargetPod::Lost {
         return Move::GiveUp(Waiting::TargetThere);
     }
@@ -198,30 +206,7 @@ fn reopen(done: usize, seen: &Seen) -> Move {
         // Not bounded by `overdue`: the cutoff makes it short enough in the end.
         return Move::Wait(Waiting::ReplayShort);
     }
-    Move::Do(Effect::OpenGate)
-}
-
-/// The commit point, once R is drained. R no longer grows, so the wait is finite at any rate.
-fn commit(seen: &Seen) -> Move {
-    if seen.target == TargetPod::Lost {
-        return Move::GiveUp(Waiting::TargetThere);
-    }
-    if seen.primary.consumed {
-        // Somebody takes messages that the target is yet to get: back, while it can be mended.
-        return Move::GiveUp(Waiting::PrimaryUnconsumed);
-    }
-    if drained(seen) {
-        return Move::Advance(Stage::Committing);
-    }
-    onto_own_queue(Party::Target, seen).unwrap_or(Move::Wait(Waiting::ReplayQuiet))
-}
-
-/// The target onto the primary queue.
-fn serve(seen: &Seen) -> Move {
-    if seen.target == TargetPod::Lost {
-        return Move::GiveUp(Waiting::TargetThere);
-    }
-    move_back(Party::Target, seen).unwrap_or(Move::Advance(Stage::TargetServes))
+    Move::Advance(Stage::Committing)
 }
 
 #[cfg(test)]

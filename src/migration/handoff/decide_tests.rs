@@ -126,7 +126,7 @@ fn another_order_does_not_wait_for_the_last_one_to_grow_old() {
         ..Seen::default()
     };
     let tell = Move::Do(Effect::Tell(Party::Target, Message::EndReplay));
-    assert_eq!(decide(RULES, Stage::Committing, 0, &seen), tell);
+    assert_eq!(decide(RULES, Stage::Returning, 0, &seen), tell);
 }
 
 #[test]
@@ -137,72 +137,94 @@ fn a_lost_target_is_never_made_again() {
     };
     assert_eq!(
         decide(RULES, Stage::SourceDiverted, 0, &seen),
-        Move::GiveUp(Waiting::TargetOnReplay)
+        Move::GiveUp(Waiting::TargetThere)
     );
 }
 
 #[test]
-fn the_gate_stays_closed_while_somebody_consumes_the_primary_queue() {
-    let seen = Seen {
-        short_enough: true,
-        primary: DRAINED,
-        replay: BUSY,
-        ..Seen::default()
+fn the_target_is_seen_on_the_silent_primary_queue_before_it_is_told() {
+    let at = |primary, hold| {
+        let seen = Seen {
+            primary,
+            hold,
+            target: TargetPod::Present,
+            ..Seen::default()
+        };
+        decide(RULES, Stage::SourceDiverted, 0, &seen)
     };
+    assert_eq!(at(QUIET, BUSY), Move::Wait(Waiting::TargetConnects));
+    assert_eq!(at(DRAINED, BUSY), Move::Advance(Stage::TargetSeen));
+    // With nobody on H it may be the source, there by habit after a lost connection.
     assert_eq!(
-        decide(RULES, Stage::TargetAttached, 0, &seen),
+        at(DRAINED, QUIET),
+        Move::Do(Effect::Tell(Party::Source, Message::StartReplay))
+    );
+}
+
+#[test]
+fn no_commit_while_somebody_is_on_the_primary_queue_or_the_rest_is_long() {
+    let at = |primary, short_enough| {
+        let seen = Seen {
+            primary,
+            hold: BUSY,
+            replay: BUSY,
+            short_enough,
+            target: TargetPod::Present,
+            ..Seen::default()
+        };
+        decide(RULES, Stage::TargetAttached, 0, &seen)
+    };
+    assert_eq!(at(QUIET, false), Move::Wait(Waiting::ReplayShort));
+    assert_eq!(at(DRAINED, true), Move::Wait(Waiting::SourceOnHold));
+    assert_eq!(at(QUIET, true), Move::Advance(Stage::Committing));
+}
+
+#[test]
+fn the_gate_opens_for_a_target_alone_on_its_replay_queue_at_a_good_moment() {
+    let at = |primary, replay, good_moment| {
+        let seen = Seen {
+            primary,
+            replay,
+            good_moment,
+            target: TargetPod::Present,
+            ..Seen::default()
+        };
+        decide(RULES, Stage::SourceRemoved, 0, &seen)
+    };
+    assert_eq!(at(QUIET, BUSY, true), Move::Do(Effect::OpenGate));
+    assert_eq!(at(QUIET, BUSY, false), Move::Wait(Waiting::ReplayShort));
+    assert_eq!(
+        at(DRAINED, BUSY, true),
         Move::Wait(Waiting::PrimaryUnconsumed)
     );
-    let seen = Seen {
-        primary: QUIET,
-        ..seen
-    };
     assert_eq!(
-        decide(RULES, Stage::TargetAttached, 0, &seen),
-        Move::Do(Effect::OpenGate)
+        at(DRAINED, QUIET, true),
+        Move::Do(Effect::Tell(Party::Target, Message::StartReplay))
     );
 }
 
 #[test]
-fn no_commit_before_the_replay_queue_is_quiet() {
+fn the_target_returns_only_when_its_replay_queue_is_quiet() {
     let at = |replay| {
-        decide(
-            RULES,
-            Stage::Reopened,
-            0,
-            &Seen {
-                replay,
-                primary: QUIET,
-                ..Seen::default()
-            },
-        )
+        let seen = Seen {
+            replay,
+            primary: QUIET,
+            target: TargetPod::Present,
+            ..Seen::default()
+        };
+        decide(RULES, Stage::Reopened, 0, &seen)
+    };
+    let settling = Line {
+        fill: Fill::Settling,
+        ..BUSY
     };
     assert_eq!(at(BUSY), Move::Wait(Waiting::ReplayQuiet));
-    assert_eq!(
-        at(Line {
-            fill: Fill::Settling,
-            ..BUSY
-        }),
-        Move::Wait(Waiting::ReplayQuiet)
-    );
-    assert_eq!(at(DRAINED), Move::Advance(Stage::Committing));
+    assert_eq!(at(settling), Move::Wait(Waiting::ReplayQuiet));
+    assert_eq!(at(DRAINED), Move::Advance(Stage::Returning));
 }
 
 #[test]
-fn a_thief_on_the_primary_queue_before_the_commit_turns_it_back() {
-    let seen = Seen {
-        primary: DRAINED,
-        replay: BUSY,
-        ..Seen::default()
-    };
-    assert_eq!(
-        decide(RULES, Stage::Reopened, 0, &seen),
-        Move::GiveUp(Waiting::PrimaryUnconsumed)
-    );
-}
-
-#[test]
-fn what_comes_back_to_the_replay_queue_is_fetched_before_the_source_goes() {
+fn what_comes_back_to_the_replay_queue_is_fetched() {
     let left_behind = Line {
         fill: Fill::Waiting,
         ..QUIET
@@ -210,20 +232,22 @@ fn what_comes_back_to_the_replay_queue_is_fetched_before_the_source_goes() {
     let seen = Seen {
         primary: DRAINED,
         replay: left_behind,
+        target: TargetPod::Present,
         ..Seen::default()
     };
     let again = Move::Do(Effect::Tell(Party::Target, Message::StartReplay));
-    assert_eq!(decide(RULES, Stage::Committing, 0, &seen), again);
+    assert_eq!(decide(RULES, Stage::Returning, 0, &seen), again);
     let seen = Seen {
         replay: QUIET,
         target_told: Told::Taken(Message::EndReplay),
         ..seen
     };
     assert_eq!(
-        decide(RULES, Stage::Committing, 0, &seen),
+        decide(RULES, Stage::Returning, 0, &seen),
         Move::Advance(Stage::TargetServes)
     );
 }
+
 #[test]
 fn the_gate_does_not_close_for_a_source_that_does_not_read_its_control_queue() {
     let at = |source_told, overdue| {
@@ -256,7 +280,7 @@ fn a_party_is_back_only_after_an_order_of_this_process() {
         ..Seen::default()
     };
     let tell = Move::Do(Effect::Tell(Party::Target, Message::EndReplay));
-    assert_eq!(decide(RULES, Stage::Committing, 0, &seen), tell);
+    assert_eq!(decide(RULES, Stage::Returning, 0, &seen), tell);
 }
 
 #[test]
@@ -268,7 +292,7 @@ fn a_target_that_goes_by_the_sources_name_is_told_alone_or_not_at_all() {
         ..Seen::default()
     };
     assert_eq!(
-        decide(RULES, Stage::SourceDiverted, 0, &seen),
+        decide(RULES, Stage::TargetSeen, 0, &seen),
         Move::GiveUp(Waiting::TargetListens)
     );
     let stop = Rules {
@@ -276,8 +300,8 @@ fn a_target_that_goes_by_the_sources_name_is_told_alone_or_not_at_all() {
         ..RULES
     };
     assert_eq!(
-        decide(stop, Stage::SourceDiverted, 0, &seen),
-        Move::Advance(Stage::StoppingSource)
+        decide(stop, Stage::TargetSeen, 0, &seen),
+        Move::Advance(Stage::Committing)
     );
 }
 

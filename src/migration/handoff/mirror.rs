@@ -8,9 +8,9 @@
 //! and to the fanout then; a message that reaches it over both ways is delivered once.
 
 use super::decide::{INSERT, in_order};
-use super::moves::{Effect, Move, Waiting};
-use super::parties::wait;
-use super::seen::{Fill, Seen, TargetPod};
+use super::moves::{Effect, Message, Move, Party, Waiting};
+use super::parties::{onto_own_queue, wait};
+use super::seen::{Fill, Seen, TargetPod, Told};
 use crate::api::HandoffStage as Stage;
 
 /// R beside Q, then the checkpoint at once.
@@ -23,6 +23,22 @@ const BEGIN: [Effect; 3] = [
 /// From the untouched broker to the checkpoint.
 pub(super) fn begin(done: usize) -> Move {
     in_order(&BEGIN, done, Stage::Checkpointed)
+}
+
+/// The target, and onto R with it. It is told before it starts, so that it finds the order the
+/// moment it connects: until then it shares the primary queue with the source.
+pub(super) fn attach_target(seen: &Seen) -> Move {
+    match (seen.target, seen.target_told) {
+        (TargetPod::Lost, _) => Move::GiveUp(Waiting::TargetThere),
+        (TargetPod::NotMade, Told::Nothing) => {
+            Move::Do(Effect::Tell(Party::Target, Message::StartReplay))
+        }
+        (TargetPod::NotMade, _) => Move::Do(Effect::StartTarget),
+        (TargetPod::Present, _) if seen.target_stale => Move::GiveUp(Waiting::TargetListens),
+        (TargetPod::Present, _) => {
+            onto_own_queue(Party::Target, seen).unwrap_or(Move::Advance(Stage::TargetAttached))
+        }
+    }
 }
 
 /// Source and target run side by side until R is short enough.
@@ -57,7 +73,7 @@ pub(super) fn cut_over(seen: &Seen) -> Move {
         return wait(Waiting::TargetOnReplay, seen);
     }
     if seen.primary.fill == Fill::Quiet {
-        return Move::Advance(Stage::StoppingSource);
+        return Move::Advance(Stage::Committing);
     }
     wait(Waiting::PrimaryQuiet, seen)
 }

@@ -102,6 +102,8 @@ pub enum Waiting {
     SourceOnHold,
     /// The target pod is there.
     TargetThere,
+    /// The target connects to the broker and consumes the primary queue.
+    TargetConnects,
     /// The target listens on the control queue of its own pod.
     TargetListens,
     /// The target consumes R.
@@ -143,6 +145,7 @@ impl fmt::Display for Waiting {
                 "the source to consume its replay queue and leave the primary queue"
             }
             Self::TargetThere => "the target pod to be there",
+            Self::TargetConnects => "the target to connect and consume the primary queue",
             Self::TargetListens => "the target to listen on its own control queue",
             Self::TargetOnReplay => "the target to consume its replay queue",
             Self::ReplayShort => "the target to catch up",

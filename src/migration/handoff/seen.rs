@@ -97,6 +97,8 @@ pub struct Seen {
     /// What waits in R takes the target no longer than the pause that is aimed at, or source and
     /// target have run side by side for as long as they may.
     pub short_enough: bool,
+    /// R is empty, or has been short enough for so long that it will hardly be emptier.
+    pub good_moment: bool,
     /// The wait in this stage has taken as long as it may.
     pub overdue: bool,
 }

@@ -24,6 +24,9 @@ pub const OBEDIENCE: Duration = Duration::from_secs(10);
 /// that queue has taken it by then, since applications that poll do so once a second.
 pub const UNHEARD: Duration = Duration::from_secs(5);
 
+/// For how long a moment is waited for at which R is empty.
+pub const LINGER: Duration = Duration::from_secs(2);
+
 /// One look at the broker.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Look {
@@ -56,6 +59,7 @@ pub struct Watch {
     source_told: Option<Order>,
     target_told: Option<Order>,
     unheard_since: Option<Duration>,
+    short_since: Option<Duration>,
     rate: Rate,
     peak: u64,
     run_side_by_side_since: Option<Duration>,
@@ -89,6 +93,7 @@ impl Watch {
             source_told: None,
             target_told: None,
             unheard_since: None,
+            short_since: None,
             rate: Rate::default(),
             peak: 0,
             run_side_by_side_since: None,
@@ -211,6 +216,7 @@ impl Watch {
             consumed: queue.consumers > 0,
             crowded: queue.consumers > usual,
         };
+        let short_enough = self.short_enough(look);
         note_obeyed(&mut self.source_told, look.hold, look.primary);
         note_obeyed(&mut self.target_told, look.replay, look.primary);
         Seen {
@@ -222,7 +228,8 @@ impl Watch {
             target: self.target,
             source_lost: self.source_lost,
             target_stale: self.target_stale(look),
-            short_enough: self.short_enough(look),
+            short_enough,
+            good_moment: self.good_moment(look, short_enough),
             overdue: self.waited(look.at) >= limit,
         }
     }
@@ -246,6 +253,15 @@ impl Watch {
         }
         let since = *self.unheard_since.get_or_insert(look.at);
         look.at.saturating_sub(since) >= UNHEARD
+    }
+
+    fn good_moment(&mut self, look: &Look, short_enough: bool) -> bool {
+        if !short_enough {
+            self.short_since = None;
+            return false;
+        }
+        let since = *self.short_since.get_or_insert(look.at);
+        look.replay.ready == 0 || look.at.saturating_sub(since) >= LINGER
     }
 
     fn short_enough(&self, look: &Look) -> bool {

@@ -100,26 +100,13 @@ impl Run {
         }
     }
 
-    /// Whether there is a way back from beyond the commit point: the target is lost, and the
-    /// source was not touched.
+    /// Whether there is a way back from the commit point itself: the target is lost, and the source
+    /// was not touched.
     async fn can_return(&mut self) -> bool {
-        let stage = self.stage();
-        let untouched = matches!(stage, Stage::Committing | Stage::TargetServes)
-            && self.rules().handoff == crate::api::Handoff::Gate
-            && !self.has_stale_target();
-        if !untouched || self.watch.target != TargetPod::Lost {
+        if self.stage() != Stage::Committing || self.watch.target != TargetPod::Lost {
             return false;
         }
-        let there = matches!(self.find_source().await, Ok(Some(pod)) if !pod.terminating);
-        if there {
-            self.warn(format!(
-                "target pod {} is lost after the commit point: the source takes over again, and what the target has \
-                 taken from queue {} since then is lost with it",
-                self.target_pod(),
-                self.names.queue
-            ));
-        }
-        there
+        matches!(self.find_source().await, Ok(Some(pod)) if !pod.terminating)
     }
 
     async fn forward(&mut self) -> Result<(), Trouble> {
@@ -169,7 +156,7 @@ impl Run {
     async fn advance(&mut self, next: Stage, seen: &Seen) -> Result<(), Trouble> {
         let now = self.ports.clock.elapsed();
         self.handoff().stage = next;
-        if next == Stage::StoppingSource && seen.target_stale {
+        if next == Stage::Committing && seen.target_stale {
             self.handoff().stale_target = true;
             // It was told on a control queue that it does not read.
             self.watch.forget_orders();
@@ -178,8 +165,11 @@ impl Run {
         self.note_stage(next);
         match next {
             Stage::SourceDiverted => self.enter(Phase::Transferring),
-            Stage::TargetAttached | Stage::SourceStopped => self.enter_replaying(),
-            Stage::Committing => self.enter(Phase::Finalizing),
+            Stage::TargetAttached => self.enter_replaying(),
+            Stage::Committing => {
+                self.enter_replaying();
+                self.enter(Phase::Finalizing);
+            }
             _ => {}
         }
         self.save().await?;
@@ -199,7 +189,7 @@ impl Run {
         let now = self.ports.clock.now();
         match stage {
             Stage::SourceDiverted => self.note_cut_pause(now),
-            Stage::Committing => {
+            Stage::Returning => {
                 let reason = conditions::reasons::REPLAY_QUEUE_DRAINED;
                 let text = format!(
                     "queue {} was empty with nothing unacknowledged",
@@ -232,7 +222,9 @@ impl Run {
             Effect::StartTarget => self.start_target().await,
             Effect::RemoveSource => self.remove_source().await,
             Effect::RemoveTarget => self.remove_target().await,
-            Effect::Tell(Party::Source, Message::StartReplay) if !self.is_aborting() => {
+            Effect::Tell(Party::Source, Message::StartReplay)
+                if self.stage() == Stage::Checkpointed && !self.is_aborting() =>
+            {
                 self.perform_at_broker(effect).await?;
                 // The Job needs nothing but the archive: it starts while the source obeys.
                 self.start_transfer().await
@@ -275,7 +267,7 @@ impl Run {
             )
             .hint("let the application read its pod's name from /etc/hostname on each reconnect")
             .hint("or let ms2m stop the source first, with no way back from there: --stale-identity stop-source"),
-            Waiting::TargetOnReplay | Waiting::TargetOnPrimary => trouble.hint(format!(
+            Waiting::TargetConnects | Waiting::TargetOnReplay | Waiting::TargetOnPrimary => trouble.hint(format!(
                 "does the application read its pod's name from /etc/hostname when it reconnects, and listen on queue {}?",
                 control_queue(self.target_pod())
             )),

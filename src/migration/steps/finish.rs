@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::api::{HandoffStage as Stage, MicroTime, Phase, Receipt, Time, conditions};
+use crate::api::{MicroTime, Phase, Receipt, Time, conditions};
 use crate::migration::error::PortError;
 use crate::migration::handoff::TargetPod;
 use crate::migration::plan;
@@ -25,14 +25,12 @@ impl Run {
     /// Gives the target the source's labels, and removes the source.
     pub(super) async fn remove_source(&mut self) -> Result<(), Trouble> {
         let (source, target) = (self.source_pod().to_owned(), self.target_pod().to_owned());
-        if self.stage() >= Stage::TargetServes {
-            let cluster = &self.ports.cluster;
-            self.patiently("give the target the source's labels", || {
-                cluster.hand_over_labels(&target)
-            })
-            .await?;
-            self.await_ready(&target).await?;
-        }
+        self.await_ready(&target).await?;
+        let cluster = &self.ports.cluster;
+        self.patiently("give the target the source's labels", || {
+            cluster.hand_over_labels(&target)
+        })
+        .await?;
         if self.find_source().await?.is_some() {
             self.delete_source(&source).await?;
             self.step(format!("source pod {source} removed"));
@@ -41,8 +39,8 @@ impl Run {
     }
 
     /// Deletes it, and waits until it is gone. On a node that is gone nobody would ever confirm
-    /// that, so there the pod is deleted by force; the target is on the primary queue by then, or
-    /// nothing reaches that queue.
+    /// that, so there the pod is deleted by force. Should its process be alive all the same, it finds
+    /// H, or a silent primary queue, until the gate opens.
     async fn delete_source(&mut self, source: &str) -> Result<(), Trouble> {
         let cluster = std::sync::Arc::clone(&self.ports.cluster);
         let uid = self.record.status.source_pod_uid.clone();

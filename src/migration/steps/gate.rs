@@ -50,10 +50,7 @@ impl Run {
     }
 
     fn say_depth(&mut self, look: &Look) {
-        if !matches!(
-            self.stage(),
-            Stage::TargetAttached | Stage::Reopened | Stage::ReopenedAlone
-        ) {
+        if !(Stage::TargetAttached..Stage::Returning).contains(&self.stage()) {
             return;
         }
         let depth = look.replay.ready + look.replay.unacknowledged.unwrap_or(0);

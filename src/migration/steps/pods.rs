@@ -35,14 +35,15 @@ impl Run {
 
     /// The target was made, and is on neither queue.
     fn target_is_missed(&self, look: &Look) -> bool {
+        let on_replay = look.replay.consumers > 0;
         let working = match self.stage() {
-            Stage::SourceDiverted
-            | Stage::TargetAttached
+            Stage::SourceDiverted | Stage::TargetSeen | Stage::Returning => {
+                on_replay || look.primary.consumers > 0
+            }
+            Stage::TargetAttached
             | Stage::CutoverClosed
-            | Stage::Reopened
-            | Stage::SourceStopped
-            | Stage::ReopenedAlone => look.replay.consumers > 0,
-            Stage::Committing => look.replay.consumers > 0 || look.primary.consumers > 0,
+            | Stage::SourceRemoved
+            | Stage::Reopened => on_replay,
             _ => true,
         };
         !working && !self.is_aborting() && self.watch.target == TargetPod::Present
