@@ -43,31 +43,36 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -s V -l version -d 'Print versio
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "migrate" -d 'Move a running pod to another node'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "move" -d 'Move a running pod to another node'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "status" -d 'Show the migrations of a namespace, or one in full'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfinished migration back'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "crd" -d 'Print the CustomResourceDefinition of StatefulMigration'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l to -d 'The node to move it to' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l container -d 'Container to move [default: the pod\'s first one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l queue -d 'Queue that the pod consumes' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l exchange -d 'Exchange that the producers publish to' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l routing-key -d 'Key by which the queue is bound to the exchange' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l strategy -d 'ShadowPod or Sequential [default: Sequential when a StatefulSet owns the pod, else ShadowPod]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l handoff -d 'How the messages change over, gate or mirror. Mirror is for an application that does not listen on its control queue: the source stays on its queue, and the target\'s state may have messages twice or not at all around the checkpoint; only the end is exact [default: gate]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l stale-identity -d 'What to do about a target that listens on the source\'s control queue, since it has kept the source\'s name: roll-back, or stop-source, after which there is no way back to the source [default: roll-back]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l force -d 'Go on where the result is uncertain: several consumers on the queue, or automatic acknowledgement. Messages may be lost or applied twice then [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l compression -d 'Compression of the checkpoint, gzip or none [default: gzip]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
@@ -87,27 +92,31 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s q -l quiet -d 'No 
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l to -d 'The node to move it to' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l container -d 'Container to move [default: the pod\'s first one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l queue -d 'Queue that the pod consumes' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l exchange -d 'Exchange that the producers publish to' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l routing-key -d 'Key by which the queue is bound to the exchange' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l strategy -d 'ShadowPod or Sequential [default: Sequential when a StatefulSet owns the pod, else ShadowPod]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l handoff -d 'How the messages change over, gate or mirror. Mirror is for an application that does not listen on its control queue: the source stays on its queue, and the target\'s state may have messages twice or not at all around the checkpoint; only the end is exact [default: gate]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l stale-identity -d 'What to do about a target that listens on the source\'s control queue, since it has kept the source\'s name: roll-back, or stop-source, after which there is no way back to the source [default: roll-back]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l force -d 'Go on where the result is uncertain: several consumers on the queue, or automatic acknowledgement. Messages may be lost or applied twice then [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l compression -d 'Compression of the checkpoint, gzip or none [default: gzip]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
@@ -145,6 +154,31 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-level -d 'What 
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l pod -d 'The pod whose latest migration is to be aborted' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l wait -d 'Wait until another process that works on it has rolled it back [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s o -l output -d 'Format of the output' -r -f -a "yaml\t'YAML'
 json\t'JSON'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r

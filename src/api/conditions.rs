@@ -16,6 +16,10 @@ pub const COMPLETED: &str = "Completed";
 /// The migration is over and was rolled back, or could not be finished.
 pub const FAILED: &str = "Failed";
 
+/// Rolling back has failed, and something is left; the message says what. The migration is not
+/// over: whoever takes it up goes on with the roll-back.
+pub const STUCK: &str = "Stuck";
+
 /// Reasons, by the condition that they explain.
 pub mod reasons {
     /// `Accepted`: everything that was checked fits.
@@ -28,10 +32,10 @@ pub mod reasons {
     pub const REPLAY_QUEUE_DRAINED: &str = "ReplayQueueDrained";
     /// `Completed`: the target consumes the primary queue and the source is gone.
     pub const TARGET_SERVES: &str = "TargetServes";
-    /// `Failed`: rolled back, the source serves as before.
+    /// `Failed`, and `Stuck` when that is over: rolled back, the source serves as before.
     pub const ROLLED_BACK: &str = "RolledBack";
-    /// `Failed`: something could not be undone; the message says what.
-    pub const STUCK: &str = "Stuck";
+    /// `Stuck`: something could not be undone; the message says what.
+    pub const UNDO_FAILED: &str = "UndoFailed";
     /// `Failed`: after the commit point something could not be finished; the target serves.
     pub const UNFINISHED: &str = "Unfinished";
 }

@@ -10,7 +10,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 pub use v1alpha1::{
     ArgumentType, BindingArgument, Compression, Handoff, HandoffBinding, HandoffStage,
     HandoffStatus, MessageQueueConfig, Phase, Receipt, StaleIdentity, StatefulMigration,
-    StatefulMigrationSpec, StatefulMigrationStatus, Strategy, TransferConfig,
+    StatefulMigrationSpec, StatefulMigrationStatus, Strategy, TransferConfig, UndoStep,
 };
 
 /// API group of the resource, and prefix of every label and annotation that ms2m sets or reads.

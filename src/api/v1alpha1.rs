@@ -360,6 +360,9 @@ pub struct HandoffStatus {
     /// Whether the handoff is being undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aborting: bool,
+    /// How far the undoing has come.
+    #[serde(default, skip_serializing_if = "UndoStep::is_first")]
+    pub undo: UndoStep,
     /// The primary queue's own bindings, which the gate takes over and gives back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bindings: Vec<HandoffBinding>,
@@ -367,6 +370,9 @@ pub struct HandoffStatus {
     /// same checkpoint would go back in time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub target_made: bool,
+    /// Whether the target listens on the source's control queue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale_target: bool,
     /// When the gate was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_time: Option<MicroTime>,
@@ -434,8 +440,12 @@ pub enum ArgumentType {
     Void,
 }
 
-/// How far the handoff has come. A stage stands in the journal once it is complete, except the
-/// three that are written before their effect: `Preparing`, `Closing` and `Committing`.
+/// How far the handoff has come. A stage stands in the journal once it is complete, except those
+/// that are written before their effects: `Preparing`, `Mirroring`, `Closing`,
+/// `CutoverPreparing`, `CutoverClosing`, `Committing` and `Returning`.
+///
+/// The order is the order in which they follow one another. `Mirroring` and the `Cutover` stages
+/// are those of the handoff `Mirror` alone, which in turn has neither `Closed` nor `TargetSeen`.
 #[derive(
     JsonSchema,
     Serialize,
@@ -456,27 +466,88 @@ pub enum HandoffStage {
     Untouched,
     /// Touching it has begun: the gate, R and H may be there in part; the gate is open.
     Preparing,
+    /// Mirror: R may be there, and be bound beside the primary queue.
+    Mirroring,
     /// The gate is whole and may be open or closed.
     Closing,
     /// The gate is closed; new messages wait in R and H.
     Closed,
-    /// The primary queue was quiet and the checkpoint is taken.
+    /// The checkpoint is taken (with Gate: while the primary queue was quiet).
     Checkpointed,
-    /// The source consumes H.
+    /// The source consumes H (with Mirror: it still consumes the primary queue).
     SourceDiverted,
+    /// The target was seen consuming the primary queue, where nothing comes in.
+    TargetSeen,
     /// The target consumes R.
     TargetAttached,
-    /// The gate is open again; R and H have stopped growing.
-    Reopened,
-    /// R was drained; `END_REPLAY` goes to the target. The commit point: from here on there is
-    /// only forward.
+    /// Mirror: the gate, R and H may be there in part; the gate is open.
+    CutoverPreparing,
+    /// Mirror: the gate is whole and may be open or closed.
+    CutoverClosing,
+    /// Mirror: the gate is closed, and the source finishes the primary queue.
+    CutoverClosed,
+    /// The source goes. The commit point: from here on there is only forward.
     Committing,
-    /// The target was seen consuming the primary queue.
-    TargetServes,
-    /// The source is gone.
+    /// The source is gone, and the gate is closed.
     SourceRemoved,
+    /// The gate is open again; R has stopped growing.
+    Reopened,
+    /// R was drained; `END_REPLAY` goes to the target.
+    Returning,
+    /// The target consumes the primary queue.
+    TargetServes,
     /// Gate, R and H are gone, the primary queue has its own bindings.
     Dismantled,
+}
+
+impl HandoffStage {
+    /// Whether there is only forward from here.
+    #[must_use]
+    pub fn is_committed(self) -> bool {
+        self >= Self::Committing
+    }
+}
+
+/// How far an abort has come. Each step is written before it begins.
+#[derive(
+    JsonSchema,
+    Serialize,
+    Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+)]
+pub enum UndoStep {
+    /// The target goes.
+    #[default]
+    RemoveTarget,
+    /// Its consumers are seen gone.
+    AwaitTargetGone,
+    /// The source is, or gets, on H: what was published since the gate closed is there, and it
+    /// has to be applied before anything newer.
+    OntoHold,
+    /// A source that does not obey: what is in H goes back to the primary queue.
+    PutBack,
+    /// The gate opens: H stops growing.
+    Reopen,
+    /// The source drains H and returns to the primary queue.
+    Return,
+    /// Gate, R and H go.
+    Dismantle,
+}
+
+impl UndoStep {
+    /// Whether nothing has been undone yet.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a migration came to, in figures. Times are seconds with three digits and an `s`.
@@ -485,13 +556,28 @@ pub enum HandoffStage {
 pub struct Receipt {
     /// Time in which messages waited and no one took any: `cutPause` and `handoffPause` together.
     pub downtime: String,
-    /// From the closing of the gate until the source was seen consuming H (checkpoint included).
+    /// From the last message that the source took from the primary queue until it was seen
+    /// consuming H: the checkpoint lies in it.
     pub cut_pause: String,
-    /// From the opening of the gate until the target was seen consuming the primary queue.
+    /// From the last message that the target took from R until it was seen consuming the primary
+    /// queue.
     pub handoff_pause: String,
-    /// Messages that the target took from its replay queue.
+    /// How the pauses are known: `seen` by looks at the queues, each end to within the time between
+    /// two looks (10 to 200 ms); or `noted`, from the closing and the opening of the gate, by a
+    /// process that had taken over and did not see them. Then they take in the work on what was
+    /// left in the queue.
+    #[serde(default)]
+    pub downtime_by: String,
+    /// Messages that were led to R while the gate was closed, and to H as well.
+    #[serde(default)]
+    pub messages_routed: i64,
+    /// Messages that the target took from R.
     pub messages_replayed: i64,
-    /// How `messagesReplayed` is known: `counted` or `estimated`.
+    /// Messages that were left in R at the commit.
+    #[serde(default)]
+    pub messages_left: i64,
+    /// How the numbers of messages are known: `counted`, or `estimated` from depth and rates
+    /// where R went on growing while it was emptied. That none was left is always counted.
     pub messages_replayed_by: String,
     /// Size of the checkpoint archive in bytes.
     pub archive_bytes: i64,

@@ -19,7 +19,7 @@ use crate::migration::ports::PortResult;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long an answer on an open channel may take.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
 struct Pool {
@@ -58,20 +58,38 @@ impl Channels {
             }
             Ok(Err(error)) => Ok(Err(error)),
             Err(_) => {
-                // Nothing else can be expected of this connection either.
-                *self.pool.lock().await = Pool::default();
+                self.forget().await;
                 Err(silence())
             }
         }
     }
 
+    /// Gives the connection up: nothing else can be expected of it.
+    pub(super) async fn forget(&self) {
+        *self.pool.lock().await = Pool::default();
+    }
+
     async fn take(&self) -> PortResult<Channel> {
-        let mut pool = self.pool.lock().await;
-        while let Some(channel) = pool.idle.pop() {
-            if channel.status().connected() {
-                return Ok(channel);
+        {
+            let mut pool = self.pool.lock().await;
+            while let Some(channel) = pool.idle.pop() {
+                if channel.status().connected() {
+                    return Ok(channel);
+                }
             }
         }
+        let channel = self.plain().await?;
+        let confirm = channel.confirm_select(ConfirmSelectOptions::default());
+        tokio::time::timeout(ANSWER, confirm)
+            .await
+            .map_err(|_| silence())?
+            .map_err(|error| port_error(&error))?;
+        Ok(channel)
+    }
+
+    /// A channel of its own, in no mode at all. Nobody else gets it.
+    pub(super) async fn plain(&self) -> PortResult<Channel> {
+        let mut pool = self.pool.lock().await;
         if !pool
             .connection
             .as_ref()
@@ -83,13 +101,13 @@ impl Channels {
             .connection
             .as_ref()
             .expect("it was just made or found connected");
-        match tokio::time::timeout(ANSWER, confirming(connection)).await {
-            Ok(channel) => channel.map_err(|error| port_error(&error)),
-            Err(_) => {
-                *pool = Pool::default();
-                Err(silence())
-            }
+        let channel = tokio::time::timeout(ANSWER, connection.create_channel()).await;
+        if channel.is_err() {
+            *pool = Pool::default();
         }
+        channel
+            .map_err(|_| silence())?
+            .map_err(|error| port_error(&error))
     }
 
     async fn connect(&self) -> PortResult<Connection> {
@@ -107,15 +125,8 @@ impl Channels {
     }
 }
 
-/// A new channel in confirm mode.
-async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
-    let channel = connection.create_channel().await?;
-    let confirm = channel.confirm_select(ConfirmSelectOptions::default());
-    confirm.await?;
-    Ok(channel)
-}
-
-fn silence() -> PortError {
+/// Nothing has come within [`ANSWER`].
+pub(super) fn silence() -> PortError {
     let seconds = ANSWER.as_secs();
     PortError::Unreachable(format!("the broker has not answered for {seconds} s"))
 }

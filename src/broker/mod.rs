@@ -9,6 +9,7 @@ mod channels;
 mod failure;
 mod management;
 mod probe;
+mod relay;
 pub mod url;
 
 pub use amqp::{AmqpBroker, Options};

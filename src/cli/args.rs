@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::commands::abort::AbortArgs;
 use super::commands::completions::CompletionsArgs;
 use super::commands::crd::CrdArgs;
 use super::commands::migrate::MigrateArgs;
@@ -44,6 +45,7 @@ pub enum Command {
     #[command(visible_alias = "move")]
     Migrate(Box<MigrateArgs>),
     Status(StatusArgs),
+    Abort(Box<AbortArgs>),
     Crd(CrdArgs),
     Completions(CompletionsArgs),
 }
@@ -178,7 +180,9 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 6] = ["help", "version", "verbose", "dry-run", "output", "yes"];
+        const ONCE: [&str; 9] = [
+            "help", "version", "verbose", "dry-run", "output", "yes", "resume", "pod", "wait",
+        ];
         let root = command();
         for command in std::iter::once(&root).chain(root.get_subcommands()) {
             for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {

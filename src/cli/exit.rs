@@ -18,7 +18,7 @@ pub const UNEXPECTED: u8 = 1;
 pub const INTERRUPTED: u8 = 130;
 
 /// Every code that `ms2m` ends with.
-pub const EXIT_CODES: [ExitMeaning; 8] = [
+pub const EXIT_CODES: [ExitMeaning; 10] = [
     meaning(0, "done"),
     meaning(
         UNEXPECTED,
@@ -45,6 +45,15 @@ pub const EXIT_CODES: [ExitMeaning; 8] = [
         "stuck: something could not be undone; the words on stderr say what is left",
     ),
     meaning(
+        7,
+        "lost: the lock on the pod was lost, and this process stopped at once; the migration is where status says, \
+         and another process may go on with it",
+    ),
+    meaning(
+        8,
+        "too late: it was to be aborted past its commit point; the target serves",
+    ),
+    meaning(
         INTERRUPTED,
         "interrupted, and rolled back unless it was interrupted twice",
     ),
@@ -65,6 +74,8 @@ pub fn outcome(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Interrupted => Some("interrupted and rolled back: the source serves as before"),
         ErrorKind::Unfinished => Some("the target serves; something is left to finish"),
         ErrorKind::Stuck => Some("not everything could be undone"),
+        ErrorKind::LockLost => Some("stopped at once, without another effect"),
+        ErrorKind::TooLate => Some("the target serves"),
     }
 }
 
@@ -91,6 +102,8 @@ mod tests {
             ErrorKind::Interrupted,
             ErrorKind::Unfinished,
             ErrorKind::Stuck,
+            ErrorKind::LockLost,
+            ErrorKind::TooLate,
         ];
         let mut codes: Vec<u8> = kinds.iter().map(|kind| kind.exit_code()).collect();
         codes.extend([0, UNEXPECTED]);

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::args::GlobalArgs;
 use super::exit;
 use super::report::Progress;
 use super::ui::Ui;
@@ -18,9 +19,51 @@ const KINDS: [fn() -> SignalKind; 3] = [
     SignalKind::hangup,
 ];
 
+/// What to type when a migration was left half done.
+#[derive(Debug, Clone)]
+pub struct Again {
+    /// Goes on with it.
+    pub resume: String,
+    /// Rolls it back.
+    pub abort: String,
+}
+
+impl Again {
+    /// For migration `name`, as somebody with these flags would type it.
+    #[must_use]
+    pub fn new(global: &GlobalArgs, namespace: &str, name: &str) -> Self {
+        let mut flags = vec!["-n".to_owned(), quoted(namespace)];
+        if let Some(context) = &global.context {
+            flags.extend(["--context".to_owned(), quoted(context)]);
+        }
+        for (flag, path) in [
+            ("--kubeconfig", &global.kubeconfig),
+            ("--config", &global.config),
+        ] {
+            if let Some(path) = path {
+                flags.extend([flag.to_owned(), quoted(&path.to_string_lossy())]);
+            }
+        }
+        let flags = flags.join(" ");
+        Self {
+            resume: format!("ms2m migrate --resume {name} {flags}"),
+            abort: format!("ms2m abort {name} {flags}"),
+        }
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// Listens in the background until the answer is aborted. The first signal cancels `stop` and
-/// says what that means; the second ends the process and says how to go on. `pod` is what to type
-/// after `ms2m migrate` then.
+/// says what that means; the second ends the process and says how to go on.
 ///
 /// # Errors
 /// The signals cannot be listened to.
@@ -28,7 +71,7 @@ pub fn listen(
     stop: CancellationToken,
     progress: Arc<Progress>,
     ui: Ui,
-    pod: String,
+    again: Again,
 ) -> io::Result<JoinHandle<()>> {
     let mut signals = KINDS
         .iter()
@@ -39,17 +82,31 @@ pub fn listen(
         progress.note(if progress.is_committed() {
             "interrupted: past the commit point there is only forward, so it is being finished \
              (again to stop at once)"
+        } else if stop.is_cancelled() {
+            "interrupted: it is being rolled back already (again to stop at once)"
         } else {
             "interrupted: rolling back, the source goes on serving (again to stop at once)"
         });
         stop.cancel();
         next(&mut signals).await;
         progress.end();
-        ui.insist(&format!(
-            "stopped at once: something is left half done; to finish it: ms2m migrate {pod}"
-        ));
+        ui.insist(&half_done(progress.is_committed(), &again));
         std::process::exit(exit::INTERRUPTED.into());
     }))
+}
+
+/// The last words after a second signal.
+fn half_done(committed: bool, again: &Again) -> String {
+    let Again { resume, abort } = again;
+    if committed {
+        format!(
+            "stopped at once: the target serves, and something is left; to finish it:\n  {resume}"
+        )
+    } else {
+        format!(
+            "stopped at once: something is left half done; to undo it:\n  {abort}\nor to go on with the move:\n  {resume}"
+        )
+    }
 }
 
 /// Waits for the next of the signals.
@@ -81,6 +138,29 @@ mod tests {
         }
     }
 
+    fn again() -> Again {
+        Again {
+            resume: "ms2m migrate --resume w-1 -n shop".to_owned(),
+            abort: "ms2m abort w-1 -n shop".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_last_words_are_commands_that_can_be_pasted() {
+        insta::assert_snapshot!(half_done(false, &again()), @r"
+        stopped at once: something is left half done; to undo it:
+          ms2m abort w-1 -n shop
+        or to go on with the move:
+          ms2m migrate --resume w-1 -n shop
+        ");
+        insta::assert_snapshot!(half_done(true, &again()), @r"
+        stopped at once: the target serves, and something is left; to finish it:
+          ms2m migrate --resume w-1 -n shop
+        ");
+        assert_eq!(quoted("a b'c"), r"'a b'\''c'");
+        assert_eq!(quoted("/etc/kube.config"), "/etc/kube.config");
+    }
+
     /// What the first Ctrl-C says after `events`; it must also have cancelled.
     async fn first(events: Vec<EventKind>) -> String {
         let notes = Arc::new(Mutex::new(Vec::new()));
@@ -95,7 +175,7 @@ mod tests {
         }
         let stop = CancellationToken::new();
         let ui = Ui::new(ColorChoice::Never, true);
-        let listening = listen(stop.clone(), progress.clone(), ui, "w".to_owned())
+        let listening = listen(stop.clone(), progress.clone(), ui, again())
             .expect("signals can be listened to");
         let sent = tokio::process::Command::new("kill")
             .args(["-s", "INT", &std::process::id().to_string()])

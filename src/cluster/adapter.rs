@@ -220,6 +220,10 @@ impl Cluster for KubeCluster {
         self.delete_pod(name, uid, grace).await
     }
 
+    async fn belongings(&self, migration: &str, transfer: &str) -> PortResult<Vec<String>> {
+        self.see_belongings(migration, transfer).await
+    }
+
     async fn hand_over_labels(&self, target_pod: &str) -> PortResult<()> {
         self.give_labels(target_pod).await
     }

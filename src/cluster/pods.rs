@@ -205,6 +205,26 @@ impl KubeCluster {
         )))
     }
 
+    pub(super) async fn see_belongings(
+        &self,
+        migration: &str,
+        transfer: &str,
+    ) -> PortResult<Vec<String>> {
+        let (retry, pods) = (&self.inner.retry, self.pods());
+        let params = ListParams::default().labels(&format!("{MIGRATION_LABEL}={migration}"));
+        let what = format!("list the pods of migration {migration}");
+        let found = retry.run(&what, || pods.list(&params)).await?;
+        let mut left: Vec<String> = found
+            .iter()
+            .map(|pod| format!("pod {}", pod.name_any()))
+            .collect();
+        let jobs: Api<Job> = Api::namespaced(self.inner.client.clone(), &self.inner.namespace);
+        let what = format!("look at Job {transfer}");
+        let job = retry.run(&what, || jobs.get_opt(transfer)).await?;
+        left.extend(job.map(|job| format!("Job {}", job.name_any())));
+        Ok(left)
+    }
+
     pub(super) async fn give_labels(&self, target: &str) -> PortResult<()> {
         let pod: Arc<Pod> = self
             .inner

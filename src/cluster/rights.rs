@@ -85,7 +85,7 @@ const RIGHTS: &[Right] = &[
         need: Need::ConfigMap,
         group: "",
         resource: "configmaps",
-        verbs: &["list", "create", "patch"],
+        verbs: &["get", "list", "create", "patch"],
         purpose: "remember how far a migration has come, so that another process can go on",
     },
     Right {
@@ -93,7 +93,7 @@ const RIGHTS: &[Right] = &[
         need: Need::Resource,
         group: GROUP,
         resource: "statefulmigrations",
-        verbs: &["list", "create"],
+        verbs: &["get", "list", "create"],
         purpose: "remember a migration as a resource, where the CRD is installed",
     },
     Right {
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(lacking(&[Need::ConfigMap]), []);
         let neither = lacking(&[Need::Resource, Need::ConfigMap]);
         assert_eq!(neither.len(), 1);
-        assert_eq!(neither[0].what, "list configmaps");
+        assert_eq!(neither[0].what, "get configmaps");
         assert_eq!(neither[0].namespace.as_deref(), Some("shop"));
     }
 

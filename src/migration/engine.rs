@@ -3,12 +3,13 @@
 //! What happens inside a phase is in `steps`; this file knows only the way from request
 //! to result, and back.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ErrorKind, PortError};
-use super::event::Reporter;
+use super::event::{Event, EventKind, Reporter};
 use super::handoff::Names;
 use super::handoff::names::control_queue;
 use super::limits::Limits;
@@ -37,10 +38,10 @@ pub struct Ports {
 
 /// Drives one migration.
 pub struct Engine {
-    ports: Ports,
+    pub(super) ports: Ports,
     reporter: Arc<dyn Reporter>,
     limits: Limits,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 impl Engine {
@@ -95,23 +96,17 @@ impl Engine {
     /// Any kind; what was undone and what is left is in the error.
     pub async fn migrate(&self, request: &Request) -> Result<Summary, Error> {
         if let Some(record) = self.unfinished(request).await? {
-            let lock = self
-                .lock(&record.spec.source_pod)
-                .await
-                .map_err(|error| match error {
-                    PortError::Conflict(holder) => under_way(&record, &holder),
-                    other => unreadable("the lock of the pod", &other),
-                })?;
-            return self.run(record, lock, true).await;
+            return self.resume(&record).await;
         }
         let plan = self.plan_afresh(request).await?;
         self.migrate_as_planned(request, &plan).await
     }
 
-    /// Moves the pod by a plan that was just made and, perhaps, confirmed.
+    /// Moves the pod by a plan that was made before and, perhaps, confirmed.
     ///
     /// # Errors
-    /// As [`Engine::migrate`].
+    /// As [`Engine::migrate`]; [`ErrorKind::Refused`] when the pod is not the one that was planned
+    /// for, or somebody else has begun meanwhile.
     pub async fn migrate_as_planned(
         &self,
         request: &Request,
@@ -129,25 +124,56 @@ impl Engine {
                 .hint("wait for it to end, or see what it does: ms2m status"),
                 other => unreadable("the lock of the pod", &other),
             })?;
-        let record = Run::new_record(request, plan, self.ports.clock.now());
-        if let Err(error) = self.ports.journal.create(&record).await {
-            // The lock would expire by itself; giving it back saves the next attempt the wait.
-            let _ = lock.release().await;
-            return Err(unreadable("the journal", &error));
+        match self.begin(request, plan).await {
+            Ok(record) => self.run(record, lock, false).await,
+            Err(error) => {
+                // The lock would expire by itself; giving it back saves the next attempt the wait.
+                let _ = lock.release().await;
+                Err(error)
+            }
         }
-        self.run(record, lock, false).await
     }
 
-    async fn lock(&self, pod: &str) -> PortResult<Arc<dyn Lock>> {
+    /// With the lock in hand: sees that nobody was faster since the plan was made, and remembers
+    /// the migration.
+    async fn begin(&self, request: &Request, plan: &Plan) -> Result<Record, Error> {
+        let of_cluster = |error: PortError| unreadable("the cluster", &error);
+        let (unfinished, pod) = tokio::try_join!(self.unfinished(request), async {
+            let pod = self.ports.cluster.pod(&plan.source_pod).await;
+            pod.map_err(of_cluster)
+        })?;
+        if let Some(record) = unfinished {
+            return Err(under_way(&record, "it began a moment ago"));
+        }
+        if pod.is_none_or(|pod| pod.uid != plan.source_uid || pod.terminating) {
+            return Err(Error::refused(format!(
+                "pod {} has changed since the plan was made",
+                plan.source_pod
+            ))
+            .hint("run it again to get a plan of the pod as it is now"));
+        }
+        let record = Run::new_record(request, plan, self.ports.clock.now());
+        match self.ports.journal.create(&record).await {
+            Ok(()) => Ok(record),
+            Err(PortError::Conflict(words)) => {
+                Err(Error::refused(words).hint("give another name with --name, or none"))
+            }
+            Err(error) => Err(unreadable("the journal", &error)),
+        }
+    }
+
+    pub(super) async fn lock(&self, pod: &str) -> PortResult<Arc<dyn Lock>> {
         Ok(Arc::from(self.ports.journal.lock(pod).await?))
     }
 
-    async fn run(
+    /// Drives `record` to one of its ends, and gives the lock back.
+    pub(super) async fn run(
         &self,
         record: Record,
         lock: Arc<dyn Lock>,
         resumed: bool,
     ) -> Result<Summary, Error> {
+        let name = record.name.clone();
         let mut run = Run::new(
             self.ports.clone(),
             Arc::clone(&self.reporter),
@@ -156,11 +182,29 @@ impl Engine {
             Arc::clone(&lock),
             record,
         );
-        let result = run.drive(resumed).await;
+        let result = tokio::select! {
+            result = run.drive(resumed) => result,
+            never = self.heed_abort(&name, &*lock) => match never {},
+        };
         // Whatever the result, this process is done with the pod. A lock that cannot be given
         // back expires.
         let _ = lock.release().await;
         result
+    }
+
+    /// Stops the run when another process asks for that. Whether it can still be rolled back is
+    /// the run's to know.
+    async fn heed_abort(&self, migration: &str, lock: &dyn Lock) -> Infallible {
+        lock.abort_requested(migration).await;
+        self.reporter.report(Event {
+            time: self.ports.clock.now(),
+            migration: migration.to_owned(),
+            kind: EventKind::Warning {
+                message: "somebody has asked to abort this migration".to_owned(),
+            },
+        });
+        self.stop.cancel();
+        std::future::pending().await
     }
 
     async fn plan_afresh(&self, request: &Request) -> Result<Plan, Error> {
@@ -241,7 +285,7 @@ impl Engine {
     }
 }
 
-fn unreadable(what: &str, error: &PortError) -> Error {
+pub(super) fn unreadable(what: &str, error: &PortError) -> Error {
     let kind = match error {
         PortError::Denied(_) => "was refused access to",
         _ => "cannot reach",
@@ -249,7 +293,8 @@ fn unreadable(what: &str, error: &PortError) -> Error {
     Error::refused(format!("ms2m {kind} {what}")).because(error)
 }
 
-fn under_way(record: &Record, holder: &str) -> Error {
+/// The refusal for a pod whose migration `record` somebody works on.
+pub(super) fn under_way(record: &Record, holder: &str) -> Error {
     let phase = record.status.phase.unwrap_or_default();
     Error::new(
         ErrorKind::Refused,

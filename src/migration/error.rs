@@ -58,6 +58,11 @@ pub enum ErrorKind {
     Unfinished,
     /// Something could not be undone; the message says what is left.
     Stuck,
+    /// The lock on the pod was lost, so this process stopped without another effect; the journal
+    /// says how far the migration is, and whoever has the lock goes on with it.
+    LockLost,
+    /// It was to be aborted, and that was too late: the target serves.
+    TooLate,
 }
 
 impl ErrorKind {
@@ -70,6 +75,8 @@ impl ErrorKind {
             Self::RolledBack => 4,
             Self::Unfinished => 5,
             Self::Stuck => 6,
+            Self::LockLost => 7,
+            Self::TooLate => 8,
             Self::Interrupted => 130,
         }
     }

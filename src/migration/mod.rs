@@ -13,5 +13,6 @@ pub mod phase;
 pub mod plan;
 pub mod ports;
 pub mod record;
+pub mod recover;
 mod steps;
 pub mod summary;

@@ -225,6 +225,9 @@ pub trait Cluster: Send + Sync {
     /// Ensures that the pod is gone, waiting for it. With a uid, a pod of another uid is left
     /// alone. `grace` is the time its containers get to end.
     async fn remove_pod(&self, name: &str, uid: Option<&str>, grace: Duration) -> PortResult<()>;
+    /// What of a migration is still there, as `pod a` and `Job b`; its transfer Job goes by a name
+    /// of its own.
+    async fn belongings(&self, migration: &str, transfer: &str) -> PortResult<Vec<String>>;
     /// Gives the target the labels that it was made to take over at the commit.
     async fn hand_over_labels(&self, target_pod: &str) -> PortResult<()>;
 }
@@ -255,8 +258,13 @@ pub trait Restore: Send + Sync {
 pub struct QueueView {
     /// Messages ready for delivery.
     pub ready: u64,
-    /// Messages delivered and not acknowledged; `None` when the broker does not tell.
+    /// Messages delivered and not acknowledged, as it was at some moment within the last `lag`;
+    /// `None` when the broker does not tell.
     pub unacknowledged: Option<u64>,
+    /// How old `unacknowledged` may be; zero if it is exact. A queue that was seen with nothing
+    /// ready and nothing unacknowledged for all of that time, and that nothing comes into, is
+    /// empty: one of the looks has met the truth, and from then on it cannot have grown.
+    pub lag: Duration,
     /// Consumers.
     pub consumers: u64,
 }
@@ -336,6 +344,13 @@ pub trait Broker: Send + Sync {
     async fn delete_queue(&self, name: &str, only_if_idle: bool) -> PortResult<Deletion>;
     /// Deletes the exchange.
     async fn delete_exchange(&self, name: &str) -> PortResult<()>;
+    /// Throws away the messages that are ready in the queue.
+    async fn purge_queue(&self, name: &str) -> PortResult<()>;
+    /// Moves the ready messages of a queue to a fanout exchange, one after the other and with
+    /// their properties and routing keys, until the queue is seen empty; answers how many. Each
+    /// is taken from the one and put into the other in one transaction, so that a process that
+    /// dies over it neither loses nor doubles one.
+    async fn move_messages(&self, queue: &str, exchange: &str) -> PortResult<u64>;
     /// Publishes `payload` to the queue through the default exchange: persistent,
     /// `application/json`, confirmed.
     async fn publish(&self, queue: &str, payload: &[u8]) -> PortResult<()>;
@@ -375,19 +390,42 @@ pub trait Journal: Send + Sync {
     async fn create(&self, record: &Record) -> PortResult<()>;
     /// Remembers how far it has come.
     async fn save(&self, record: &Record) -> PortResult<()>;
+    /// The one of that name.
+    async fn read(&self, name: &str) -> PortResult<Option<Record>>;
     /// All that are remembered in the namespace, oldest first.
     async fn list(&self) -> PortResult<Vec<Record>>;
     /// Takes the lock on a pod: no two processes work on one pod's migration at a time. `Err` with
     /// [`PortError::Conflict`] names the holder. The lock is kept until it is released, or until
     /// its holder has been silent for its lease time.
     async fn lock(&self, pod: &str) -> PortResult<Box<dyn Lock>>;
+    /// Who holds the lock on a pod; `None` when nobody does, or its holder is certainly dead.
+    async fn holder(&self, pod: &str) -> PortResult<Option<Holder>>;
+    /// Asks whoever holds the lock on a pod to abort a migration of it, and says who that is;
+    /// `None` when nobody does, or its holder is certainly dead.
+    async fn request_abort(&self, pod: &str, migration: &str) -> PortResult<Option<Holder>>;
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// As `process 12 on host-a`.
+    pub who: String,
+    /// Another one after each sign of life.
+    pub sign: String,
 }
 
 /// A lock that is held. Dropping it without [`Lock::release`] leaves it to expire.
 #[async_trait]
 pub trait Lock: Send + Sync {
+    /// Whether it is certainly still held. To be asked right before each effect: a process that
+    /// was suspended may have lost it without having been told.
+    fn is_held(&self) -> bool;
     /// Resolves when the lock is lost: whoever held it must stop at once, without another effect.
+    /// Looks at the clock whenever it is polled, so that work beside it in a biased `select` gets
+    /// no turn after a suspension.
     async fn lost(&self);
+    /// Resolves when somebody asks to abort `migration`.
+    async fn abort_requested(&self, migration: &str);
     /// Gives it back.
     async fn release(&self) -> PortResult<()>;
 }

@@ -23,6 +23,18 @@ pub struct Record {
 }
 
 impl Record {
+    /// What to type to go on with it.
+    #[must_use]
+    pub fn resume_command(&self) -> String {
+        format!("ms2m migrate --resume {} -n {}", self.name, self.namespace)
+    }
+
+    /// What to type to roll it back.
+    #[must_use]
+    pub fn abort_command(&self) -> String {
+        format!("ms2m abort {} -n {}", self.name, self.namespace)
+    }
+
     /// Whether something is left to do.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {

@@ -46,8 +46,14 @@ pub struct Summary {
     pub restore_run_seconds: f64,
     /// What is left of the total: waiting for the application, and ms2m itself.
     pub own_seconds: f64,
+    /// How the downtime is known: `seen` or `noted`.
+    pub downtime_by: String,
+    /// Messages that were led to the replay queues.
+    pub messages_routed: i64,
     /// Messages that the target took from its replay queue.
     pub messages_replayed: i64,
+    /// Messages that were left in it at the commit.
+    pub messages_left: i64,
     /// `counted` or `estimated`.
     pub messages_replayed_by: String,
     /// The checkpoint image by digest.
@@ -126,7 +132,10 @@ impl Summary {
             downtime_seconds: seconds_value(&receipt.downtime),
             cut_pause_seconds: seconds_value(&receipt.cut_pause),
             handoff_pause_seconds: seconds_value(&receipt.handoff_pause),
+            downtime_by: receipt.downtime_by,
+            messages_routed: receipt.messages_routed,
             messages_replayed: receipt.messages_replayed,
+            messages_left: receipt.messages_left,
             messages_replayed_by: receipt.messages_replayed_by,
             checkpoint_image: status.checkpoint_image.clone().unwrap_or_default(),
             archive_bytes: receipt.archive_bytes,

@@ -201,3 +201,19 @@ async fn a_short_disturbance_loses_nothing() {
         () = lock.lost() => panic!("lost by a short disturbance"),
     }
 }
+
+/// Nothing of this process runs for longer than the lock lasts, as after SIGSTOP or the sleep of a
+/// laptop. When it wakes, the lock must count as lost before anything else gets a turn: others
+/// may have it by then, although no renewal has failed.
+#[tokio::test]
+async fn a_suspended_process_knows_at_once_that_it_has_lost_the_lock() {
+    let world = World::start().await;
+    let journal = world.cluster().await.journal();
+    let lock = journal.lock("web-0").await.expect("it is free");
+    assert!(lock.is_held());
+    let mut lost = lock.lost();
+    assert!(futures_util::poll!(&mut lost).is_pending());
+    std::thread::sleep(Duration::from_secs(13));
+    assert!(!lock.is_held());
+    assert!(futures_util::poll!(&mut lost).is_ready());
+}

@@ -2,6 +2,7 @@
 //! sandbox's API server where its answers matter. No kubelet and no controller runs here: the
 //! tests play both.
 
+mod abort;
 mod checkpoint;
 mod journal;
 mod kubelet;

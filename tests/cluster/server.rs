@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use ms2m::cluster::{ConnectOptions, KubeCluster, connect};
-use ms2m_sandbox::apiserver::{ApiServer, Fault, FaultAction, FaultMatch, Options};
+use ms2m_sandbox::apiserver::{ApiServer, Failure, Fault, FaultAction, FaultMatch, Options};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -160,10 +160,11 @@ impl World {
             verb,
             path,
             times,
-            FaultAction::Status {
+            FaultAction::Status(Failure {
                 status,
                 message: "ordered by a test".into(),
-            },
+                retry_after: None,
+            }),
         );
     }
 
@@ -177,11 +178,12 @@ impl World {
             matches: FaultMatch {
                 verb: Some(verb.into()),
                 path: Some(path.into()),
-                user: None,
+                ..FaultMatch::default()
             },
             skip: 0,
             times,
             action,
+            after: false,
         };
         self.server.faults().order(fault).expect("a fault");
     }

@@ -6,5 +6,6 @@ mod support;
 
 mod fails;
 mod moves;
+mod recovery;
 mod refuses;
 mod status;

@@ -24,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) annotated: bool,
     /// Labels of the pod besides `app`.
     pub(crate) labels: serde_json::Value,
+    /// The nodes that it is moved from and to, if not those of the world.
+    pub(crate) nodes: Option<(String, String)>,
 }
 
 impl Default for Options {
@@ -33,6 +35,7 @@ impl Default for Options {
             exchange_type: ExchangeType::Topic,
             annotated: false,
             labels: json!({}),
+            nodes: None,
         }
     }
 }
@@ -48,6 +51,8 @@ pub(crate) struct App {
     pub(crate) exchange: String,
     pub(crate) queue: String,
     pub(crate) routing_key: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
 }
 
 /// Publishers at work.
@@ -70,13 +75,16 @@ impl Producers {
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl App {
-    /// Declares the queue, makes the pod, and waits until it consumes.
-    pub(crate) async fn start(name: &str, options: &Options) -> Self {
-        let world = World::get();
+    /// Names for everything, and nothing else yet.
+    pub(crate) fn named(world: &'static World, name: &str, options: &Options) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("ms2m-{name}-{}-{number}", std::process::id());
         let pod = format!("worker-{}-{number}", std::process::id());
-        let app = Self {
+        let (from, to) = options
+            .nodes
+            .clone()
+            .unwrap_or_else(|| (world.source_node.clone(), world.target_node.clone()));
+        Self {
             world,
             target: format!("{pod}-shadow"),
             pod,
@@ -84,18 +92,31 @@ impl App {
             queue: format!("{namespace}.orders"),
             routing_key: "orders.new".to_owned(),
             namespace,
-        };
+            from,
+            to,
+        }
+    }
+
+    /// Declares exchange and queue.
+    pub(crate) async fn declare(&self, exchange_type: ExchangeType) {
         let topology = Topology {
-            amqp_url: world.places.broker_url.clone(),
-            exchange: app.exchange.clone(),
-            exchange_type: options.exchange_type,
-            queue: app.queue.clone(),
-            routing_key: app.routing_key.clone(),
+            amqp_url: self.world.places.broker_url.clone(),
+            exchange: self.exchange.clone(),
+            exchange_type,
+            queue: self.queue.clone(),
+            routing_key: self.routing_key.clone(),
             quorum: false,
         };
         producer::declare(&topology)
             .await
             .expect("exchange and queue are declared");
+    }
+
+    /// Declares the queue, makes the pod, and waits until it consumes.
+    pub(crate) async fn start(name: &str, options: &Options) -> Self {
+        let world = World::get();
+        let app = Self::named(world, name, options);
+        app.declare(options.exchange_type).await;
         world
             .kubectl(&["create", "namespace", &app.namespace])
             .await;
@@ -116,7 +137,7 @@ impl App {
             .await;
     }
 
-    fn manifest(&self, options: &Options) -> serde_json::Value {
+    pub(crate) fn manifest(&self, options: &Options) -> serde_json::Value {
         let places = &self.world.places;
         let broker = places
             .broker_url_in_pods
@@ -147,7 +168,7 @@ impl App {
             "kind": "Pod",
             "metadata": {"name": self.pod, "labels": labels, "annotations": annotations},
             "spec": {
-                "nodeSelector": {"kubernetes.io/hostname": self.world.source_node},
+                "nodeSelector": {"kubernetes.io/hostname": self.from},
                 "containers": [{
                     "name": "worker",
                     "image": places.worker_image,
@@ -231,7 +252,7 @@ impl App {
     pub(crate) fn migrate_arguments(&self) -> Vec<String> {
         let world = self.world;
         let repository = format!("{}/checkpoints", world.places.registry);
-        let mut arguments: Vec<String> = ["migrate", &self.pod, "--to", &world.target_node]
+        let mut arguments: Vec<String> = ["migrate", &self.pod, "--to", &self.to]
             .into_iter()
             .chain(["--namespace", &self.namespace, "--repository", &repository])
             .chain([
@@ -275,6 +296,13 @@ impl App {
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         start(self.world, &arguments, &environment)
+    }
+
+    /// Runs a command in this application's namespace to its end.
+    pub(crate) async fn run(&self, words: &[&str]) -> Outcome {
+        let words = [words, &["-n", &self.namespace]].concat();
+        let arguments: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        self.ms2m(&arguments).await
     }
 
     /// Runs it to its end.

@@ -3,6 +3,9 @@
 use std::process::Stdio;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::world::{World, binary};
 
@@ -35,9 +38,12 @@ impl Outcome {
     }
 }
 
-/// A run that may still be going on.
+/// A run that may still be going on. Its words on stderr are read as they come.
 pub(crate) struct Running {
     child: tokio::process::Child,
+    lines: watch::Receiver<Vec<String>>,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<()>,
 }
 
 impl Running {
@@ -51,14 +57,77 @@ impl Running {
         assert!(status.expect("kill runs").success());
     }
 
+    /// Waits until stderr has these words.
+    pub(crate) async fn says(&self, words: &str) {
+        let mut lines = self.lines.clone();
+        let said = lines.wait_for(|lines| lines.iter().any(|line| line.contains(words)));
+        let said = tokio::time::timeout(super::DEADLINE, said).await;
+        assert!(
+            said.is_ok_and(|said| said.is_ok()),
+            "'{words}' is not in:\n{}",
+            self.stderr()
+        );
+    }
+
+    /// What it has said so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.lines.borrow().join("\n")
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn outcome(mut self) -> Outcome {
+        let status = self.child.wait().await.expect("ms2m ends");
+        self.stderr.await.expect("the reader does not panic");
+        Outcome {
+            code: status.code(),
+            stdout: self.stdout.await.expect("the reader does not panic"),
+            stderr: self.lines.borrow().join("\n"),
+        }
+    }
+
+    /// To ask what it says, rather than to expect it.
+    pub(crate) fn follow(self) -> Followed {
+        Followed(self)
+    }
+}
+
+/// A run that is asked what it says.
+pub(crate) struct Followed(Running);
+
+impl Followed {
+    /// Waits until one of its lines has `part` in it; `false` when it has ended without.
+    pub(crate) async fn says(&mut self, part: &str) -> bool {
+        let said = |lines: &Vec<String>| lines.iter().any(|line| line.contains(part));
+        self.0.lines.wait_for(said).await.is_ok()
+    }
+
+    /// Whether one of its lines so far has `part` in it.
+    pub(crate) fn has_said(&self, part: &str) -> bool {
+        self.0.lines.borrow().iter().any(|line| line.contains(part))
+    }
+
+    /// Waits until it has said so many lines; `false` when it has ended before.
+    pub(crate) async fn says_lines(&mut self, count: usize) -> bool {
+        self.0
+            .lines
+            .wait_for(|lines| lines.len() >= count)
+            .await
+            .is_ok()
+    }
+
+    /// Waits until it has said its last.
+    pub(crate) async fn falls_silent(&mut self) {
+        while self.0.lines.changed().await.is_ok() {}
+    }
+
+    /// Sends a signal, as `INT`.
+    pub(crate) async fn signal(&self, name: &str) {
+        self.0.signal(name).await;
+    }
+
     /// Waits for the end.
     pub(crate) async fn outcome(self) -> Outcome {
-        let output = self.child.wait_with_output().await.expect("ms2m ends");
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        self.0.outcome().await
     }
 }
 
@@ -77,7 +146,25 @@ pub(crate) fn start(world: &World, arguments: &[&str], environment: &[(&str, &st
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    let mut child = command.spawn().expect("ms2m starts");
+    let mut out = child.stdout.take().expect("it was piped");
+    let err = child.stderr.take().expect("it was piped");
+    let stdout = tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        out.read_to_end(&mut bytes).await.expect("a pipe is read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let (tell, lines) = watch::channel(Vec::new());
+    let stderr = tokio::spawn(async move {
+        let mut read = BufReader::new(err).lines();
+        while let Some(line) = read.next_line().await.expect("a pipe is read") {
+            tell.send_modify(|lines: &mut Vec<String>| lines.push(line));
+        }
+    });
     Running {
-        child: command.spawn().expect("ms2m starts"),
+        child,
+        lines,
+        stdout,
+        stderr,
     }
 }

@@ -50,7 +50,7 @@ impl World {
             if std::env::var("MS2M_TEST_WORLD").as_deref() == Ok("cluster") {
                 Self::cluster()
             } else {
-                Self::sandbox()
+                Self::sandbox(&["node-a", "node-b", "node-c"])
             }
         })
     }
@@ -60,14 +60,10 @@ impl World {
         self._sandbox.is_some()
     }
 
-    fn sandbox() -> Self {
+    /// A sandbox with these nodes; pods are moved from the first to the second one.
+    pub(crate) fn sandbox(nodes: &[&str]) -> Self {
         let mut child = Command::new(binary("ms2m-sandbox"))
-            .args([
-                "up",
-                "--until-stdin-closes",
-                "--nodes",
-                "node-a,node-b,node-c",
-            ])
+            .args(["up", "--until-stdin-closes", "--nodes", &nodes.join(",")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -82,10 +78,14 @@ impl World {
                 "the sandbox says where everything is; its own words above tell why it does not",
             );
         let places = serde_json::from_str(&line).expect("the sandbox describes itself as JSON");
+        let name = |at: usize| {
+            let node: &str = nodes.get(at).copied().unwrap_or_default();
+            node.split('=').next().unwrap_or_default().to_owned()
+        };
         Self {
             places,
-            source_node: "node-a".to_owned(),
-            target_node: "node-b".to_owned(),
+            source_node: name(0),
+            target_node: name(1),
             plain_http: true,
             _sandbox: Some((child, stdin)),
         }
@@ -174,6 +174,14 @@ impl World {
             .json()
             .await
             .expect("it answers with JSON")
+    }
+
+    /// Orders a fault of the API server from the sandbox; the answer takes it back.
+    pub(crate) async fn order_of_api(&self, fault: serde_json::Value) -> String {
+        let arguments = ["create", "--raw", "/sandbox/faults", "-f", "-"];
+        let answer = self.kubectl_with(&arguments, &fault.to_string()).await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        format!("/sandbox/faults/{}", answer["id"])
     }
 
     /// Orders a fault of a node, the broker or the registry from the sandbox.

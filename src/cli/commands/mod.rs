@@ -1,6 +1,9 @@
 //! One file a command: its arguments, whose doc comments are the help, above what it does.
 
+pub mod abort;
 pub mod completions;
 pub mod crd;
 pub mod migrate;
 pub mod status;
+mod subject;
+pub mod which;

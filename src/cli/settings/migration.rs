@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::flags::{EndArgs, SettingArgs};
 use super::layers::{Layers, unreadable};
 use super::table::{self, Setting};
 use super::value::{self, Secret};
-use crate::api::{MessageQueueConfig, StatefulMigrationSpec, Strategy, TransferConfig};
+use crate::api::{
+    Handoff, MessageQueueConfig, StaleIdentity, StatefulMigrationSpec, Strategy, TransferConfig,
+};
 use crate::broker::BrokerUrl;
-use crate::cli::commands::migrate::MigrateArgs;
 use crate::migration::error::Error;
 use crate::migration::limits::Limits;
 use crate::migration::plan::Request;
@@ -30,7 +32,7 @@ impl Typed {
     ///
     /// # Errors
     /// [`crate::migration::error::ErrorKind::Usage`] without the text that cannot be read.
-    pub fn read(args: &MigrateArgs, layers: &Layers<'_>) -> Result<Self, Error> {
+    pub fn read(args: &EndArgs, layers: &Layers<'_>) -> Result<Self, Error> {
         Ok(Self {
             broker: typed(&table::BROKER_URL, args.broker_url.as_ref(), layers, broker)?,
             management: typed(
@@ -78,10 +80,27 @@ pub struct Settings {
     pub management: Option<Url>,
     /// How the pod changes places with its copy.
     pub strategy: Option<Strategy>,
+    /// How the messages change over.
+    pub handoff: Option<Handoff>,
+    /// What to do about a target that still goes by the source's name.
+    pub stale_identity: Option<StaleIdentity>,
+    /// Go on in spite of what makes the result uncertain.
+    pub force: Option<bool>,
     /// How the checkpoint travels.
     pub transfer: TransferConfig,
     /// How long things may take.
     pub limits: Limits,
+}
+
+/// What is wanted of a pod, besides settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The pod to move.
+    pub pod: &'a str,
+    /// The node to move it to.
+    pub to: Option<&'a str>,
+    /// Name of the migration; a fresh one if none is given.
+    pub name: Option<&'a str>,
 }
 
 impl Settings {
@@ -90,7 +109,7 @@ impl Settings {
     /// # Errors
     /// [`crate::migration::error::ErrorKind::Usage`]: a layer has a value that cannot be read.
     pub fn resolve(
-        args: &MigrateArgs,
+        args: &SettingArgs,
         typed: Typed,
         layers: &mut Layers<'_>,
     ) -> Result<Option<Self>, Error> {
@@ -130,6 +149,19 @@ impl Settings {
             value::strategy,
             ToString::to_string,
         )?;
+        let handoff = layers.pick(
+            &table::HANDOFF,
+            args.handoff,
+            value::handoff,
+            value::show_handoff,
+        )?;
+        let stale_identity = layers.pick(
+            &table::STALE_IDENTITY,
+            args.stale_identity,
+            value::stale_identity,
+            value::show_stale_identity,
+        )?;
+        let force = flag(layers, &table::FORCE, args.force)?;
         let replay_cutoff = span(layers, &table::REPLAY_CUTOFF, args.replay_cutoff)?;
         let transfer = transfer(args, layers)?;
         let limits = limits(args, layers, replay_cutoff)?;
@@ -147,6 +179,9 @@ impl Settings {
             broker,
             management,
             strategy,
+            handoff,
+            stale_identity,
+            force,
             transfer,
             limits,
         }))
@@ -154,17 +189,19 @@ impl Settings {
 
     /// What the engine is asked for. Holds no password.
     #[must_use]
-    pub fn request(&self, args: &MigrateArgs, namespace: &str) -> Request {
+    pub fn request(&self, wanted: Wanted<'_>, namespace: &str) -> Request {
         let cutoff = self.limits.replay_cutoff;
         // The resource counts whole seconds; a part of one is not to become none.
         let whole = cutoff.as_secs() + u64::from(cutoff.subsec_nanos() > 0);
         Request {
-            name: args.name.clone().unwrap_or_else(|| fresh_name(&args.pod)),
+            name: wanted
+                .name
+                .map_or_else(|| fresh_name(wanted.pod), str::to_owned),
             namespace: namespace.to_owned(),
             spec: StatefulMigrationSpec {
-                source_pod: args.pod.clone(),
+                source_pod: wanted.pod.to_owned(),
                 container_name: self.container.clone(),
-                target_node: args.to.clone(),
+                target_node: wanted.to.map(str::to_owned),
                 checkpoint_image_repository: self.repository.clone(),
                 replay_cutoff_seconds: Some(whole.try_into().unwrap_or(i64::MAX)),
                 message_queue_config: MessageQueueConfig {
@@ -174,9 +211,9 @@ impl Settings {
                     routing_key: self.routing_key.clone(),
                 },
                 migration_strategy: self.strategy,
-                handoff: None,
-                stale_identity: None,
-                force: None,
+                handoff: self.handoff,
+                stale_identity: self.stale_identity,
+                force: self.force,
                 transfer: Some(self.transfer.clone()),
             },
         }
@@ -209,7 +246,7 @@ fn flag(
     layers.pick(setting, given, value::flag, ToString::to_string)
 }
 
-fn transfer(args: &MigrateArgs, layers: &mut Layers<'_>) -> Result<TransferConfig, Error> {
+fn transfer(args: &SettingArgs, layers: &mut Layers<'_>) -> Result<TransferConfig, Error> {
     Ok(TransferConfig {
         image: text(layers, &table::TRANSFER_IMAGE, &args.transfer_image)?,
         compression: layers.pick(
@@ -221,7 +258,7 @@ fn transfer(args: &MigrateArgs, layers: &mut Layers<'_>) -> Result<TransferConfi
         plain_http: flag(
             layers,
             &table::REGISTRY_PLAIN_HTTP,
-            args.registry_plain_http,
+            args.end.registry_plain_http,
         )?,
         credentials_secret: text(layers, &table::REGISTRY_SECRET, &args.registry_secret)?,
         keep_checkpoint: flag(layers, &table::KEEP_CHECKPOINT, args.keep_checkpoint)?,
@@ -229,17 +266,17 @@ fn transfer(args: &MigrateArgs, layers: &mut Layers<'_>) -> Result<TransferConfi
 }
 
 fn limits(
-    args: &MigrateArgs,
+    args: &SettingArgs,
     layers: &mut Layers<'_>,
     replay_cutoff: Duration,
 ) -> Result<Limits, Error> {
     Ok(Limits {
         replay_cutoff,
         max_pause: span(layers, &table::MAX_PAUSE, args.max_pause)?,
-        settle: span(layers, &table::SETTLE, args.settle)?,
+        settle: span(layers, &table::SETTLE, args.end.settle)?,
         drain: span(layers, &table::DRAIN_TIMEOUT, args.drain_timeout)?,
-        obey: span(layers, &table::OBEY_TIMEOUT, args.obey_timeout)?,
-        source_grace: span(layers, &table::SOURCE_GRACE, args.source_grace)?,
+        obey: span(layers, &table::OBEY_TIMEOUT, args.end.obey_timeout)?,
+        source_grace: span(layers, &table::SOURCE_GRACE, args.end.source_grace)?,
         ..Limits::default()
     })
 }
@@ -277,6 +314,15 @@ pub fn recorded(record: &Record) -> (String, BTreeMap<&'static str, String>) {
             spec.migration_strategy.map(|strategy| strategy.to_string()),
         ),
         (
+            &table::HANDOFF,
+            spec.handoff.as_ref().map(value::show_handoff),
+        ),
+        (
+            &table::STALE_IDENTITY,
+            spec.stale_identity.as_ref().map(value::show_stale_identity),
+        ),
+        (&table::FORCE, spec.force.map(|flag| flag.to_string())),
+        (
             &table::REPLAY_CUTOFF,
             spec.replay_cutoff_seconds
                 .map(|seconds| seconds.to_string()),
@@ -311,6 +357,7 @@ mod tests {
     use super::*;
     use crate::api::{Compression, StatefulMigrationStatus};
     use crate::cli::args::{Cli, Command, command};
+    use crate::cli::commands::migrate::MigrateArgs;
     use crate::cli::settings::{Config, Origin};
 
     const PASSWORD: &str = "hunter2";
@@ -330,12 +377,20 @@ mod tests {
     fn resolve(line: &str, config: &Config) -> (Option<Settings>, Request) {
         let (args, matches) = parse(line);
         let mut layers = Layers::new(&matches, config);
-        let typed = Typed::read(&args, &layers).expect("it can be read");
-        let settings = Settings::resolve(&args, typed, &mut layers).expect("it can be read");
+        let typed = Typed::read(&args.settings.end, &layers).expect("it can be read");
+        let settings =
+            Settings::resolve(&args.settings, typed, &mut layers).expect("it can be read");
         let shown = format!("{:?}{:?}{settings:?}", args, layers.resolved);
         assert!(!shown.contains(PASSWORD), "{shown}");
         let settings = settings.expect("nothing is missing");
-        let request = settings.request(&args, "shop");
+        let request = settings.request(
+            Wanted {
+                pod: args.pod.as_deref().expect("a pod is named"),
+                to: args.to.as_deref(),
+                name: args.name.as_deref(),
+            },
+            "shop",
+        );
         (Some(settings), request)
     }
 
@@ -345,7 +400,8 @@ mod tests {
             "ms2m migrate pod/worker-0 --to node-b --name m-1 --container main --repository reg/cp \
              --queue q --exchange x --routing-key k --broker-url amqp://u:{PASSWORD}@mq/v \
              --strategy shadow-pod --replay-cutoff 1500ms --transfer-image reg/t:1 --compression none \
-             --registry-plain-http --registry-secret s --keep-checkpoint=false --source-grace 5"
+             --registry-plain-http --registry-secret s --keep-checkpoint=false --source-grace 5 \
+             --handoff mirror --stale-identity stop-source --force"
         );
         let (settings, request) = resolve(&line, &Config::default());
         let settings = settings.expect("nothing is missing");
@@ -360,6 +416,9 @@ mod tests {
         assert_eq!(request.spec.message_queue_config.broker_url, "amqp://mq/v");
         assert_eq!(request.spec.replay_cutoff_seconds, Some(2));
         assert_eq!(request.spec.target_node.as_deref(), Some("node-b"));
+        assert_eq!(request.spec.handoff, Some(Handoff::Mirror));
+        assert_eq!(request.spec.stale_identity, Some(StaleIdentity::StopSource));
+        assert_eq!(request.spec.force, Some(true));
         let transfer = request.spec.transfer.expect("it is there");
         assert_eq!(transfer.plain_http, Some(true));
         assert_eq!(transfer.keep_checkpoint, Some(false));
@@ -380,11 +439,12 @@ mod tests {
         let (args, matches) = parse("ms2m migrate w --queue other");
         let nothing = Config::default();
         let mut layers = Layers::new(&matches, &nothing);
-        let typed = Typed::read(&args, &layers).expect("it can be read");
-        let alone = Settings::resolve(&args, typed.clone(), &mut layers).expect("it can be read");
+        let typed = Typed::read(&args.settings.end, &layers).expect("it can be read");
+        let alone =
+            Settings::resolve(&args.settings, typed.clone(), &mut layers).expect("it can be read");
         assert!(alone.is_none());
         layers.record = Some(recorded(&record));
-        let settings = Settings::resolve(&args, typed, &mut layers)
+        let settings = Settings::resolve(&args.settings, typed, &mut layers)
             .expect("it can be read")
             .expect("nothing is missing");
         assert_eq!(settings.queue, "other");

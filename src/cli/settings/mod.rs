@@ -2,9 +2,11 @@
 //! default, in this order.
 //!
 //! [`table`] has every setting once and drives resolution, messages and the reference alike;
-//! [`value`] reads and shows values; [`config`] reads the file; [`layers`] resolves.
+//! [`flags`] is how they are typed; [`value`] reads and shows values; [`config`] reads the file;
+//! [`layers`] resolves.
 
 pub mod config;
+pub mod flags;
 pub mod layers;
 pub mod migration;
 pub mod table;

@@ -94,6 +94,24 @@ pub static MANAGEMENT_URL: Setting = optional(
 );
 /// How the pod changes places with its copy; follows from its owner if nobody says.
 pub static STRATEGY: Setting = optional("strategy", "how the pod and its copy change places", None);
+/// How the messages change over.
+pub static HANDOFF: Setting = optional(
+    "handoff",
+    "how the messages change over to the target",
+    Some("gate"),
+);
+/// What to do about a target that still goes by the source's name.
+pub static STALE_IDENTITY: Setting = optional(
+    "stale-identity",
+    "what to do about a target that goes by the source's name",
+    Some("roll-back"),
+);
+/// Go on in spite of what makes the result uncertain.
+pub static FORCE: Setting = optional(
+    "force",
+    "whether to go on where the result is uncertain",
+    Some("false"),
+);
 /// How long source and target may run side by side.
 pub static REPLAY_CUTOFF: Setting = optional(
     "replay-cutoff",
@@ -159,7 +177,7 @@ pub static SOURCE_GRACE: Setting = optional(
 );
 
 /// All of them, in the order of the help.
-pub static SETTINGS: [&Setting; 19] = [
+pub static SETTINGS: [&Setting; 22] = [
     &CONTAINER,
     &REPOSITORY,
     &QUEUE,
@@ -168,6 +186,9 @@ pub static SETTINGS: [&Setting; 19] = [
     &BROKER_URL,
     &MANAGEMENT_URL,
     &STRATEGY,
+    &HANDOFF,
+    &STALE_IDENTITY,
+    &FORCE,
     &REPLAY_CUTOFF,
     &TRANSFER_IMAGE,
     &COMPRESSION,

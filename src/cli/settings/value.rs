@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use url::Url;
 
-use crate::api::{Compression, Strategy};
+use crate::api::{Compression, Handoff, StaleIdentity, Strategy};
 
 /// Text that may hold a password. It is read late, by code whose messages do not quote it, and
 /// not by clap, whose messages do.
@@ -120,6 +120,46 @@ pub fn strategy(text: &str) -> Result<Strategy, String> {
         "sequential" => Ok(Strategy::Sequential),
         _ => Err("it is ShadowPod or Sequential".to_owned()),
     }
+}
+
+/// Takes a handoff in any case.
+///
+/// # Errors
+/// There is no such handoff.
+pub fn handoff(text: &str) -> Result<Handoff, String> {
+    match text.to_lowercase().as_str() {
+        "gate" => Ok(Handoff::Gate),
+        "mirror" => Ok(Handoff::Mirror),
+        _ => Err("it is gate or mirror".to_owned()),
+    }
+}
+
+/// Shows a handoff the way that [`handoff`] reads it.
+#[must_use]
+pub fn show_handoff(handoff: &Handoff) -> String {
+    handoff.to_string().to_lowercase()
+}
+
+/// Takes what to do about a stale identity, in any case, with or without a dash.
+///
+/// # Errors
+/// There is no such choice.
+pub fn stale_identity(text: &str) -> Result<StaleIdentity, String> {
+    match text.to_lowercase().replace('-', "").as_str() {
+        "rollback" => Ok(StaleIdentity::RollBack),
+        "stopsource" => Ok(StaleIdentity::StopSource),
+        _ => Err("it is roll-back or stop-source".to_owned()),
+    }
+}
+
+/// Shows what to do about a stale identity the way that [`stale_identity`] reads it.
+#[must_use]
+pub fn show_stale_identity(choice: &StaleIdentity) -> String {
+    match choice {
+        StaleIdentity::RollBack => "roll-back",
+        StaleIdentity::StopSource => "stop-source",
+    }
+    .to_owned()
 }
 
 /// Takes a compression.
@@ -288,11 +328,25 @@ mod tests {
     }
 
     #[test]
+    fn a_choice_that_is_shown_can_be_read_again() {
+        for choice in [Handoff::Gate, Handoff::Mirror] {
+            assert_eq!(handoff(&show_handoff(&choice)), Ok(choice));
+            assert_eq!(handoff(&choice.to_string()), Ok(choice), "as in a resource");
+        }
+        for choice in [StaleIdentity::RollBack, StaleIdentity::StopSource] {
+            assert_eq!(stale_identity(&show_stale_identity(&choice)), Ok(choice));
+            assert_eq!(stale_identity(&format!("{choice:?}")), Ok(choice));
+        }
+    }
+
+    #[test]
     fn other_values_are_refused_with_the_choice() {
         assert_eq!(strategy("shadow-pod"), Ok(Strategy::ShadowPod));
         assert_eq!(strategy("Sequential"), Ok(Strategy::Sequential));
         assert!(strategy("fast").is_err());
         assert!(compression("zip").is_err());
+        assert!(handoff("fan-out").is_err());
+        assert!(stale_identity("ignore").is_err());
         assert!(flag("yes").is_err());
         assert_eq!(migration("sm/x-1"), Ok("x-1".to_owned()));
         assert!(migration(&"x".repeat(64)).is_err());

@@ -1,5 +1,6 @@
 //! What people read on stdout: pure functions from data to text.
 
+pub mod aborted;
 pub mod plan;
 pub mod status;
 pub mod summary;

@@ -38,7 +38,11 @@ fn row(record: &Record, wide: bool, now: Timestamp) -> Vec<String> {
         or_nothing(status.source_node.as_deref()),
         or_nothing(target_node(record)),
         or_nothing(strategy(record).as_deref()),
-        phase(record).to_string(),
+        if is_stuck(record) {
+            "Stuck".to_owned()
+        } else {
+            phase(record).to_string()
+        },
         format::age(record.created, now),
     ];
     if wide {
@@ -66,6 +70,10 @@ fn or_nothing(text: Option<&str>) -> String {
 
 fn phase(record: &Record) -> Phase {
     record.status.phase.unwrap_or_default()
+}
+
+fn is_stuck(record: &Record) -> bool {
+    record.status.condition_holds(conditions::STUCK)
 }
 
 fn target_node(record: &Record) -> Option<&str> {
@@ -172,6 +180,10 @@ fn facts(record: &Record, paint: Paint, now: Timestamp) -> String {
 }
 
 fn toned_phase(record: &Record, paint: Paint) -> String {
+    if is_stuck(record) {
+        let text = format!("{}, stuck in its roll-back", phase(record));
+        return paint.tone(Tone::Bad, &text);
+    }
     let tone = match phase(record) {
         Phase::Completed => Tone::Good,
         Phase::Failed => Tone::Bad,
@@ -237,28 +249,19 @@ fn holds(record: &Record) -> String {
 
 /// What there is to do about it, if anything.
 fn next(record: &Record) -> Option<String> {
-    let pod = &record.spec.source_pod;
-    let namespace = &record.namespace;
+    let (pod, namespace) = (&record.spec.source_pod, &record.namespace);
+    let (abort, resume) = (record.abort_command(), record.resume_command());
     match phase(record) {
         Phase::Completed => None,
-        Phase::Failed => {
-            let reason = record
-                .status
-                .conditions
-                .iter()
-                .find(|condition| condition.type_ == conditions::FAILED)
-                .map(|condition| condition.reason.as_str());
-            Some(match reason {
-                Some(conditions::reasons::STUCK | conditions::reasons::UNFINISHED) => {
-                    "something is left; the message says what".to_owned()
-                }
-                _ => {
-                    format!("{pod} serves as before; try again: ms2m migrate {pod} -n {namespace}")
-                }
-            })
-        }
+        Phase::Failed => Some(format!(
+            "{pod} serves as before; try again: ms2m migrate {pod} -n {namespace}"
+        )),
+        _ if is_stuck(record) => Some(format!(
+            "once the reason in the message is gone, this undoes the rest: {abort}"
+        )),
         _ => Some(format!(
-            "if no process works on it any more, this goes on with it: ms2m migrate {pod} -n {namespace}"
+            "if no process works on it any more, this goes on with it: {resume}\n  \
+             and this rolls it back, whoever works on it: {abort}"
         )),
     }
 }
@@ -329,7 +332,10 @@ mod tests {
             downtime: "0.480s".to_owned(),
             cut_pause: "0.410s".to_owned(),
             handoff_pause: "0.070s".to_owned(),
+            downtime_by: "seen".to_owned(),
+            messages_routed: 312,
             messages_replayed: 312,
+            messages_left: 0,
             messages_replayed_by: "counted".to_owned(),
             archive_bytes: 104_857_600,
             layer_bytes: 41_943_040,
@@ -422,8 +428,29 @@ mod tests {
           Checkpointed  True  ArchiveWritten  the kubelet has written the archive
 
         Next
-          if no process works on it any more, this goes on with it: ms2m migrate worker-0 -n default
+          if no process works on it any more, this goes on with it: ms2m migrate --resume m -n default
+          and this rolls it back, whoever works on it: ms2m abort m -n default
         ");
+    }
+
+    #[test]
+    fn one_that_is_stuck_says_what_is_left_and_what_clears_it() {
+        let mut record = record("m", Phase::Restoring);
+        let text = "migration m is stuck half-way back: the broker is gone; left: queue q";
+        let status = &mut record.status;
+        let reason = conditions::reasons::UNDO_FAILED;
+        status.set_condition(conditions::STUCK, true, reason, text, time(9));
+        status.message = Some(text.to_owned());
+        let line = list(std::slice::from_ref(&record), false, time(90));
+        assert!(line.contains(" Stuck "), "{line}");
+        let shown = details(&record, Paint(false), time(90));
+        for words in [
+            "Phase     Restoring, stuck in its roll-back",
+            "left: queue q",
+            "this undoes the rest: ms2m abort m -n default",
+        ] {
+            assert!(shown.contains(words), "'{words}' is not in:\n{shown}");
+        }
     }
 
     #[test]

@@ -72,10 +72,11 @@ fn details(summary: &Summary) -> String {
         (
             "Downtime",
             format!(
-                "{} = {} around the checkpoint + {} around the handoff",
+                "{} = {} around the checkpoint + {} around the handoff ({})",
                 seconds_text(summary.downtime_seconds),
                 seconds_text(summary.cut_pause_seconds),
-                seconds_text(summary.handoff_pause_seconds)
+                seconds_text(summary.handoff_pause_seconds),
+                summary.downtime_by
             ),
         ),
         (
@@ -91,9 +92,11 @@ fn details(summary: &Summary) -> String {
         (
             "Replayed",
             format!(
-                "{} ({})",
-                format::counted(summary.messages_replayed, "message"),
-                summary.messages_replayed_by
+                "{} of {} ({}), {} left",
+                summary.messages_replayed,
+                format::counted(summary.messages_routed, "message"),
+                summary.messages_replayed_by,
+                summary.messages_left
             ),
         ),
         (
@@ -142,7 +145,10 @@ pub(crate) mod tests {
             transfer_run_seconds: 1.1,
             restore_run_seconds: 0.35,
             own_seconds: 3.44,
+            downtime_by: "seen".to_owned(),
+            messages_routed: 312,
             messages_replayed: 312,
+            messages_left: 0,
             messages_replayed_by: "counted".to_owned(),
             checkpoint_image: format!("registry.example.com/checkpoints@sha256:{}", "0".repeat(64)),
             archive_bytes: 104_857_600,

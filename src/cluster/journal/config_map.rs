@@ -73,6 +73,20 @@ impl KubeJournal {
         Ok(())
     }
 
+    pub(super) async fn read_config_map(&self, migration: &str) -> PortResult<Option<Record>> {
+        let what = format!("read migration {migration}");
+        let name = object_name(migration);
+        let found = self
+            .retry
+            .run(&what, || self.config_maps.get_opt(&name))
+            .await?;
+        found
+            .as_ref()
+            .map(record)
+            .transpose()
+            .map_err(|why| PortError::Invalid(format!("ConfigMap {name} is no migration: {why}")))
+    }
+
     pub(super) async fn list_config_maps(&self) -> PortResult<Vec<Record>> {
         let selector = format!("{ROLE_LABEL}={}", role::JOURNAL);
         let mut params = ListParams::default().labels(&selector).limit(PAGE);

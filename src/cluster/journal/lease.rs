@@ -1,4 +1,4 @@
-//! The lock on a pod: a Lease that its holder renews. Two never hold it.
+//! The lock on a pod, a Lease that its holder renews, and how it is taken. Two never hold it.
 //!
 //! Clocks of two machines cannot be compared, so nobody believes a timestamp: a lease is taken
 //! over only when it was *seen* unchanged for its whole duration, by the own clock, or when it is
@@ -7,46 +7,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, PostParams, Preconditions};
-use tokio::sync::{Mutex, watch};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use kube::api::{Api, PostParams};
+use tokio::time::{Instant, sleep};
 
 use super::super::error::{is_already_exists, port_error};
 use super::super::naming::shortened;
 use super::super::retry::{Retry, with_jitter};
-use super::holder;
+use super::held::LeaseLock;
+use super::{abort, holder};
 use crate::migration::error::PortError;
-use crate::migration::ports::{Lock, PortResult};
+use crate::migration::ports::PortResult;
 
 /// How long a lease outlives its last renewal.
 const DURATION: Duration = Duration::from_secs(15);
-
-/// How often it is renewed.
-const RENEW: Duration = Duration::from_secs(3);
-
-/// The pause after a renewal that failed in passing.
-const RENEW_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long one renewal may take.
-const RENEW_LIMIT: Duration = Duration::from_secs(3);
-
-/// Without a renewal for so long the lock counts as lost: three seconds before anybody else could
-/// have it, so that its holder is silent by then.
-const LOST: Duration = Duration::from_secs(12);
 
 /// How often a lease that another holds is looked at, to see whether it is renewed.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Leases of one namespace.
 pub(super) struct Leases {
-    api: Api<Lease>,
-    retry: Arc<Retry>,
+    pub(super) api: Api<Lease>,
+    pub(super) retry: Arc<Retry>,
 }
 
 impl Leases {
@@ -56,7 +41,7 @@ impl Leases {
 
     /// Takes the lock on `pod`. Waits for a lease that seems abandoned, at most its duration.
     pub(super) async fn lock(&self, pod: &str) -> PortResult<LeaseLock> {
-        let name = shortened(&format!("ms2m-{pod}"), 253);
+        let name = lease_name(pod);
         let what = format!("take the lock on pod {pod}");
         let holder = holder::identity();
         loop {
@@ -71,7 +56,9 @@ impl Leases {
             if holder_of(&found) == holder {
                 return Ok(self.held(found, begin));
             }
-            self.wait_until_abandoned(&what, pod, &name, &found).await?;
+            let Some(found) = self.abandoned(&what, pod, &name, found).await? else {
+                continue;
+            };
             let begin = Instant::now();
             if let Some(lease) = self.take_over(&what, found, &holder).await? {
                 return Ok(self.held(lease, begin));
@@ -103,37 +90,35 @@ impl Leases {
             .await
     }
 
-    /// Until `found` was unchanged for its duration. [`PortError::Conflict`] as soon as its holder
-    /// shows a sign of life.
-    async fn wait_until_abandoned(
+    /// Waits until `found` was not renewed for its duration, and gives it as it is then; `None`
+    /// when it is gone. [`PortError::Conflict`] as soon as its holder shows a sign of life.
+    async fn abandoned(
         &self,
         what: &str,
         pod: &str,
         name: &str,
-        found: &Lease,
-    ) -> PortResult<()> {
-        let holder = holder_of(found);
+        found: Lease,
+    ) -> PortResult<Option<Lease>> {
+        let holder = holder_of(&found);
         if holder.is_empty() || holder::is_dead(holder) {
-            return Ok(());
+            return Ok(Some(found));
         }
-        let taken = || {
-            PortError::Conflict(format!(
-                "pod {pod} is being migrated by {}",
-                holder::for_people(holder)
-            ))
-        };
-        let end = Instant::now() + duration_of(found);
+        let mut latest = None;
+        let end = Instant::now() + duration_of(&found);
         while Instant::now() < end {
             sleep(with_jitter(LOOK)).await;
             match self.retry.run(what, || self.api.get_opt(name)).await? {
-                None => return Ok(()),
-                Some(now) if now.resource_version() != found.resource_version() => {
-                    return Err(taken());
+                None => return Ok(None),
+                Some(now) if sign_of_life(&now) != sign_of_life(&found) => {
+                    return Err(PortError::Conflict(format!(
+                        "pod {pod} is being migrated by {}",
+                        holder::for_people(holder_of(&now))
+                    )));
                 }
-                Some(_) => {}
+                now => latest = now,
             }
         }
-        Ok(())
+        Ok(latest.or(Some(found)))
     }
 
     /// Writes over `found` if nobody else has; `None` if somebody has.
@@ -148,6 +133,7 @@ impl Leases {
             .as_ref()
             .and_then(|spec| spec.lease_transitions)
             .unwrap_or(0);
+        abort::forget(&mut found);
         found.spec = Some(spec(holder, transitions.saturating_add(1)));
         let name = found.name_any();
         let params = PostParams::default();
@@ -166,6 +152,11 @@ impl Leases {
     }
 }
 
+/// The name of the Lease that is the lock on `pod`.
+pub(super) fn lease_name(pod: &str) -> String {
+    shortened(&format!("ms2m-{pod}"), 253)
+}
+
 fn spec(holder: &str, transitions: i32) -> LeaseSpec {
     let now = MicroTime(Timestamp::now());
     LeaseSpec {
@@ -178,12 +169,23 @@ fn spec(holder: &str, transitions: i32) -> LeaseSpec {
     }
 }
 
-fn holder_of(lease: &Lease) -> &str {
+pub(super) fn holder_of(lease: &Lease) -> &str {
     lease
         .spec
         .as_ref()
         .and_then(|spec| spec.holder_identity.as_deref())
         .unwrap_or_default()
+}
+
+/// What is another one after each renewal, and after no other write: a request to abort, or a
+/// label, says nothing about the holder.
+pub(super) fn sign_of_life(lease: &Lease) -> String {
+    let renewed = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.renew_time.as_ref())
+        .map(|time| time.0.to_string());
+    format!("{} {}", holder_of(lease), renewed.unwrap_or_default())
 }
 
 /// How long the lease is good for after a renewal. One that does not say is taken as ours.
@@ -194,186 +196,4 @@ fn duration_of(lease: &Lease) -> Duration {
         .and_then(|spec| spec.lease_duration_seconds)
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map_or(DURATION, Duration::from_secs)
-}
-
-/// A lock that is held.
-pub(super) struct LeaseLock {
-    api: Api<Lease>,
-    retry: Arc<Retry>,
-    /// The lease as this process wrote it last.
-    lease: Arc<Mutex<Lease>>,
-    lost: watch::Receiver<bool>,
-    task: AbortHandle,
-}
-
-impl LeaseLock {
-    fn new(api: Api<Lease>, retry: Arc<Retry>, lease: Lease, since: Instant) -> Self {
-        let lease = Arc::new(Mutex::new(lease));
-        let (tell, lost) = watch::channel(false);
-        let task = tokio::spawn(renew(api.clone(), Arc::clone(&lease), since, tell));
-        Self {
-            api,
-            retry,
-            lease,
-            lost,
-            task: task.abort_handle(),
-        }
-    }
-}
-
-impl Drop for LeaseLock {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-#[async_trait]
-impl Lock for LeaseLock {
-    async fn lost(&self) {
-        // An error means that the task is gone: nobody renews any more.
-        let _ = self.lost.clone().wait_for(|lost| *lost).await;
-    }
-
-    async fn release(&self) -> PortResult<()> {
-        // With the lease in hand no renewal is under way, and with the task gone none follows.
-        let lease = self.lease.lock().await;
-        self.task.abort();
-        let name = lease.name_any();
-        let what = format!("release lease {name}");
-        if self.delete(&what, &lease).await? {
-            return Ok(());
-        }
-        // Somebody wrote: a bystander, an earlier renewal whose answer was lost, or a new holder.
-        let found = self.retry.run(&what, || self.api.get_opt(&name)).await?;
-        match found.filter(|it| holder_of(it) == holder_of(&lease)) {
-            Some(ours) => self.delete(&what, &ours).await.map(drop),
-            None => Ok(()),
-        }
-    }
-}
-
-impl LeaseLock {
-    /// Deletes the lease as it was seen; whoever has taken it over since then keeps it. `false`
-    /// when it was written since then.
-    async fn delete(&self, what: &str, seen: &Lease) -> PortResult<bool> {
-        let params = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: seen.uid(),
-                resource_version: seen.resource_version(),
-            }),
-            ..DeleteParams::default()
-        };
-        let name = seen.name_any();
-        match self
-            .retry
-            .run(what, || self.api.delete(&name, &params))
-            .await
-        {
-            Ok(_) | Err(PortError::NotFound(_)) => Ok(true),
-            Err(PortError::Conflict(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Renews until the lease is lost, and tells so.
-async fn renew(
-    api: Api<Lease>,
-    lease: Arc<Mutex<Lease>>,
-    since: Instant,
-    tell: watch::Sender<bool>,
-) {
-    let mut renewed = Renewed::at(since);
-    let mut pause = RENEW;
-    loop {
-        sleep(pause).await;
-        let now = Renewed::now();
-        let outcome = tokio::select! {
-            outcome = renew_once(&api, &lease) => outcome,
-            () = sleep_until(renewed.monotonic + LOST) => Renewal::Failed,
-        };
-        match outcome {
-            Renewal::Done => {
-                renewed = now;
-                pause = RENEW;
-            }
-            Renewal::Taken => break,
-            Renewal::Failed if renewed.is_too_old() => break,
-            Renewal::Failed => pause = RENEW_AGAIN,
-        }
-    }
-    let _ = tell.send(true);
-}
-
-/// When the last renewal that arrived was sent.
-#[derive(Clone, Copy)]
-struct Renewed {
-    monotonic: Instant,
-    /// The monotonic clock stands still while a machine sleeps, and others' leases do not.
-    wall: Timestamp,
-}
-
-impl Renewed {
-    fn now() -> Self {
-        Self::at(Instant::now())
-    }
-
-    fn at(monotonic: Instant) -> Self {
-        Self {
-            monotonic,
-            wall: Timestamp::now(),
-        }
-    }
-
-    fn is_too_old(&self) -> bool {
-        let by_wall = Timestamp::now().duration_since(self.wall);
-        self.monotonic.elapsed() >= LOST
-            || Duration::try_from(by_wall).is_ok_and(|elapsed| elapsed >= LOST)
-    }
-}
-
-/// What became of one renewal.
-enum Renewal {
-    Done,
-    /// Another has the lease, or it was deleted.
-    Taken,
-    /// It may not have arrived.
-    Failed,
-}
-
-async fn renew_once(api: &Api<Lease>, lease: &Mutex<Lease>) -> Renewal {
-    let mut held = lease.lock().await;
-    let mut next = held.clone();
-    if let Some(spec) = &mut next.spec {
-        spec.renew_time = Some(MicroTime(Timestamp::now()));
-    }
-    let name = next.name_any();
-    let params = PostParams::default();
-    let answer = timeout(RENEW_LIMIT, api.replace(&name, &params, &next)).await;
-    let error = match answer {
-        Ok(Ok(lease)) => {
-            *held = lease;
-            return Renewal::Done;
-        }
-        Ok(Err(error)) => port_error("renew the lock", &error),
-        Err(_) => return Renewal::Failed,
-    };
-    match error {
-        PortError::NotFound(_) => Renewal::Taken,
-        PortError::Conflict(_) => look_who_wrote(api, &name, &mut held).await,
-        _ => Renewal::Failed,
-    }
-}
-
-/// After a conflict: an earlier renewal whose answer was lost, a bystander who added a label, or
-/// another holder.
-async fn look_who_wrote(api: &Api<Lease>, name: &str, held: &mut Lease) -> Renewal {
-    match timeout(RENEW_LIMIT, api.get_opt(name)).await {
-        Ok(Ok(Some(found))) if holder_of(&found) == holder_of(held) => {
-            *held = found;
-            Renewal::Failed
-        }
-        Ok(Ok(_)) => Renewal::Taken,
-        Ok(Err(_)) | Err(_) => Renewal::Failed,
-    }
 }

@@ -1,7 +1,9 @@
 //! The port `Journal`: a `StatefulMigration` where its CRD is installed and may be used, else a
 //! ConfigMap; and the lock on a pod, a Lease.
 
+mod abort;
 mod config_map;
+mod held;
 mod holder;
 mod lease;
 mod resource;
@@ -21,7 +23,7 @@ use super::adapter::lock;
 use super::retry::Retry;
 use crate::api::StatefulMigration;
 use crate::migration::error::PortError;
-use crate::migration::ports::{Journal, Lock, PortResult};
+use crate::migration::ports::{Holder, Journal, Lock, PortResult};
 use crate::migration::record::Record;
 
 /// Who writes the fields that ms2m's command line sets.
@@ -142,6 +144,21 @@ impl Journal for KubeJournal {
         records.extend(others);
         records.sort_by_key(|record| record.created);
         Ok(records)
+    }
+
+    async fn read(&self, name: &str) -> PortResult<Option<Record>> {
+        match self.place(name).await? {
+            Place::Resource => self.read_resource(name).await,
+            Place::ConfigMap => self.read_config_map(name).await,
+        }
+    }
+
+    async fn holder(&self, pod: &str) -> PortResult<Option<Holder>> {
+        self.leases.holder(pod).await
+    }
+
+    async fn request_abort(&self, pod: &str, migration: &str) -> PortResult<Option<Holder>> {
+        self.leases.request_abort(pod, migration).await
     }
 
     async fn lock(&self, pod: &str) -> PortResult<Box<dyn Lock>> {

@@ -65,6 +65,15 @@ impl KubeJournal {
         Ok(())
     }
 
+    pub(super) async fn read_resource(&self, migration: &str) -> PortResult<Option<Record>> {
+        let what = format!("read migration {migration}");
+        let found = self
+            .retry
+            .run(&what, || self.migrations.get_opt(migration))
+            .await?;
+        Ok(found.map(|it| self.record(it)))
+    }
+
     pub(super) async fn list_resources(&self) -> PortResult<Vec<Record>> {
         let mut params = ListParams::default().limit(PAGE);
         let mut records = Vec::new();

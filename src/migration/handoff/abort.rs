@@ -3,73 +3,110 @@
 //! The roles are swapped: the source drains H and returns to Q. And one thing comes first: the
 //! target and its consumers go, since a target that consumes Q by habit would steal the moment
 //! the gate opens.
+//!
+//! A source that does not obey cannot be sent to H. Then what is in H is put back into Q, which
+//! it still consumes, and the gate opens when H is empty. Between the last look at H and the
+//! opening a message may come in; it is put back too, behind what came after it. That is the one
+//! place where order rests on the time between two requests, and the engine says so when it
+//! happened.
+//!
+//! The same way leads back from the commit point itself when the target is found lost before the
+//! source was touched.
 
-use super::decide::{DISMANTLE, in_order, move_back, onto_own_queue, wait};
+use super::decide::{DISMANTLE, Rules, in_order};
 use super::moves::{Effect, Move, Party, Waiting};
+use super::parties::{move_back, onto_own_queue, wait};
 use super::seen::{Fill, Seen};
-use crate::api::HandoffStage as Stage;
-
-/// How far an abort has come. It is not remembered: each step is found done when it is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub enum Back {
-    /// The target goes.
-    #[default]
-    RemoveTarget,
-    /// Its consumers are seen gone.
-    AwaitTargetGone,
-    /// The source is, or gets, on H: what was published since the gate closed is there, and it
-    /// has to be applied before anything newer.
-    OntoHold,
-    /// The gate opens: H stops growing.
-    Reopen,
-    /// The source drains H and returns to Q.
-    Return,
-    /// Gate, R and H go.
-    Dismantle,
-}
+use crate::api::{Handoff, HandoffStage as Stage, UndoStep};
 
 /// The next move back; `Err` is the next step of the abort to begin.
 ///
-/// `stage` is the last one remembered, `done` how many effects of `back` were carried out.
+/// `stage` is the last one remembered, `step` how far the abort has come, `done` how many effects
+/// of that step this process has carried out, orders to a party not counted.
 ///
 /// # Errors
 /// None: `Err` carries the next step, so that a caller cannot mistake it for a move.
-pub fn decide_back(stage: Stage, back: Back, done: usize, seen: &Seen) -> Result<Move, Back> {
-    match back {
-        Back::RemoveTarget if done == 0 => Ok(Move::Do(Effect::RemoveTarget)),
-        Back::RemoveTarget => Err(Back::AwaitTargetGone),
-        Back::AwaitTargetGone => await_target_gone(stage, seen),
-        Back::OntoHold => onto_hold(seen),
-        Back::Reopen if done == 0 => Ok(Move::Do(Effect::OpenGate)),
-        Back::Reopen => Err(Back::Return),
-        Back::Return => move_back(Party::Source, seen).ok_or(Back::Dismantle),
-        Back::Dismantle => Ok(match in_order(&DISMANTLE, done, Stage::Untouched) {
-            Move::Advance(_) => Move::Done,
-            effect => effect,
-        }),
+pub fn decide_back(
+    rules: Rules,
+    stage: Stage,
+    step: UndoStep,
+    done: usize,
+    seen: &Seen,
+) -> Result<Move, UndoStep> {
+    match step {
+        UndoStep::RemoveTarget if done == 0 => Ok(Move::Do(Effect::RemoveTarget)),
+        UndoStep::RemoveTarget => Err(UndoStep::AwaitTargetGone),
+        UndoStep::AwaitTargetGone => await_target_gone(rules, stage, seen),
+        UndoStep::OntoHold => onto_hold(rules, seen),
+        UndoStep::PutBack => put_back(done, seen),
+        UndoStep::Reopen if done == 0 => Ok(Move::Do(Effect::OpenGate)),
+        UndoStep::Reopen => Err(UndoStep::Return),
+        UndoStep::Return => move_back(Party::Source, seen).ok_or(UndoStep::Dismantle),
+        UndoStep::Dismantle => Ok(dismantle(done)),
     }
+}
+
+/// Whether a message may be in H that Q lacks.
+#[must_use]
+pub fn may_have_closed(rules: Rules, stage: Stage) -> bool {
+    stage
+        >= match rules.handoff {
+            Handoff::Gate => Stage::Closing,
+            Handoff::Mirror => Stage::CutoverClosing,
+        }
 }
 
 /// Nobody but the source may be on Q or R. It is on H or on Q, not on both.
-fn await_target_gone(stage: Stage, seen: &Seen) -> Result<Move, Back> {
-    let stray = seen.replay.consumed || (seen.hold.consumed && seen.primary.consumed);
-    if stray {
+fn await_target_gone(rules: Rules, stage: Stage, seen: &Seen) -> Result<Move, UndoStep> {
+    let on_primary = seen.primary.crowded || (seen.hold.consumed && seen.primary.consumed);
+    if seen.replay.consumed || on_primary {
         return Ok(wait(Waiting::TargetGone, seen));
     }
-    // Before `Closing` the gate has never been closed, so R and H hold nothing that Q lacks.
-    Err(if stage < Stage::Closing {
-        Back::Dismantle
+    Err(if may_have_closed(rules, stage) {
+        UndoStep::OntoHold
     } else {
-        Back::OntoHold
+        UndoStep::Dismantle
     })
 }
 
-/// What is left in Q is older than what is in H: it is applied first. A source that does not get
-/// through it in time is sent to H all the same, since nothing may be lost.
-fn onto_hold(seen: &Seen) -> Result<Move, Back> {
-    let older_first = !seen.hold.consumed && seen.primary.fill != Fill::Quiet;
+/// What is left in Q is older than what is in H: it is applied first. `overdue` means that the source has made no headway there for a long time.
+fn onto_hold(rules: Rules, seen: &Seen) -> Result<Move, UndoStep> {
+    let older_first = !seen.hold.consumed && !seen.source_lost && seen.primary.fill != Fill::Quiet;
     if older_first && !seen.overdue {
         return Ok(Move::Wait(Waiting::PrimaryQuiet));
     }
-    onto_own_queue(Party::Source, seen).ok_or(Back::Reopen)
+    if rules.handoff == Handoff::Mirror || seen.source_lost {
+        return Err(UndoStep::PutBack);
+    }
+    match onto_own_queue(Party::Source, seen) {
+        None => Err(UndoStep::Reopen),
+        Some(Move::GiveUp(_)) => Err(UndoStep::PutBack),
+        Some(other) => Ok(other),
+    }
+}
+
+fn put_back(done: usize, seen: &Seen) -> Result<Move, UndoStep> {
+    if done == 0 {
+        return Ok(Move::Do(Effect::Unsay));
+    }
+    if seen.hold.consumed {
+        // It has obeyed after all, at the last moment.
+        return Err(UndoStep::Reopen);
+    }
+    match seen.hold.fill {
+        Fill::Quiet if done > 1 => Err(UndoStep::Dismantle),
+        Fill::Settling if done > 1 => Ok(Move::Wait(Waiting::HoldQuiet)),
+        _ => Ok(Move::Do(Effect::PutBack)),
+    }
+}
+
+/// Gate, R and H go, and with them what the source was told and has not read.
+fn dismantle(done: usize) -> Move {
+    let Some(rest) = done.checked_sub(1) else {
+        return Move::Do(Effect::Unsay);
+    };
+    match in_order(&DISMANTLE, rest, Stage::Untouched) {
+        Move::Advance(_) => Move::Done,
+        effect => effect,
+    }
 }

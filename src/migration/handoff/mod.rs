@@ -3,8 +3,8 @@
 //!
 //! Everything here is pure. [`decide()`] maps the stage that is known to be complete and what is
 //! seen at the broker to the one next move; the engine carries moves out and knows no protocol,
-//! and a model checker can drive the very same functions. Times come in as booleans ([`seen`]),
-//! so the state space is finite. [`topology`] says what an effect asks of the broker.
+//! and a model checker drives the very same functions (`tests/model`). Times come in as booleans
+//! ([`seen`]), so the state space is finite. [`topology`] says what an effect asks of the broker.
 //!
 //! ```text
 //!             bound (gate open)
@@ -13,16 +13,27 @@
 //!         └──(no binding: closed)──> fanout ──> R   replay queue of the target
 //!                                          └──> H   replay queue of the source
 //! ```
+//!
+//! - [`decide`](mod@decide): forward, from the untouched broker to the target serving.
+//! - [`mirror`]: the stages that the handoff `Mirror` has of its own.
+//! - [`alone`]: forward once the source is stopped before the target serves.
+//! - [`abort`]: back.
+//! - [`parties`]: getting one party onto a queue and off it, which all of them do.
 
 pub mod abort;
+mod alone;
 pub mod decide;
+mod mirror;
 pub mod moves;
 pub mod names;
+mod parties;
+pub mod pauses;
+mod rate;
 pub mod seen;
 pub mod topology;
 pub mod watch;
 
-pub use decide::decide;
+pub use decide::{Rules, decide, needs_look};
 pub use moves::{Effect, Message, Move, Party, Waiting};
 pub use names::Names;
 pub use seen::{Fill, Line, Seen, TargetPod, Told};

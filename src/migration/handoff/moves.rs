@@ -25,6 +25,9 @@ impl fmt::Display for Party {
 /// What a party is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Message {
+    /// Nothing that an application knows: it is ignored, by the contract. That it is taken shows
+    /// that somebody reads the control queue.
+    Ping,
     /// `START_REPLAY` with the party's own replay queue: H for the source, R for the target.
     StartReplay,
     /// `END_REPLAY`: back to the primary queue.
@@ -49,16 +52,24 @@ pub enum Effect {
     CutDirectWay,
     /// Unbind Q from `gate`: the gate is closed.
     CloseGate,
+    /// Bind R to X, beside Q.
+    MirrorReplay,
+    /// Unbind R from X.
+    UnmirrorReplay,
     /// Checkpoint the source.
     Checkpoint,
     /// Pack and send the checkpoint, start the target from it.
     StartTarget,
-    /// Tell a party what to consume.
+    /// Tell a party something.
     Tell(Party, Message),
     /// Give the target the source's place in the cluster and remove the source pod.
     RemoveSource,
     /// Remove the target pod.
     RemoveTarget,
+    /// Take back what the source was told and has not read.
+    Unsay,
+    /// Move what is in H to Q, in its order, and open the gate the moment that H is empty.
+    PutBack,
     /// Bind Q to X again.
     RestoreDirectWay,
     /// Unbind `gate` from X.
@@ -69,13 +80,32 @@ pub enum Effect {
     DeleteReplayQueues,
 }
 
+impl Effect {
+    /// Whether it counts as done once it was carried out. Orders do not: whether they are needed
+    /// again follows from what is seen.
+    #[must_use]
+    pub fn is_counted(self) -> bool {
+        !matches!(self, Self::Tell(..))
+    }
+}
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Waiting {
+    /// The source reads its control queue.
+    SourceListens,
+    /// The source pod is there.
+    SourceThere,
     /// The source empties the primary queue.
     PrimaryQuiet,
     /// The source consumes H, and nobody the primary queue.
     SourceOnHold,
+    /// The target pod is there.
+    TargetThere,
+    /// The target connects to the broker and consumes the primary queue.
+    TargetConnects,
+    /// The target listens on the control queue of its own pod.
+    TargetListens,
     /// The target consumes R.
     TargetOnReplay,
     /// What waits in R is short enough.
@@ -94,13 +124,29 @@ pub enum Waiting {
     SourceOnPrimary,
 }
 
+impl Waiting {
+    /// Whether it comes about by itself as long as the party works, however long it takes.
+    #[must_use]
+    pub fn is_unbounded(self) -> bool {
+        matches!(
+            self,
+            Self::ReplayShort | Self::ReplayQuiet | Self::HoldQuiet
+        )
+    }
+}
+
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::SourceListens => "the source to read its control queue",
+            Self::SourceThere => "the source pod to be there",
             Self::PrimaryQuiet => "the source to finish what is left in the primary queue",
             Self::SourceOnHold => {
                 "the source to consume its replay queue and leave the primary queue"
             }
+            Self::TargetThere => "the target pod to be there",
+            Self::TargetConnects => "the target to connect and consume the primary queue",
+            Self::TargetListens => "the target to listen on its own control queue",
             Self::TargetOnReplay => "the target to consume its replay queue",
             Self::ReplayShort => "the target to catch up",
             Self::PrimaryUnconsumed => "the primary queue to have no consumer",

@@ -16,6 +16,8 @@ pub struct Names {
     pub gate: String,
     /// The gate's alternate exchange, bound to R and H.
     pub fanout: String,
+    /// The exchange over which a roll-back moves messages from H to Q, if it has to.
+    pub put_back: String,
 }
 
 impl Names {
@@ -28,6 +30,7 @@ impl Names {
             hold: format!("{queue}.ms2m-source"),
             gate: format!("{queue}.ms2m-gate"),
             fanout: format!("{queue}.ms2m-fanout"),
+            put_back: format!("{queue}.ms2m-return"),
         }
     }
 }
@@ -41,7 +44,7 @@ pub fn control_queue(pod: &str) -> String {
 /// A control message as it goes over the wire.
 #[derive(Debug, Serialize)]
 pub struct ControlMessage<'a> {
-    /// `START_REPLAY` or `END_REPLAY`.
+    /// `START_REPLAY`, `END_REPLAY`, or a word that is ignored.
     #[serde(rename = "type")]
     kind: &'static str,
     payload: Payload<'a>,
@@ -54,6 +57,15 @@ struct Payload<'a> {
 }
 
 impl<'a> ControlMessage<'a> {
+    /// Nothing that an application knows. Whether it is taken shows whether somebody listens.
+    #[must_use]
+    pub fn ping() -> Self {
+        Self {
+            kind: "PING",
+            payload: Payload { queue: None },
+        }
+    }
+
     /// Consume from `queue` instead of the primary one.
     #[must_use]
     pub fn start_replay(queue: &'a str) -> Self {

@@ -24,6 +24,8 @@ pub struct Line {
     pub fill: Fill,
     /// Whether it has a consumer.
     pub consumed: bool,
+    /// Whether it has more consumers than it had before the migration.
+    pub crowded: bool,
 }
 
 /// What became of the last order to a party.
@@ -36,7 +38,8 @@ pub enum Told {
     Waiting,
     /// This order was taken so recently that it may still be obeyed.
     Taken(Message),
-    /// This order was taken long ago.
+    /// This order was taken long ago, or was obeyed: if its effect is not seen, it may be said
+    /// again.
     Old(Message),
 }
 
@@ -50,6 +53,12 @@ impl Told {
             Self::Taken(taken) => taken == order,
             Self::Nothing | Self::Old(_) => false,
         }
+    }
+
+    /// Whether `order` was the last one, and was taken.
+    #[must_use]
+    pub fn has_taken(self, order: Message) -> bool {
+        matches!(self, Self::Taken(taken) | Self::Old(taken) if taken == order)
     }
 }
 
@@ -81,9 +90,15 @@ pub struct Seen {
     pub target_told: Told,
     /// The target pod.
     pub target: TargetPod,
+    /// The source pod is gone, or its node is.
+    pub source_lost: bool,
+    /// The restored process listens on the source's control queue.
+    pub target_stale: bool,
     /// What waits in R takes the target no longer than the pause that is aimed at, or source and
     /// target have run side by side for as long as they may.
     pub short_enough: bool,
+    /// R is empty, or has been short enough for so long that it will hardly be emptier.
+    pub good_moment: bool,
     /// The wait in this stage has taken as long as it may.
     pub overdue: bool,
 }

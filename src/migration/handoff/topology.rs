@@ -69,6 +69,7 @@ impl Request {
 #[must_use]
 pub fn requests(effect: Effect, names: &Names, ways: &[HandoffBinding]) -> Vec<Request> {
     let to_queue = || Destination::Queue(names.queue.clone());
+    let to_replay = || Destination::Queue(names.replay.clone());
     let to_gate = || Destination::Exchange(names.gate.clone());
     match effect {
         // The gate names the fanout as its alternate, so the fanout comes first.
@@ -92,10 +93,15 @@ pub fn requests(effect: Effect, names: &Names, ways: &[HandoffBinding]) -> Vec<R
         Effect::CutDirectWay => each(ways, |way| Request::Unbind(way, to_queue())),
         Effect::RestoreDirectWay => each(ways, |way| Request::Bind(way, to_queue())),
         Effect::LeadPastGate => each(ways, |way| Request::Unbind(way, to_gate())),
-        Effect::DeleteExchanges => [&names.gate, &names.fanout]
+        Effect::MirrorReplay => each(ways, |way| Request::Bind(way, to_replay())),
+        Effect::UnmirrorReplay => each(ways, |way| Request::Unbind(way, to_replay())),
+        // The last is there only when a roll-back has put messages back over it.
+        Effect::DeleteExchanges => [&names.gate, &names.fanout, &names.put_back]
             .map(|name| Request::DeleteExchange(name.clone()))
             .to_vec(),
         Effect::DeleteReplayQueues
+        | Effect::Unsay
+        | Effect::PutBack
         | Effect::Checkpoint
         | Effect::StartTarget
         | Effect::Tell(..)
@@ -113,7 +119,8 @@ fn each(ways: &[HandoffBinding], request: impl Fn(HandoffBinding) -> Request) ->
 }
 
 /// A binding between the gate's own parts: fanout, so without key and arguments.
-fn own_binding(exchange: &str) -> HandoffBinding {
+#[must_use]
+pub fn own_binding(exchange: &str) -> HandoffBinding {
     HandoffBinding {
         exchange: exchange.to_owned(),
         routing_key: String::new(),

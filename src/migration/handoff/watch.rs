@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use super::moves::{Message, Party};
+use super::moves::{Message, Party, Waiting};
+use super::pauses::Pauses;
+use super::rate::Rate;
 use super::seen::{Fill, Line, Seen, TargetPod, Told};
 use crate::migration::limits::Limits;
 use crate::migration::ports::QueueView;
@@ -17,6 +19,13 @@ pub const QUIET_FLOOR: Duration = Duration::from_millis(100);
 /// How long after an order has left the control queue it may still be obeyed. Applications that
 /// poll do so once a second, and reconnect within seconds.
 pub const OBEDIENCE: Duration = Duration::from_secs(10);
+
+/// How long an order may wait in the control queue of a target that has connected. One that reads
+/// that queue has taken it by then, since applications that poll do so once a second.
+pub const UNHEARD: Duration = Duration::from_secs(5);
+
+/// For how long a moment is waited for at which R is empty.
+pub const LINGER: Duration = Duration::from_secs(2);
 
 /// One look at the broker.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,21 +42,42 @@ pub struct Look {
     pub source_orders: u64,
     /// Messages in the target's control queue.
     pub target_orders: u64,
+    /// Consumers of the source's control queue.
+    pub source_listeners: u64,
 }
 
 /// What earlier looks have left to remember.
 #[derive(Debug, Clone)]
 pub struct Watch {
     limits: Limits,
-    stage_since: Duration,
+    /// What is waited for, and since when without headway.
+    waiting: Option<Waiting>,
+    waiting_since: Duration,
+    /// The least that was seen in the primary queue in this wait.
+    least: u64,
     empty_since: [Option<Duration>; 3],
-    source_told: Option<(Message, Duration)>,
-    target_told: Option<(Message, Duration)>,
+    source_told: Option<Order>,
+    target_told: Option<Order>,
+    unheard_since: Option<Duration>,
+    short_since: Option<Duration>,
     rate: Rate,
     peak: u64,
     run_side_by_side_since: Option<Duration>,
+    pauses: Pauses,
+    /// Consumers that the primary queue had before; `None` where it does not matter.
+    pub usual_consumers: Option<u64>,
     /// What became of the target pod, as the engine knows it.
     pub target: TargetPod,
+    /// Whether the source pod or its node is gone, as the engine knows it.
+    pub source_lost: bool,
+}
+
+/// The last order to a party.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    message: Message,
+    when: Duration,
+    obeyed: bool,
 }
 
 impl Watch {
@@ -56,20 +86,53 @@ impl Watch {
     pub fn new(limits: Limits, now: Duration) -> Self {
         Self {
             limits,
-            stage_since: now,
+            waiting: None,
+            waiting_since: now,
+            least: u64::MAX,
             empty_since: [None; 3],
             source_told: None,
             target_told: None,
+            unheard_since: None,
+            short_since: None,
             rate: Rate::default(),
             peak: 0,
             run_side_by_side_since: None,
+            pauses: Pauses::default(),
+            usual_consumers: Some(1),
             target: TargetPod::NotMade,
+            source_lost: false,
         }
     }
 
     /// A new stage begins: its waits are counted from `now`.
     pub fn stage_begins(&mut self, now: Duration) {
-        self.stage_since = now;
+        self.waiting = None;
+        self.waiting_since = now;
+        self.least = u64::MAX;
+    }
+
+    /// This is waited for: the time is counted while it is the same, and where it comes about by
+    /// itself it is not counted at all.
+    pub fn waits(&mut self, waiting: Waiting, now: Duration) {
+        if self.waiting != Some(waiting) || waiting.is_unbounded() {
+            self.stage_begins(now);
+            self.waiting = Some(waiting);
+        }
+    }
+
+    /// How long this is being waited for.
+    #[must_use]
+    pub fn waited(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.waiting_since)
+    }
+
+    /// The source has come nearer to the end of the primary queue: in an abort that is as good as
+    /// having waited no time, since the service goes on.
+    pub fn headway(&mut self, look: &Look) {
+        if look.primary.ready < self.least {
+            self.least = look.primary.ready;
+            self.waiting_since = look.at;
+        }
     }
 
     /// Source and target run side by side from `now` on, unless they already do.
@@ -79,17 +142,22 @@ impl Watch {
 
     /// An order has been sent.
     pub fn told(&mut self, party: Party, message: Message, now: Duration) {
-        *self.told_mut(party) = Some((message, now));
-        self.stage_since = now;
+        *self.told_mut(party) = Some(Order {
+            message,
+            when: now,
+            obeyed: false,
+        });
+        self.stage_begins(now);
     }
 
-    /// The direction has changed: what was told before says nothing about what is wanted now.
+    /// What was told before says nothing about what is wanted now: the direction has changed, or
+    /// the control queue.
     pub fn forget_orders(&mut self) {
         self.source_told = None;
         self.target_told = None;
     }
 
-    fn told_mut(&mut self, party: Party) -> &mut Option<(Message, Duration)> {
+    fn told_mut(&mut self, party: Party) -> &mut Option<Order> {
         match party {
             Party::Source => &mut self.source_told,
             Party::Target => &mut self.target_told,
@@ -115,25 +183,42 @@ impl Watch {
         self.rate.replayed()
     }
 
+    /// What was seen of the time in which nobody took messages.
+    #[must_use]
+    pub fn pauses(&self) -> &Pauses {
+        &self.pauses
+    }
+
+    /// The gate has closed.
+    pub fn gate_closed(&mut self, now: Duration) {
+        self.pauses.gate_closed(now);
+    }
+
     /// The gate is open again: R has stopped growing.
     pub fn gate_reopened(&mut self, now: Duration) {
+        self.pauses.gate_reopened();
         self.rate.inflow_ends(now);
     }
 
-    /// Takes a look, and says what a decision may depend on. `limit` is how long the wait of the
-    /// present stage may take.
+    /// Takes a look, and says what a decision may depend on. `limit` is how long what is waited
+    /// for may take.
     pub fn seen(&mut self, look: &Look, limit: Duration) -> Seen {
         self.rate.sample(look.at, &look.replay);
+        self.pauses.sample(look);
         let fills = [look.primary, look.replay, look.hold]
             .into_iter()
             .zip(self.empty_since.iter_mut())
             .map(|(queue, since)| fill(queue, since, look.at, self.limits.settle))
             .collect::<Vec<_>>();
+        let usual = self.usual_consumers.unwrap_or(u64::MAX);
         let line = |index: usize, queue: QueueView| Line {
             fill: fills[index],
             consumed: queue.consumers > 0,
+            crowded: queue.consumers > usual,
         };
-        let overdue = look.at.saturating_sub(self.stage_since) >= limit;
+        let short_enough = self.short_enough(look);
+        note_obeyed(&mut self.source_told, look.hold, look.primary);
+        note_obeyed(&mut self.target_told, look.replay, look.primary);
         Seen {
             primary: line(0, look.primary),
             replay: line(1, look.replay),
@@ -141,9 +226,42 @@ impl Watch {
             source_told: told(self.source_told, look.source_orders, look.at),
             target_told: told(self.target_told, look.target_orders, look.at),
             target: self.target,
-            short_enough: self.short_enough(look),
-            overdue,
+            source_lost: self.source_lost,
+            target_stale: self.target_stale(look),
+            short_enough,
+            good_moment: self.good_moment(look, short_enough),
+            overdue: self.waited(look.at) >= limit,
         }
+    }
+
+    /// Two listen on the source's control queue; or somebody has connected and is on the primary
+    /// queue by habit, and the target's order still waits.
+    fn target_stale(&mut self, look: &Look) -> bool {
+        let unheard = self.target == TargetPod::Present
+            && look.target_orders > 0
+            && look.replay.consumers == 0;
+        if !unheard {
+            self.unheard_since = None;
+            return false;
+        }
+        if look.source_listeners > 1 {
+            return true;
+        }
+        if look.primary.consumers == 0 {
+            self.unheard_since = None;
+            return false;
+        }
+        let since = *self.unheard_since.get_or_insert(look.at);
+        look.at.saturating_sub(since) >= UNHEARD
+    }
+
+    fn good_moment(&mut self, look: &Look, short_enough: bool) -> bool {
+        if !short_enough {
+            self.short_since = None;
+            return false;
+        }
+        let since = *self.short_since.get_or_insert(look.at);
+        look.replay.ready == 0 || look.at.saturating_sub(since) >= LINGER
     }
 
     fn short_enough(&self, look: &Look) -> bool {
@@ -175,6 +293,7 @@ fn fill(queue: QueueView, since: &mut Option<Duration>, now: Duration, settle: D
     } else {
         settle
     };
+    let enough = enough.max(queue.lag);
     if empty_for >= enough {
         Fill::Quiet
     } else {
@@ -182,74 +301,29 @@ fn fill(queue: QueueView, since: &mut Option<Duration>, now: Duration, settle: D
     }
 }
 
-fn told(last: Option<(Message, Duration)>, waiting_orders: u64, now: Duration) -> Told {
+fn told(last: Option<Order>, waiting_orders: u64, now: Duration) -> Told {
     match last {
         _ if waiting_orders > 0 => Told::Waiting,
         None => Told::Nothing,
-        Some((message, when)) if now.saturating_sub(when) < OBEDIENCE => Told::Taken(message),
-        Some((message, _)) => Told::Old(message),
+        Some(order) if !order.obeyed && now.saturating_sub(order.when) < OBEDIENCE => {
+            Told::Taken(order.message)
+        }
+        Some(order) => Told::Old(order.message),
     }
 }
 
-/// How fast R fills and how fast it is emptied.
-///
-/// While nobody consumes R its growth is the inflow. Afterwards only the difference of inflow and
-/// outflow shows, so the outflow is that difference and the inflow as it was.
-#[derive(Debug, Clone, Default)]
-struct Rate {
-    first: Option<(Duration, u64)>,
-    last: Option<(Duration, u64)>,
-    inflow: Option<f64>,
-    attached: Option<(Duration, u64)>,
-    inflow_ended: Option<Duration>,
-}
-
-/// Shortest time between two looks from which a rate is taken.
-const RATE_WINDOW: Duration = Duration::from_millis(100);
-
-impl Rate {
-    fn sample(&mut self, at: Duration, replay: &QueueView) {
-        let depth = replay.ready + replay.unacknowledged.unwrap_or(0);
-        if replay.consumers == 0 && self.attached.is_none() {
-            let (begin, before) = *self.first.get_or_insert((at, depth));
-            if at.saturating_sub(begin) >= RATE_WINDOW {
-                let seconds = (at - begin).as_secs_f64();
-                self.inflow = Some(depth.saturating_sub(before) as f64 / seconds);
-            }
-        } else if replay.consumers > 0 {
-            self.attached.get_or_insert((at, depth));
-        }
-        self.last = Some((at, depth));
-    }
-
-    fn inflow_ends(&mut self, at: Duration) {
-        self.inflow_ended.get_or_insert(at);
-    }
-
-    fn take(&self) -> Option<f64> {
-        let ((begin, before), (end, now)) = (self.attached?, self.last?);
-        let span = end.saturating_sub(begin);
-        if span < RATE_WINDOW {
-            return None;
-        }
-        let came_in = self.inflow.unwrap_or(0.0) * self.inflow_seconds(begin, end);
-        Some((before as f64 + came_in - now as f64).max(0.0) / span.as_secs_f64())
-    }
-
-    fn inflow_seconds(&self, begin: Duration, end: Duration) -> f64 {
-        self.inflow_ended
-            .unwrap_or(end)
-            .min(end)
-            .saturating_sub(begin)
-            .as_secs_f64()
-    }
-
-    fn replayed(&self) -> (u64, bool) {
-        let (Some((begin, before)), Some((end, now))) = (self.attached, self.last) else {
-            return (0, true);
+/// An order whose effect was seen has been obeyed. If the effect is undone later (a connection was
+/// lost), the order may be given again at once.
+fn note_obeyed(order: &mut Option<Order>, own: QueueView, primary: QueueView) {
+    if let Some(order) = order {
+        order.obeyed |= match order.message {
+            Message::Ping => false,
+            Message::StartReplay => own.consumers > 0,
+            Message::EndReplay => own.consumers == 0 && primary.consumers > 0,
         };
-        let came_in = self.inflow.unwrap_or(0.0) * self.inflow_seconds(begin, end);
-        let taken = (before as f64 + came_in - now as f64).max(0.0).round() as u64;
-        (taken, came_in == 0.0)
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

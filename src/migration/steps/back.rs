@@ -1,16 +1,17 @@
 //! Roll-back: from any stage before the commit point to the source serving and nothing left.
 //!
-//! Each thing that is undone is told. What cannot be undone is a result of its own: `Stuck`.
+//! Each thing that is undone is told. What cannot be undone is a result of its own, in
+//! [`super::stuck`].
 
 use std::time::Duration;
 
 use super::retry::Backoff;
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::api::{HandoffStage as Stage, Phase, Time, conditions};
+use crate::api::{HandoffStage as Stage, Phase, Time, UndoStep, conditions};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::event::EventKind;
-use crate::migration::handoff::abort::{Back, decide_back};
+use crate::migration::handoff::abort::{decide_back, may_have_closed};
 use crate::migration::handoff::{Effect, Move, TargetPod};
 
 /// The target's state is thrown away, so it gets no time to end.
@@ -27,7 +28,7 @@ impl Run {
         let mut error = match result {
             Ok(()) => trouble.into_error(ErrorKind::RolledBack),
             Err(Trouble::LockLost) => return Trouble::LockLost.into_error(ErrorKind::Unfinished),
-            Err(undoing) => self.stuck(&trouble, undoing),
+            Err(undoing) => self.stuck(&trouble, &undoing).await,
         };
         error.undone = undone;
         if error.kind != ErrorKind::Stuck
@@ -52,30 +53,31 @@ impl Run {
         Ok(())
     }
 
-    /// The abort of the gate protocol, from its beginning to its end.
+    /// The abort of the gate protocol, from where it stands to its end.
     async fn hand_back(&mut self, undone: &mut Vec<String>) -> Result<(), Trouble> {
-        let (mut back, mut done) = (Back::default(), 0);
+        let mut done = 0;
         let mut backoff = Backoff::looks();
         self.watch.stage_begins(self.ports.clock.elapsed());
         self.watch.forget_orders();
         loop {
             let seen = self.look().await?;
-            match decide_back(self.stage(), back, done, &seen) {
+            let step = self.handoff().undo;
+            match decide_back(self.rules(), self.stage(), step, done, &seen) {
                 Err(next) => {
-                    (back, done) = (next, 0);
-                    self.watch.stage_begins(self.ports.clock.elapsed());
+                    self.begin_undo(next, undone).await?;
+                    done = 0;
                     backoff.reset();
-                    if next == Back::Dismantle {
-                        self.source_serves(undone).await?;
-                    }
                 }
                 Ok(Move::Do(effect)) => {
                     self.perform(effect).await?;
                     self.tell_undone_effect(effect, undone);
-                    done += 1;
+                    done += usize::from(effect.is_counted());
                     backoff.reset();
                 }
-                Ok(Move::Wait(_)) => backoff.pause(&*self.ports.clock).await,
+                Ok(Move::Wait(waiting)) => {
+                    self.watch.waits(waiting, self.ports.clock.elapsed());
+                    backoff.pause(&*self.ports.clock).await;
+                }
                 Ok(Move::GiveUp(waiting)) => {
                     return Err(Trouble::failed(
                         format!("waited in vain for {waiting}"),
@@ -87,9 +89,15 @@ impl Run {
         }
     }
 
-    /// From here on only the dismantling is left, whoever goes on with it.
-    async fn source_serves(&mut self, undone: &mut Vec<String>) -> Result<(), Trouble> {
-        if self.stage() > Stage::Preparing {
+    /// Remembers the next step of the abort, so that whoever goes on with it begins there.
+    async fn begin_undo(
+        &mut self,
+        next: UndoStep,
+        undone: &mut Vec<String>,
+    ) -> Result<(), Trouble> {
+        self.watch.stage_begins(self.ports.clock.elapsed());
+        let served = next == UndoStep::Dismantle && may_have_closed(self.rules(), self.stage());
+        if served && !self.watch.source_lost {
             let words = format!(
                 "pod {} consumes queue {} as before",
                 self.source_pod(),
@@ -97,8 +105,7 @@ impl Run {
             );
             self.tell_undone(undone, &words);
         }
-        let handoff = self.handoff();
-        handoff.stage = Stage::Preparing;
+        self.handoff().undo = next;
         self.save().await
     }
 
@@ -122,7 +129,9 @@ impl Run {
             Effect::RemoveTarget if self.target_made() => {
                 format!("target pod {} removed", self.target_pod())
             }
-            Effect::OpenGate => format!("messages go to queue {} again", self.names.queue),
+            Effect::OpenGate | Effect::PutBack => {
+                format!("messages go to queue {} again", self.names.queue)
+            }
             Effect::RestoreDirectWay => {
                 format!("queue {} has its own bindings again", self.names.queue)
             }
@@ -146,6 +155,11 @@ impl Run {
         let status = &mut self.record.status;
         status.completion_time = Some(Time(now));
         status.message = Some(text.clone());
+        if status.condition_holds(conditions::STUCK) {
+            let cleared = "a later process has undone the rest";
+            let reason = conditions::reasons::ROLLED_BACK;
+            status.set_condition(conditions::STUCK, false, reason, cleared, now);
+        }
         status.set_condition(
             conditions::FAILED,
             true,
@@ -154,41 +168,5 @@ impl Run {
             now,
         );
         self.save().await
-    }
-
-    /// An undo that failed. The record stays unfinished, so that the next process goes on with it.
-    fn stuck(&self, trouble: &Trouble, undoing: Trouble) -> Error {
-        let cause = format!(
-            "{}; and rolling back failed: {}",
-            trouble.reason(),
-            undoing.reason()
-        );
-        self.report(EventKind::UndoFailed {
-            what: "roll back".to_owned(),
-            cause: undoing.reason(),
-        });
-        let mut error = Error::new(
-            ErrorKind::Stuck,
-            format!(
-                "migration {} of pod {} is stuck half-way back",
-                self.record.name,
-                self.source_pod()
-            ),
-        )
-        .because(cause)
-        .hint(format!(
-            "go on with the roll-back: ms2m migrate {}",
-            self.source_pod()
-        ));
-        error.left.push(format!(
-            "at the broker: exchanges {} and {}, queues {} and {}",
-            self.names.gate, self.names.fanout, self.names.replay, self.names.hold
-        ));
-        if self.target_made() {
-            error
-                .left
-                .push(format!("in the cluster: pod {}", self.target_pod()));
-        }
-        error
     }
 }

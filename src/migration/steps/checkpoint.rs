@@ -19,6 +19,9 @@ impl Run {
         );
         let limit = self.limits.checkpoint;
         let began = self.ports.clock.elapsed();
+        if !self.lock.is_held() {
+            return Err(Trouble::LockLost);
+        }
         // Not cancelled by a signal: closing the connection early can leave the source paused.
         let path = self
             .ports

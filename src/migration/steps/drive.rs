@@ -8,7 +8,10 @@ use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, Phase, conditions};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::event::EventKind;
-use crate::migration::handoff::{Effect, Message, Move, Party, Seen, TargetPod, Waiting, decide};
+use crate::migration::handoff::names::control_queue;
+use crate::migration::handoff::{
+    Effect, Message, Move, Party, Seen, TargetPod, Waiting, decide, needs_look,
+};
 use crate::migration::summary::Summary;
 
 /// How long a roll-back waits for the application at least: what it was told on the way there it
@@ -20,6 +23,7 @@ impl Run {
     pub(in crate::migration) async fn drive(&mut self, resumed: bool) -> Result<Summary, Error> {
         self.say_started(resumed);
         self.announce_phase();
+        self.say_committed();
         let aborting = self.handoff().aborting;
         let outcome = if aborting {
             Err(Trouble::failed(
@@ -60,7 +64,9 @@ impl Run {
     async fn not_completed(&mut self, trouble: Trouble) -> Error {
         let error = match trouble {
             Trouble::LockLost => trouble.into_error(ErrorKind::Unfinished),
-            trouble if self.stage() >= Stage::Committing => self.unfinished(trouble),
+            trouble if self.stage().is_committed() && !self.can_return().await => {
+                self.unfinished(trouble)
+            }
             trouble => self.roll_back(trouble).await,
         };
         self.report(EventKind::Failed {
@@ -72,8 +78,8 @@ impl Run {
     /// After the commit point there is only forward: what is left is left for the next process.
     fn unfinished(&self, trouble: Trouble) -> Error {
         let again = format!(
-            "run it again, it goes on from here: ms2m migrate {}",
-            self.source_pod()
+            "run it again, it goes on from here: {}",
+            self.record.resume_command()
         );
         let mut error = trouble.into_error(ErrorKind::Unfinished).hint(again);
         error.left.push(format!(
@@ -86,7 +92,25 @@ impl Run {
         error
     }
 
+    /// The phase of the replay, unless it has begun: a target that goes by the source's name is
+    /// heard of only when the source is gone.
+    fn enter_replaying(&mut self) {
+        if self.phase() == Phase::Restoring {
+            self.enter(Phase::Replaying);
+        }
+    }
+
+    /// Whether there is a way back from the commit point itself: the target is lost, and the source
+    /// was not touched.
+    async fn can_return(&mut self) -> bool {
+        if self.stage() != Stage::Committing || self.watch.target != TargetPod::Lost {
+            return false;
+        }
+        matches!(self.find_source().await, Ok(Some(pod)) if !pod.terminating)
+    }
+
     async fn forward(&mut self) -> Result<(), Trouble> {
+        self.may_go_on()?;
         self.prepare().await?;
         if self.stage() < Stage::Dismantled {
             self.hand_over().await?;
@@ -101,23 +125,24 @@ impl Run {
         loop {
             self.may_go_on()?;
             let stage = self.stage();
-            let seen = if looks_at_broker(stage) {
+            let seen = if needs_look(stage, done) {
                 self.look().await?
             } else {
                 Seen::default()
             };
-            match decide(stage, done, &seen) {
+            match decide(self.rules(), stage, done, &seen) {
                 Move::Do(effect) => {
                     self.perform(effect).await?;
-                    done += 1;
+                    done += usize::from(effect.is_counted());
                     backoff.reset();
                 }
                 Move::Advance(next) => {
-                    self.advance(next).await?;
+                    self.advance(next, &seen).await?;
                     done = 0;
                     backoff.reset();
                 }
-                Move::Wait(_) => {
+                Move::Wait(waiting) => {
+                    self.watch.waits(waiting, self.ports.clock.elapsed());
                     let clock = std::sync::Arc::clone(&self.ports.clock);
                     self.unless_stopped(backoff.pause(&*clock)).await?;
                 }
@@ -128,29 +153,43 @@ impl Run {
     }
 
     /// Remembers that a stage is complete, and enters the phase that it begins.
-    async fn advance(&mut self, next: Stage) -> Result<(), Trouble> {
+    async fn advance(&mut self, next: Stage, seen: &Seen) -> Result<(), Trouble> {
         let now = self.ports.clock.elapsed();
         self.handoff().stage = next;
+        if next == Stage::Committing && seen.target_stale {
+            self.handoff().stale_target = true;
+            // It was told on a control queue that it does not read.
+            self.watch.forget_orders();
+        }
         self.watch.stage_begins(now);
         self.note_stage(next);
         match next {
             Stage::SourceDiverted => self.enter(Phase::Transferring),
-            Stage::TargetAttached => self.enter(Phase::Replaying),
-            Stage::Committing => self.enter(Phase::Finalizing),
+            Stage::TargetAttached => self.enter_replaying(),
+            Stage::Committing => {
+                self.enter_replaying();
+                self.enter(Phase::Finalizing);
+            }
             _ => {}
         }
         self.save().await?;
-        if next == Stage::Committing {
+        self.say_committed();
+        Ok(())
+    }
+
+    /// Says once that the commit point is passed, in whichever process.
+    fn say_committed(&mut self) {
+        if self.stage().is_committed() && !self.said_committed {
+            self.said_committed = true;
             self.report(EventKind::Committed);
         }
-        Ok(())
     }
 
     fn note_stage(&mut self, stage: Stage) {
         let now = self.ports.clock.now();
         match stage {
             Stage::SourceDiverted => self.note_cut_pause(now),
-            Stage::Committing => {
+            Stage::Returning => {
                 let reason = conditions::reasons::REPLAY_QUEUE_DRAINED;
                 let text = format!(
                     "queue {} was empty with nothing unacknowledged",
@@ -168,16 +207,10 @@ impl Run {
 
     /// How long the wait of the present stage may take.
     pub(super) fn patience_of_stage(&self) -> Duration {
-        let aborting = self
-            .record
-            .status
-            .handoff
-            .as_ref()
-            .is_some_and(|handoff| handoff.aborting);
         match self.stage() {
             // Half-way back is the worst place to stop at.
-            _ if aborting => self.limits.obey.max(WAY_BACK),
-            Stage::Closed => self.limits.drain,
+            _ if self.is_aborting() => self.limits.obey.max(WAY_BACK),
+            Stage::Closed | Stage::CutoverClosed => self.limits.drain,
             _ => self.limits.obey,
         }
     }
@@ -189,7 +222,9 @@ impl Run {
             Effect::StartTarget => self.start_target().await,
             Effect::RemoveSource => self.remove_source().await,
             Effect::RemoveTarget => self.remove_target().await,
-            Effect::Tell(Party::Source, Message::StartReplay) if !self.handoff().aborting => {
+            Effect::Tell(Party::Source, Message::StartReplay)
+                if self.stage() == Stage::Checkpointed && !self.is_aborting() =>
+            {
                 self.perform_at_broker(effect).await?;
                 // The Job needs nothing but the archive: it starts while the source obeys.
                 self.start_transfer().await
@@ -199,7 +234,7 @@ impl Run {
     }
 
     fn given_up(&self, waiting: Waiting) -> Trouble {
-        if self.watch.target == TargetPod::Lost {
+        if waiting == Waiting::TargetThere {
             let what = format!("target pod {} has ended or is gone", self.target_pod());
             return Trouble::failed(
                 what,
@@ -219,13 +254,22 @@ impl Run {
                      over a binding that ms2m does not see"
                 ))
                 .hint("if the source is only slow, give it more time: --drain-timeout"),
-            Waiting::SourceOnHold | Waiting::SourceOnPrimary => trouble.hint(format!(
-                "does the application listen on queue {} and obey START_REPLAY and END_REPLAY?",
-                crate::migration::handoff::names::control_queue(self.source_pod())
-            )),
-            Waiting::TargetOnReplay | Waiting::TargetOnPrimary => trouble.hint(format!(
+            Waiting::SourceListens | Waiting::SourceOnHold | Waiting::SourceOnPrimary => trouble
+                .hint(format!(
+                    "does the application listen on queue {} and obey START_REPLAY and END_REPLAY?",
+                    control_queue(self.source_pod())
+                ))
+                .hint("one that does not can be moved with --handoff mirror; see what that cannot promise first"),
+            Waiting::TargetListens => Trouble::failed(
+                "the restored process listens on the source's control queue: it keeps the pod's name that it read before \
+                 the checkpoint",
+                format!("queue {queue} has it as a consumer, and its order still waits in {}", control_queue(self.target_pod())),
+            )
+            .hint("let the application read its pod's name from /etc/hostname on each reconnect")
+            .hint("or let ms2m stop the source first, with no way back from there: --stale-identity stop-source"),
+            Waiting::TargetConnects | Waiting::TargetOnReplay | Waiting::TargetOnPrimary => trouble.hint(format!(
                 "does the application read its pod's name from /etc/hostname when it reconnects, and listen on queue {}?",
-                crate::migration::handoff::names::control_queue(self.target_pod())
+                control_queue(self.target_pod())
             )),
             Waiting::PrimaryUnconsumed => trouble.hint(format!(
                 "something consumes queue {queue} besides the pod: its messages would be lost to the target"
@@ -233,17 +277,4 @@ impl Run {
             _ => trouble,
         }
     }
-}
-
-/// Whether the decision in `stage` depends on what is seen; where it does not, a look is spared.
-fn looks_at_broker(stage: Stage) -> bool {
-    !matches!(
-        stage,
-        Stage::Untouched
-            | Stage::Preparing
-            | Stage::Closing
-            | Stage::TargetServes
-            | Stage::SourceRemoved
-            | Stage::Dismantled
-    )
 }

@@ -9,6 +9,7 @@ use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{MicroTime, Phase, Receipt, Time, conditions};
 use crate::migration::error::PortError;
+use crate::migration::handoff::TargetPod;
 use crate::migration::plan;
 use crate::migration::ports::RestoreState;
 use crate::migration::summary::{phase_seconds, seconds_text, seconds_value};
@@ -24,23 +25,45 @@ impl Run {
     /// Gives the target the source's labels, and removes the source.
     pub(super) async fn remove_source(&mut self) -> Result<(), Trouble> {
         let (source, target) = (self.source_pod().to_owned(), self.target_pod().to_owned());
+        self.await_ready(&target).await?;
         let cluster = &self.ports.cluster;
         self.patiently("give the target the source's labels", || {
             cluster.hand_over_labels(&target)
         })
         .await?;
-        self.await_ready(&target).await?;
-        let uid = self.record.status.source_pod_uid.clone();
-        let grace = self.limits.source_grace;
-        self.patiently("remove the source pod", || {
-            cluster.remove_pod(&source, uid.as_deref(), grace)
-        })
-        .await?;
-        self.step(format!("source pod {source} removed"));
+        if self.find_source().await?.is_some() {
+            self.delete_source(&source).await?;
+            self.step(format!("source pod {source} removed"));
+        }
         Ok(())
     }
 
-    async fn await_ready(&self, target: &str) -> Result<(), Trouble> {
+    /// Deletes it, and waits until it is gone. On a node that is gone nobody would ever confirm
+    /// that, so there the pod is deleted by force. Should its process be alive all the same, it finds
+    /// H, or a silent primary queue, until the gate opens.
+    async fn delete_source(&mut self, source: &str) -> Result<(), Trouble> {
+        let cluster = std::sync::Arc::clone(&self.ports.cluster);
+        let uid = self.record.status.source_pod_uid.clone();
+        let grace = self.limits.source_grace;
+        let node = self.source_node().to_owned();
+        if !self.node_is_ready(&node).await? {
+            self.warn(format!(
+                "node {node} is not ready: source pod {source} is deleted by force; should the node come back, its \
+                 process may run there for a moment until the kubelet ends it"
+            ));
+            return self
+                .patiently("remove the source pod by force", || {
+                    cluster.remove_pod(source, uid.as_deref(), AT_ONCE)
+                })
+                .await;
+        }
+        self.patiently("remove the source pod", || {
+            cluster.remove_pod(source, uid.as_deref(), grace)
+        })
+        .await
+    }
+
+    async fn await_ready(&mut self, target: &str) -> Result<(), Trouble> {
         let began = self.ports.clock.elapsed();
         while self.ports.clock.elapsed() - began < READINESS {
             match self
@@ -52,12 +75,14 @@ impl Run {
                 RestoreState::Running { ready: true, .. } => return Ok(()),
                 RestoreState::Running { .. } | RestoreState::Starting(_) => {}
                 RestoreState::Failed(words) => {
+                    self.watch.target = TargetPod::Lost;
                     return Err(Trouble::failed(
                         format!("target pod {target} has ended after the commit"),
                         words,
                     ));
                 }
                 RestoreState::Absent => {
+                    self.watch.target = TargetPod::Lost;
                     return Err(Trouble::failed(
                         format!("target pod {target} is gone after the commit"),
                         "somebody has deleted it",
@@ -137,23 +162,34 @@ impl Run {
     /// The time around the checkpoint in which messages waited and nobody took any.
     pub(super) fn note_cut_pause(&mut self, now: Timestamp) {
         let since = self.handoff().closed_time.clone();
-        self.receipt().cut_pause = seconds_text(seconds_since(since, now));
+        let seen = self.watch.pauses().cut();
+        let (pause, by) = seen_or_noted(seen, since, now);
+        let receipt = self.receipt();
+        receipt.cut_pause = seconds_text(pause);
+        receipt.downtime_by = by.to_owned();
     }
 
     /// The time around the commit in which messages waited and nobody took any.
     pub(super) fn note_handoff_pause(&mut self, now: Timestamp) {
         let since = self.handoff().reopened_time.clone();
+        let seen = self.watch.pauses().handoff();
+        let (pause, by) = seen_or_noted(seen, since, now);
         let receipt = self.receipt();
-        receipt.handoff_pause = seconds_text(seconds_since(since, now));
-        let both = seconds_value(&receipt.cut_pause) + seconds_value(&receipt.handoff_pause);
+        receipt.handoff_pause = seconds_text(pause);
+        let both = seconds_value(&receipt.cut_pause) + pause;
         receipt.downtime = seconds_text(both);
+        if by == NOTED || receipt.downtime_by.is_empty() {
+            receipt.downtime_by = by.to_owned();
+        }
     }
 
-    /// How many messages the target has taken from R.
+    /// What R came to: it was seen empty, with nothing unacknowledged.
     pub(super) fn note_replayed(&mut self) {
         let (replayed, counted) = self.watch.replayed();
         let receipt = self.receipt();
         receipt.messages_replayed = i64::try_from(replayed).unwrap_or(i64::MAX);
+        receipt.messages_left = 0;
+        receipt.messages_routed = receipt.messages_replayed + receipt.messages_left;
         receipt.messages_replayed_by = if counted { "counted" } else { "estimated" }.to_owned();
     }
 
@@ -181,6 +217,24 @@ impl Run {
 
     pub(super) fn receipt(&mut self) -> &mut Receipt {
         self.record.status.receipt.get_or_insert_default()
+    }
+}
+
+/// How a pause is known: from looks at the queues.
+const SEEN: &str = "seen";
+
+/// How a pause is known that another process saw the beginning of: from the times in the journal,
+/// which take in the work on what was left.
+const NOTED: &str = "noted";
+
+fn seen_or_noted(
+    seen: Option<Duration>,
+    since: Option<MicroTime>,
+    now: Timestamp,
+) -> (f64, &'static str) {
+    match seen {
+        Some(pause) => (pause.as_secs_f64(), SEEN),
+        None => (seconds_since(since, now), NOTED),
     }
 }
 

@@ -13,8 +13,8 @@ use crate::migration::ports::{Deletion, QueueView};
 impl Run {
     /// Looks at the broker.
     pub(super) async fn look(&mut self) -> Result<Seen, Trouble> {
-        let source_control = control_queue(self.source_pod());
-        let target_control = control_queue(self.target_pod());
+        let source_control = self.control_of(Party::Source);
+        let target_control = self.control_of(Party::Target);
         let look = self
             .patiently("look at the queues", || async {
                 let names = [
@@ -36,16 +36,21 @@ impl Run {
                     hold: queue(2).unwrap_or_default(),
                     source_orders: waiting(queue(3)),
                     target_orders: waiting(queue(4)),
+                    source_listeners: queue(3).map_or(0, |queue| queue.consumers),
                 })
             })
             .await?;
         self.say_depth(&look);
+        self.look_after_the_pods(&look).await?;
+        if self.is_aborting() {
+            self.watch.headway(&look);
+        }
         let limit = self.patience_of_stage();
         Ok(self.watch.seen(&look, limit))
     }
 
     fn say_depth(&mut self, look: &Look) {
-        if !matches!(self.stage(), Stage::TargetAttached | Stage::Reopened) {
+        if !(Stage::TargetAttached..Stage::Returning).contains(&self.stage()) {
             return;
         }
         let depth = look.replay.ready + look.replay.unacknowledged.unwrap_or(0);
@@ -62,6 +67,8 @@ impl Run {
         match effect {
             Effect::OpenGate => self.open_gate().await,
             Effect::CloseGate => self.close_gate().await,
+            Effect::Unsay => self.unsay().await,
+            Effect::PutBack => self.put_back().await,
             Effect::DeleteReplayQueues => self.delete_replay_queues().await,
             Effect::Tell(party, message) => self.tell(party, message).await,
             Effect::Checkpoint
@@ -85,9 +92,9 @@ impl Run {
         Ok(())
     }
 
-    async fn open_gate(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn open_gate(&mut self) -> Result<(), Trouble> {
         self.rearrange(Effect::OpenGate).await?;
-        if self.stage() > Stage::Preparing {
+        if self.was_closed() {
             self.watch.gate_reopened(self.ports.clock.elapsed());
             self.handoff().reopened_time = Some(MicroTime(self.ports.clock.now()));
             self.step(format!(
@@ -100,6 +107,7 @@ impl Run {
 
     async fn close_gate(&mut self) -> Result<(), Trouble> {
         self.rearrange(Effect::CloseGate).await?;
+        self.watch.gate_closed(self.ports.clock.elapsed());
         self.handoff().closed_time = Some(MicroTime(self.ports.clock.now()));
         self.step(format!(
             "gate closed: new messages wait in {} and {}",
@@ -119,15 +127,17 @@ impl Run {
     /// The queue of the party that stays is deleted only if nothing is in it and nobody on it;
     /// the other's holds copies of what has been applied elsewhere.
     async fn delete_replay_queues(&self) -> Result<(), Trouble> {
-        let forward = self.stage() >= Stage::Committing;
-        let (kept, dropped, gone_party) = if forward {
-            (&self.names.replay, &self.names.hold, self.source_pod())
-        } else {
+        let (kept, dropped, gone_pod) = if self.is_aborting() {
             (&self.names.hold, &self.names.replay, self.target_pod())
+        } else if self.has_stale_target() {
+            // The target listens on the source's; its own is the one that nobody reads.
+            (&self.names.replay, &self.names.hold, self.target_pod())
+        } else {
+            (&self.names.replay, &self.names.hold, self.source_pod())
         };
-        let control = control_queue(gone_party);
+        let control = control_queue(gone_pod);
         // Only a queue that the closed gate has led to can hold what is not elsewhere.
-        let only_if_idle = self.handoff_was_closed();
+        let only_if_idle = self.was_closed();
         let broker = &self.ports.broker;
         self.patiently("delete a replay queue", || async {
             match broker.delete_queue(kept, only_if_idle).await? {
@@ -151,7 +161,8 @@ impl Run {
         Ok(())
     }
 
-    fn handoff_was_closed(&self) -> bool {
+    /// Whether messages have been led past the primary queue.
+    fn was_closed(&self) -> bool {
         self.record
             .status
             .handoff
@@ -159,13 +170,22 @@ impl Run {
             .is_some_and(|handoff| handoff.closed_time.is_some())
     }
 
+    /// The control queue on which a party is told.
+    fn control_of(&self, party: Party) -> String {
+        match party {
+            Party::Target if !self.has_stale_target() => control_queue(self.target_pod()),
+            Party::Source | Party::Target => control_queue(self.source_pod()),
+        }
+    }
+
     async fn tell(&mut self, party: Party, message: Message) -> Result<(), Trouble> {
-        let (pod, own_queue) = match party {
-            Party::Source => (self.source_pod(), &self.names.hold),
-            Party::Target => (self.target_pod(), &self.names.replay),
+        let own_queue = match party {
+            Party::Source => &self.names.hold,
+            Party::Target => &self.names.replay,
         };
-        let control = control_queue(pod);
+        let control = self.control_of(party);
         let (body, words) = match message {
+            Message::Ping => (ControlMessage::ping().body(), "PING".to_owned()),
             Message::StartReplay => (
                 ControlMessage::start_replay(own_queue).body(),
                 format!("START_REPLAY({own_queue})"),

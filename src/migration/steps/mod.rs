@@ -8,10 +8,13 @@ mod checkpoint;
 mod drive;
 mod finish;
 mod gate;
+mod pods;
 mod prepare;
+mod put_back;
 mod restore;
 mod retry;
 mod run;
+mod stuck;
 mod transfer;
 mod trouble;
 

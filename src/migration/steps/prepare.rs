@@ -13,7 +13,7 @@ impl Run {
         if self.stage() < Stage::TargetAttached && !self.target_made() {
             self.start_image_pull().await?;
         }
-        if self.stage() < Stage::Committing {
+        if self.stage() < Stage::TargetServes {
             self.recall_target().await?;
         }
         if self.phase() == Phase::Pending {

@@ -12,8 +12,8 @@ use super::trouble::{Trouble, while_doing};
 use crate::api::{HandoffStage, HandoffStatus, Phase, StatefulMigrationStatus, Time, conditions};
 use crate::migration::engine::Ports;
 use crate::migration::event::{Event, EventKind, Reporter};
-use crate::migration::handoff::Names;
 use crate::migration::handoff::watch::Watch;
+use crate::migration::handoff::{Names, Rules};
 use crate::migration::limits::Limits;
 use crate::migration::phase::is_legal;
 use crate::migration::plan::{Plan, Request};
@@ -36,6 +36,10 @@ pub(in crate::migration) struct Run {
     pub(super) names: Names,
     pub(super) watch: Watch,
     pub(super) began: Duration,
+    /// When it was last looked whether the pods are there.
+    pub(super) pods_seen: Option<Duration>,
+    /// Whether it was said that there is only forward.
+    pub(super) said_committed: bool,
     phase_began: Duration,
 }
 
@@ -89,7 +93,10 @@ impl Run {
     ) -> Self {
         let now = ports.clock.elapsed();
         let names = Names::of(&record.spec.message_queue_config.queue_name);
-        let watch = Watch::new(limits.clone(), now);
+        let mut watch = Watch::new(limits.clone(), now);
+        if record.spec.force == Some(true) {
+            watch.usual_consumers = None;
+        }
         Self {
             ports,
             reporter,
@@ -100,6 +107,8 @@ impl Run {
             names,
             watch,
             began: now,
+            pods_seen: None,
+            said_committed: false,
             phase_began: now,
         }
     }
@@ -142,6 +151,29 @@ impl Run {
             .as_ref()
             .map(|handoff| handoff.stage)
             .unwrap_or_default()
+    }
+
+    /// What was asked for, as far as it bears on the handoff.
+    pub(super) fn rules(&self) -> Rules {
+        Rules::of(&self.record.spec)
+    }
+
+    /// Whether the handoff is being undone.
+    pub(super) fn is_aborting(&self) -> bool {
+        self.record
+            .status
+            .handoff
+            .as_ref()
+            .is_some_and(|handoff| handoff.aborting)
+    }
+
+    /// Whether the target listens on the source's control queue.
+    pub(super) fn has_stale_target(&self) -> bool {
+        self.record
+            .status
+            .handoff
+            .as_ref()
+            .is_some_and(|handoff| handoff.stale_target)
     }
 
     /// Says that the present phase begins: once at the start, and after a take-over.
@@ -195,6 +227,9 @@ impl Run {
         let began = self.ports.clock.elapsed();
         let mut warned = false;
         loop {
+            if !self.lock.is_held() {
+                return Err(Trouble::LockLost);
+            }
             let result = tokio::select! {
                 biased;
                 () = self.lock.lost() => return Err(Trouble::LockLost),
@@ -218,7 +253,7 @@ impl Run {
 
     /// Whether it may go on at all.
     pub(super) fn may_go_on(&self) -> Result<(), Trouble> {
-        if self.stop.is_cancelled() && self.stage() < HandoffStage::Committing {
+        if self.stop.is_cancelled() && !self.stage().is_committed() {
             return Err(Trouble::Stopped);
         }
         Ok(())
@@ -230,7 +265,7 @@ impl Run {
         &self,
         work: impl Future<Output = T>,
     ) -> Result<T, Trouble> {
-        let stoppable = self.stage() < HandoffStage::Committing;
+        let stoppable = !self.stage().is_committed();
         tokio::select! {
             biased;
             () = self.lock.lost() => Err(Trouble::LockLost),

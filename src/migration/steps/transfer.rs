@@ -55,7 +55,7 @@ impl Run {
         .await
     }
 
-    fn transfer_job(&self) -> String {
+    pub(super) fn transfer_job(&self) -> String {
         self.object_name("transfer")
     }
 

@@ -34,11 +34,12 @@ impl Trouble {
         match self {
             Self::Stopped => Error::new(ErrorKind::Interrupted, "the migration was interrupted"),
             Self::LockLost => Error::new(
-                ErrorKind::Unfinished,
+                ErrorKind::LockLost,
                 "the lock on the pod was lost, so this process has stopped at once",
             )
-            .because("the cluster could not be reached for longer than the lock lasts, or somebody removed the lock")
-            .hint("run the same command again: it goes on where the migration stands"),
+            .because("this process was suspended or could not reach the cluster for longer than the lock lasts, or somebody removed the lock")
+            .hint("see who goes on with it: ms2m status")
+            .hint("if nobody does, run the same command again: it goes on where the migration stands"),
             Self::Failed(error) => Error { kind, ..*error },
         }
     }

@@ -22,6 +22,7 @@ mod handlers;
 mod meta;
 mod observe;
 mod openapi;
+mod orders;
 mod patch;
 mod pod_security;
 mod portforward;
@@ -50,7 +51,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use faults::{Fault, FaultAction, FaultMatch, Faults};
+pub use faults::{Failure, Fault, FaultAction, FaultMatch, Faults};
 
 use server::Server;
 

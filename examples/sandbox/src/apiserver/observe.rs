@@ -12,11 +12,12 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Request, Response};
+use serde_json::json;
 use tower::{Layer, Service};
 
 use super::auth::{self, User};
 use super::errors::{ApiError, ApiResult};
-use super::faults::FaultAction;
+use super::faults::{Asked, Cut, Failure, FaultAction, Hit};
 use super::request::{Query, RequestInfo};
 use super::server::Server;
 
@@ -27,11 +28,6 @@ pub(crate) struct Observed {
     pub(crate) query: Query,
     pub(crate) user: ApiResult<User>,
 }
-
-/// The connection is to be closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("cut by an ordered fault")]
-pub(crate) struct Cut;
 
 /// Makes [`Observe`] services.
 #[derive(Debug, Clone)]
@@ -88,48 +84,84 @@ where
         let info = RequestInfo::parse(request.method(), request.uri(), &query);
         let user = auth::authenticate(&server.store, &server.admin_token, request.headers());
         let own = info.path.starts_with("/sandbox/");
-        let target = request
-            .uri()
-            .path_and_query()
-            .map_or_else(String::new, ToString::to_string);
-        let agent = request
-            .headers()
-            .get(http::header::USER_AGENT)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or_default();
-        let name = user.as_ref().map_or("", |user| user.name.as_str());
-        let number = (!own).then(|| server.requests.begin(name, agent, &info, &target));
-        let fault = if own {
+        let asked = Asked {
+            target: request
+                .uri()
+                .path_and_query()
+                .map_or_else(String::new, ToString::to_string),
+            user: user
+                .as_ref()
+                .map_or_else(|_| String::new(), |user| user.name.clone()),
+            agent: agent(&request),
+            info: info.clone(),
+        };
+        let streamed = info.verb == "watch" || (info.subresource == "log" && query.flag("follow"));
+        let number = (!own).then(|| server.requests.begin(&asked));
+        let hit = if own {
             None
         } else {
-            server.faults.take(&info, &target, name)
+            server.faults.take(&asked)
         };
-        request.extensions_mut().insert(Observed {
-            info: info.clone(),
-            query,
-            user,
-        });
+        request
+            .extensions_mut()
+            .insert(Observed { info, query, user });
         Box::pin(async move {
-            let response = match fault {
-                Some(FaultAction::Cut) if info.verb == "watch" => {
-                    let response = run(&mut inner, request).await;
-                    response.map(cut_after_first_frame)
-                }
-                Some(FaultAction::Cut) => return Err(Cut),
-                Some(FaultAction::Status { status, message }) => {
-                    ordered_failure(status, &message).into_response()
-                }
-                Some(FaultAction::Delay(delay)) => {
-                    tokio::time::sleep(delay).await;
-                    run(&mut inner, request).await
-                }
-                None => run(&mut inner, request).await,
-            };
+            let mut response = disturbed(hit, &mut inner, request).await?;
+            if streamed && !own && response.status().is_success() {
+                response = response.map(|body| server.streams.track(asked, body));
+            }
             if let Some(number) = number {
                 server.requests.end(number, response.status().as_u16());
             }
             Ok(response)
         })
+    }
+}
+
+fn agent(request: &Request<Body>) -> String {
+    let agent = request.headers().get(http::header::USER_AGENT);
+    agent
+        .and_then(|agent| agent.to_str().ok())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Handles the request as the fault will have it.
+async fn disturbed<S>(
+    hit: Option<Hit>,
+    inner: &mut S,
+    request: Request<Body>,
+) -> Result<Response<Body>, Cut>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let Some(Hit { action, after }) = hit else {
+        return Ok(run(inner, request).await);
+    };
+    if after {
+        // The worse of the two for a client, which cannot know whether it was done.
+        let response = run(inner, request).await;
+        return match action {
+            FaultAction::Cut => Err(Cut),
+            FaultAction::Status(failure) => Ok(failed(failure)),
+            FaultAction::Delay(delay) => {
+                tokio::time::sleep(delay).await;
+                Ok(response)
+            }
+        };
+    }
+    let watch = request
+        .extensions()
+        .get::<Observed>()
+        .is_some_and(|observed| observed.info.verb == "watch");
+    match action {
+        FaultAction::Cut if watch => Ok(run(inner, request).await.map(cut_after_first_frame)),
+        FaultAction::Cut => Err(Cut),
+        FaultAction::Status(failure) => Ok(failed(failure)),
+        FaultAction::Delay(delay) => {
+            tokio::time::sleep(delay).await;
+            Ok(run(inner, request).await)
+        }
     }
 }
 
@@ -143,7 +175,12 @@ where
         .unwrap_or_else(|never| match never {})
 }
 
-fn ordered_failure(status: u16, message: &str) -> ApiError {
+fn failed(failure: Failure) -> Response<Body> {
+    let Failure {
+        status,
+        message,
+        retry_after,
+    } = failure;
     let reason = match status {
         400 => "BadRequest",
         401 => "Unauthorized",
@@ -158,7 +195,16 @@ fn ordered_failure(status: u16, message: &str) -> ApiError {
         504 => "Timeout",
         _ => "Unknown",
     };
-    ApiError::new(status, reason, message)
+    let mut error = ApiError::new(status, reason, message);
+    // As a real server has it, in the object as well as in a header.
+    error.details = retry_after.map(|seconds| json!({ "retryAfterSeconds": seconds }));
+    let mut response = error.into_response();
+    if let Some(seconds) = retry_after {
+        response
+            .headers_mut()
+            .insert(http::header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 /// How long a watch that is to be cut waits for a first frame before it is cut without one.

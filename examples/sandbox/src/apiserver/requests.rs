@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::request::RequestInfo;
+use super::faults::Asked;
 
 /// How many requests are remembered: a migration makes some hundreds, and an entry is about
 /// 300 bytes.
@@ -66,7 +66,8 @@ impl RequestLog {
     }
 
     /// Writes a request down and returns its number.
-    pub(crate) fn begin(&self, user: &str, agent: &str, info: &RequestInfo, target: &str) -> u64 {
+    pub(crate) fn begin(&self, asked: &Asked) -> u64 {
+        let info = &asked.info;
         let resource = if info.is_resource && !info.resource.is_empty() {
             info.resource_path()
         } else {
@@ -78,11 +79,11 @@ impl RequestLog {
         entries.kept.push_back(Entry {
             n,
             time: Timestamp::now().to_string(),
-            user: user.to_owned(),
-            user_agent: agent.to_owned(),
+            user: asked.user.clone(),
+            user_agent: asked.agent.clone(),
             verb: info.verb.clone(),
             resource,
-            path: target.to_owned(),
+            path: asked.target.clone(),
             code: None,
         });
         if entries.kept.len() > KEPT {
@@ -133,17 +134,19 @@ impl RequestLog {
 mod tests {
     use super::*;
 
+    fn asked(user: &str) -> Asked {
+        let mut asked = Asked::example("get", "/x");
+        asked.info.is_resource = true;
+        asked.info.resource = "pods".into();
+        asked.user = user.into();
+        asked
+    }
+
     #[test]
     fn requests_are_counted_by_user() {
         let log = RequestLog::default();
-        let info = RequestInfo {
-            verb: "get".into(),
-            is_resource: true,
-            resource: "pods".into(),
-            ..RequestInfo::default()
-        };
-        let first = log.begin("a", "kubectl/1", &info, "/x");
-        log.begin("b", "kubectl/1", &info, "/x");
+        let first = log.begin(&asked("a"));
+        log.begin(&asked("b"));
         log.end(first, 200);
         let report = log.report(0, Some("a"));
         assert_eq!(
@@ -156,9 +159,8 @@ mod tests {
     #[test]
     fn the_log_is_bounded() {
         let log = RequestLog::default();
-        let info = RequestInfo::default();
         for _ in 0..KEPT + 5 {
-            log.begin("a", "", &info, "/");
+            log.begin(&asked("a"));
         }
         let report = log.report(0, None);
         assert_eq!((report.log.len(), report.dropped), (KEPT, 5));

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use color_eyre::eyre::{Result, WrapErr};
-use http::{Method, Request, Response, StatusCode};
-use serde_json::json;
+use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use super::errors::{ApiError, ApiResult, bytes_response, json_response};
-use super::faults::{Fault, FaultOrder, Faults};
+use super::faults::{Faults, Streams};
 use super::handlers::{self, Call};
 use super::observe::Observed;
 use super::rbac::{self, Attributes};
@@ -19,7 +18,7 @@ use super::requests::RequestLog;
 use super::resource::Registry;
 use super::store::Store;
 use super::tls::{self, Tls};
-use super::{Options, auth, builtin, discovery, openapi, proxy};
+use super::{Options, auth, builtin, discovery, openapi, orders, proxy};
 
 /// The most a request's body may have, as in a real server (3 MiB).
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -30,6 +29,7 @@ pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) faults: Faults,
+    pub(crate) streams: Streams,
     pub(crate) requests: RequestLog,
     pub(crate) admin_token: String,
     pub(crate) addr: SocketAddr,
@@ -57,6 +57,7 @@ impl Server {
             store: Store::new(options.history),
             registry: Registry::new(builtin::resources()),
             faults: Faults::default(),
+            streams: Streams::default(),
             requests: RequestLog::default(),
             admin_token: options.admin_token.clone(),
             addr,
@@ -135,7 +136,7 @@ async fn no_resource(server: &Arc<Server>, request: Request<Body>) -> ApiResult<
     if let Some(rest) = path.strip_prefix("/sandbox/") {
         let (parts, body) = request.into_parts();
         let query = super::request::Query::parse(&parts.uri);
-        return sandbox(server, &parts.method, rest, &query, &read(body).await?);
+        return orders::handle(server, &parts.method, rest, &query, &read(body).await?);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(ApiError::method_not_allowed());
@@ -172,63 +173,4 @@ fn metrics(server: &Server) -> String {
         server.store.version(),
         requests.last()
     )
-}
-
-/// The sandbox's own endpoints. RBAC keeps them to those who may do anything.
-fn sandbox(
-    server: &Arc<Server>,
-    method: &Method,
-    path: &str,
-    query: &super::request::Query,
-    body: &Bytes,
-) -> ApiResult<Response<Body>> {
-    match (method, path) {
-        (&Method::POST, "faults") => {
-            let order: FaultOrder =
-                serde_json::from_slice(body).map_err(|e| ApiError::bad_request(e.to_string()))?;
-            let fault = Fault::try_from(order).map_err(ApiError::bad_request)?;
-            let id = server
-                .faults
-                .order(fault)
-                .map_err(|e| ApiError::bad_request(e.to_string()))?;
-            Ok(json_response(200, &json!({"id": id})))
-        }
-        (&Method::GET, "faults") => Ok(json_response(
-            200,
-            &json!({"pending": server.faults.pending()}),
-        )),
-        (&Method::DELETE, "faults") => {
-            server.faults.clear();
-            Ok(json_response(200, &json!({})))
-        }
-        (&Method::DELETE, other) => {
-            let id = other
-                .strip_prefix("faults/")
-                .and_then(|id| id.parse().ok())
-                .ok_or_else(ApiError::no_such_path)?;
-            let code = if server.faults.cancel(id) {
-                StatusCode::OK
-            } else {
-                StatusCode::NOT_FOUND
-            };
-            Ok(json_response(code.as_u16(), &json!({"id": id})))
-        }
-        (&Method::GET, "requests") => {
-            let since = query
-                .number("since")?
-                .and_then(|n| u64::try_from(n).ok())
-                .unwrap_or(0);
-            let report = server.requests.report(since, query.get("user"));
-            let report = serde_json::to_value(report).map_err(ApiError::internal)?;
-            Ok(json_response(200, &report))
-        }
-        (&Method::POST, "compact") => {
-            server.store.compact();
-            Ok(json_response(
-                200,
-                &json!({"resourceVersion": server.store.version().to_string()}),
-            ))
-        }
-        _ => Err(ApiError::no_such_path()),
-    }
 }

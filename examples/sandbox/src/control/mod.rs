@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use color_eyre::eyre::{Result, WrapErr as _};
+use color_eyre::eyre::{Result, WrapErr as _, bail, eyre};
+use rustix::process::Signal;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::node::{Fault, Faults};
 use crate::sandbox::Nodes;
-use crate::services::{Broker, ProxyFault, Registry};
+use crate::services::{Broker, ProxyFault, Registry, sockets_of};
 
 /// What can be made to fail.
 #[derive(Clone)]
@@ -51,6 +52,7 @@ impl Control {
         let app = Router::new()
             .route("/kubelet", get(kubelet).post(order_kubelet))
             .route("/node", post(node))
+            .route("/container", post(container))
             .route("/broker", post(broker))
             .route("/registry", get(registry).post(order_registry))
             .route("/faults", get(all).delete(clear))
@@ -127,12 +129,52 @@ async fn node(State(state): State<ControlState>, Json(order): Json<NodeOrder>) -
     answer(done.await)
 }
 
+/// What is to become of a container.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContainerOrder {
+    /// `namespace/name`.
+    pod: String,
+    /// The first one if absent.
+    container: Option<String>,
+    #[serde(rename = "do")]
+    action: ContainerAction,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ContainerAction {
+    /// SIGKILL to all its processes, as after running out of memory.
+    Kill,
+    /// Let its process hang.
+    Pause,
+    /// Let it go on.
+    Resume,
+}
+
+async fn container(
+    State(state): State<ControlState>,
+    Json(order): Json<ContainerOrder>,
+) -> Response {
+    let signal = match order.action {
+        ContainerAction::Kill => Signal::KILL,
+        ContainerAction::Pause => Signal::STOP,
+        ContainerAction::Resume => Signal::CONT,
+    };
+    let found = state
+        .nodes
+        .container(&order.pod, order.container.as_deref());
+    answer(found.await.map(|container| container.signal(signal)))
+}
+
 /// What is to become of the broker.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BrokerOrder {
     #[serde(rename = "do")]
     action: BrokerAction,
+    /// `namespace/name` of the pod whose connections are meant; all connections if absent.
+    pod: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -146,11 +188,22 @@ enum BrokerAction {
     Start,
     /// Stop in order, then start.
     Restart,
+    /// Close connections.
+    Disconnect,
 }
 
 async fn broker(State(state): State<ControlState>, Json(order): Json<BrokerOrder>) -> Response {
-    use BrokerAction::{Kill, Restart, Start, Stop};
+    use BrokerAction::{Disconnect, Kill, Restart, Start, Stop};
+    if order.action == Disconnect {
+        return match disconnect(&state, order.pod.as_deref()).await {
+            Ok(closed) => Json(json!({ "closed": closed })).into_response(),
+            Err(error) => answer(Err(error)),
+        };
+    }
     let done = async {
+        if order.pod.is_some() {
+            bail!("only the connections can be those of one pod");
+        }
         if matches!(order.action, Stop | Kill | Restart) {
             state.broker.stop(order.action == Kill).await?;
         }
@@ -160,6 +213,21 @@ async fn broker(State(state): State<ControlState>, Json(order): Json<BrokerOrder
         Ok(())
     };
     answer(done.await)
+}
+
+/// Closes the connections of a pod's first container, or all.
+async fn disconnect(state: &ControlState, pod: Option<&str>) -> Result<usize> {
+    let sockets = match pod {
+        Some(pod) => {
+            let container = state.nodes.container(pod, None).await?;
+            let pid = container
+                .pid()
+                .ok_or_else(|| eyre!("the container of pod {pod} has just ended"))?;
+            Some(sockets_of(pid.as_raw_pid())?)
+        }
+        None => None,
+    };
+    Ok(state.broker.disconnect(sockets.as_ref()).await?)
 }
 
 async fn registry(State(state): State<ControlState>) -> Json<Vec<ProxyFault>> {

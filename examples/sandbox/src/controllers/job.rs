@@ -1,6 +1,8 @@
 //! The Job controller: makes pods until enough have succeeded or too many failed, and deletes
 //! finished Jobs when their time is over. Their pods go with them by garbage collection.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -14,6 +16,7 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 use rand::RngExt as _;
 use serde_json::json;
 
+use super::job_memory::JobMemory;
 use super::job_status::{Decision, Outcome, decide, status};
 use super::{RETRY, observe};
 use crate::node::{Recorder, Severity};
@@ -25,7 +28,8 @@ const POD_BACKOFF: Duration = Duration::from_secs(10);
 pub(super) async fn run(client: Client) {
     let (jobs, job_changes) = observe::<Job>(Api::all(client.clone()));
     let (_, pod_changes) = observe::<Pod>(Api::all(client.clone()));
-    let controller = Controller {
+    let mut controller = Controller {
+        memories: HashMap::new(),
         recorder: Recorder::new(client.clone(), "job-controller", None),
         client,
     };
@@ -43,7 +47,9 @@ pub(super) async fn run(client: Client) {
             () = timer => {}
         }
         pause = None;
-        for job in jobs.state() {
+        let known = jobs.state();
+        controller.forget_all_but(&known);
+        for job in known {
             let next = match controller.reconcile(&job).await {
                 Ok(next) => next,
                 Err(error) => {
@@ -58,12 +64,19 @@ pub(super) async fn run(client: Client) {
 
 struct Controller {
     client: Client,
+    /// By the uids of the Jobs.
+    memories: HashMap<String, JobMemory>,
     recorder: Recorder,
 }
 
 impl Controller {
+    fn forget_all_but(&mut self, jobs: &[Arc<Job>]) {
+        self.memories
+            .retain(|uid, _| jobs.iter().any(|job| job.uid().as_ref() == Some(uid)));
+    }
+
     /// Makes the world as the Job says; the time is when to look again without a change.
-    async fn reconcile(&self, job: &Job) -> kube::Result<Option<Duration>> {
+    async fn reconcile(&mut self, job: &Job) -> kube::Result<Option<Duration>> {
         if job.metadata.deletion_timestamp.is_some() {
             return Ok(None);
         }
@@ -82,9 +95,18 @@ impl Controller {
             })
             .collect();
         let now = Timestamp::now();
-        let decision = decide(job, &own, now, POD_BACKOFF);
-        for name in &decision.delete {
-            delete(&pods, name).await?;
+        let memory = self
+            .memories
+            .entry(job.uid().unwrap_or_default())
+            .or_default();
+        let gone = memory.look(&own, now);
+        let decision = decide(job, &own, gone, now, POD_BACKOFF);
+        for pod in &own {
+            let name = pod.name_any();
+            if decision.delete.contains(&name) {
+                memory.deletes(pod);
+                delete(&pods, &name).await?;
+            }
         }
         let mut created = 0;
         for _ in 0..decision.create {

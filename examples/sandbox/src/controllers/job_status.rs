@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
+use super::job_memory::Gone;
+
 /// What is to be done.
 #[derive(Debug, PartialEq)]
 pub(super) struct Decision {
@@ -51,9 +53,17 @@ struct Counts {
     failed: i32,
 }
 
-/// Decides from the Job and its pods.
-pub(super) fn decide(job: &Job, pods: &[Pod], now: Timestamp, backoff: Duration) -> Decision {
-    let counts = count(pods);
+/// Decides from the Job, its pods, and those that it had.
+pub(super) fn decide(
+    job: &Job,
+    pods: &[Pod],
+    gone: Gone,
+    now: Timestamp,
+    backoff: Duration,
+) -> Decision {
+    let mut counts = count(pods);
+    counts.succeeded += gone.succeeded;
+    counts.failed += gone.failed;
     let mut decision = Decision {
         create: 0,
         delete: Vec::new(),
@@ -114,8 +124,14 @@ pub(super) fn decide(job: &Job, pods: &[Pod], now: Timestamp, backoff: Duration)
         None if counts.succeeded > 0 => counts.active,
         None => parallelism,
     };
-    let missing = (wanted - counts.active - counts.terminating).max(0);
-    let pause = pause(pods, counts.failed, now, backoff);
+    // Those that are being deleted are failures, and replaced before they are gone.
+    let missing = (wanted - counts.active).max(0);
+    let last_failure = pods
+        .iter()
+        .filter_map(failed_at)
+        .max()
+        .max(gone.last_failure);
+    let pause = pause(last_failure, counts.failed, now, backoff);
     if missing > 0 && pause.is_zero() {
         decision.create = missing;
     }
@@ -135,7 +151,7 @@ fn done(completions: Option<i32>, counts: Counts) -> bool {
     }
 }
 
-fn phase(pod: &Pod) -> &str {
+pub(super) fn phase(pod: &Pod) -> &str {
     let status = pod.status.as_ref();
     status
         .and_then(|status| status.phase.as_deref())
@@ -143,20 +159,29 @@ fn phase(pod: &Pod) -> &str {
 }
 
 fn is_active(pod: &Pod) -> bool {
-    !matches!(phase(pod), "Succeeded" | "Failed") && pod.metadata.deletion_timestamp.is_none()
+    phase(pod) != "Succeeded" && !failed(pod)
+}
+
+/// One that is deleted before it has succeeded has failed: it may never come to say so.
+pub(super) fn failed(pod: &Pod) -> bool {
+    match phase(pod) {
+        "Succeeded" => false,
+        "Failed" => true,
+        _ => pod.metadata.deletion_timestamp.is_some(),
+    }
 }
 
 fn count(pods: &[Pod]) -> Counts {
     let mut counts = Counts::default();
     for pod in pods {
-        match phase(pod) {
-            "Succeeded" => counts.succeeded += 1,
-            "Failed" => counts.failed += 1,
-            _ if pod.metadata.deletion_timestamp.is_some() => counts.terminating += 1,
-            _ => {
-                counts.active += 1;
-                counts.ready += i32::from(is_ready(pod));
-            }
+        if phase(pod) == "Succeeded" {
+            counts.succeeded += 1;
+        } else if failed(pod) {
+            counts.failed += 1;
+            counts.terminating += i32::from(phase(pod) != "Failed");
+        } else {
+            counts.active += 1;
+            counts.ready += i32::from(is_ready(pod));
         }
     }
     counts
@@ -187,9 +212,8 @@ fn restarts(pod: &Pod) -> i32 {
 
 /// How long to wait before a failed pod is replaced: the first pause, doubled with each failure,
 /// counted from the last one.
-fn pause(pods: &[Pod], failed: i32, now: Timestamp, first: Duration) -> Duration {
-    let failures = pods.iter().filter(|pod| phase(pod) == "Failed");
-    let Some(last) = failures.filter_map(ended_at).max() else {
+fn pause(last: Option<Timestamp>, failed: i32, now: Timestamp, first: Duration) -> Duration {
+    let Some(last) = last else {
         return Duration::ZERO;
     };
     let doublings = u32::try_from(failed - 1).unwrap_or(0).min(6);
@@ -198,21 +222,25 @@ fn pause(pods: &[Pod], failed: i32, now: Timestamp, first: Duration) -> Duration
     pause.saturating_sub(passed)
 }
 
-fn ended_at(pod: &Pod) -> Option<Timestamp> {
-    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+/// When a pod failed: when its last container ended, or else when its deletion was asked for.
+fn failed_at(pod: &Pod) -> Option<Timestamp> {
+    if !failed(pod) {
+        return None;
+    }
+    let containers = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.container_statuses.as_ref());
     let ended = |container: &ContainerStatus| {
-        Some(
-            container
-                .state
-                .as_ref()?
-                .terminated
-                .as_ref()?
-                .finished_at
-                .as_ref()?
-                .0,
-        )
+        let terminated = container.state.as_ref()?.terminated.as_ref()?;
+        Some(terminated.finished_at.as_ref()?.0)
     };
-    containers.iter().filter_map(ended).max()
+    let ended = containers.into_iter().flatten().filter_map(ended).max();
+    let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+    // The time of deletion is when the grace will be over.
+    let asked =
+        || Some(pod.metadata.deletion_timestamp.as_ref()?.0 - SignedDuration::from_secs(grace));
+    ended.or_else(asked)
 }
 
 fn started(job: &Job) -> Option<Timestamp> {
@@ -292,7 +320,13 @@ mod tests {
     }
 
     fn decided(job: &Job, pods: &[Pod]) -> Decision {
-        decide(job, pods, Timestamp::now(), Duration::from_secs(10))
+        decide(
+            job,
+            pods,
+            Gone::default(),
+            Timestamp::now(),
+            Duration::from_secs(10),
+        )
     }
 
     #[test]
@@ -326,15 +360,40 @@ mod tests {
     }
 
     #[test]
+    fn a_deleted_pod_is_a_failed_one() {
+        let mut deleted = pod("Running");
+        deleted.metadata.deletion_timestamp = Some(Time(Timestamp::now()));
+        let strict = job(json!({ "completions": 1, "parallelism": 1, "backoffLimit": 0 }));
+        let over = |decision: Decision| matches!(decision.outcome, Outcome::Failed { .. });
+        assert!(over(decided(&strict, &[deleted.clone()])));
+        let now = Timestamp::now();
+        let gone = Gone {
+            failed: 1,
+            last_failure: Some(now),
+            ..Gone::default()
+        };
+        let first = Duration::from_secs(10);
+        assert!(
+            over(decide(&strict, &[], gone, now, first)),
+            "also once it is gone"
+        );
+        let patient = job(json!({ "completions": 1, "parallelism": 1, "backoffLimit": 2 }));
+        let waits = decide(&patient, &[], gone, now, first);
+        assert_eq!((waits.create, waits.look_again), (0, Some(first)));
+        let later = now + SignedDuration::from_secs(10);
+        assert_eq!(decide(&patient, &[], gone, later, first).create, 1);
+    }
+
+    #[test]
     fn a_finished_job_expires() {
         let now = Timestamp::now();
         let mut job = job(json!({ "completions": 1, "ttlSecondsAfterFinished": 5 }));
         let done = decided(&job, &[pod("Succeeded")]);
         job.status = Some(status(&job, &done, 0, now));
-        let early = decide(&job, &[], now, Duration::ZERO);
+        let early = decide(&job, &[], Gone::default(), now, Duration::ZERO);
         assert!(!early.expired && early.look_again.is_some(), "{early:?}");
         let late = now + SignedDuration::from_secs(5);
-        assert!(decide(&job, &[], late, Duration::ZERO).expired);
+        assert!(decide(&job, &[], Gone::default(), late, Duration::ZERO).expired);
     }
 
     #[test]
@@ -345,7 +404,13 @@ mod tests {
             start_time: Some(Time(now - SignedDuration::from_secs(6))),
             ..JobStatus::default()
         });
-        let decision = decide(&job, &[pod("Running")], now, Duration::ZERO);
+        let decision = decide(
+            &job,
+            &[pod("Running")],
+            Gone::default(),
+            now,
+            Duration::ZERO,
+        );
         assert!(matches!(
             decision.outcome,
             Outcome::Failed {

@@ -2,6 +2,7 @@
 //! other and a loop of its own: it watches, and makes the world as the objects say.
 
 mod job;
+mod job_memory;
 mod job_status;
 mod node_lifecycle;
 mod scheduler;

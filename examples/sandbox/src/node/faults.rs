@@ -1,10 +1,11 @@
-//! Faults that are ordered of kubelets: what is to fail, where, and how often.
+//! Faults that are ordered of kubelets: what is to fail or to take its time, where, and how often.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A step of a kubelet's work that can be made to fail.
+/// A step of a kubelet's work that can be made to fail, or to take longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Point {
@@ -30,8 +31,12 @@ pub struct Fault {
     pub pod: Option<String>,
     /// What fails.
     pub on: Point,
-    /// What the runtime says.
-    pub error: String,
+    /// What the runtime says; without it nothing fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How many milliseconds later it fails, or is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
     /// How often; once if absent.
     #[serde(default = "once")]
     pub times: u32,
@@ -39,6 +44,17 @@ pub struct Fault {
 
 fn once() -> u32 {
     1
+}
+
+/// Why an order is none.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The pod's expression is none.
+    #[error(transparent)]
+    Pod(#[from] regex::Error),
+    /// It would change nothing.
+    #[error("an order has an error, delayMs, or both")]
+    Empty,
 }
 
 /// The orders that are open, for all nodes.
@@ -49,8 +65,11 @@ impl Faults {
     /// Orders a fault, after those that are open.
     ///
     /// # Errors
-    /// When the pod's expression is none.
-    pub fn order(&self, fault: Fault) -> Result<(), regex::Error> {
+    /// When the pod's expression is none, or the order would change nothing.
+    pub fn order(&self, fault: Fault) -> Result<(), OrderError> {
+        if fault.error.is_none() && fault.delay_ms.is_none() {
+            return Err(OrderError::Empty);
+        }
         let pod = regex::Regex::new(fault.pod.as_deref().unwrap_or_default())?;
         self.lock().push((fault, pod));
         Ok(())
@@ -66,8 +85,17 @@ impl Faults {
         self.lock().iter().map(|(fault, _)| fault.clone()).collect()
     }
 
-    /// The error that is ordered here and now, which counts as one time.
-    pub(crate) fn take(&self, node: &str, pod: &str, on: Point) -> Option<String> {
+    /// Waits for as long as is ordered here and now, which counts as one time, and gives the
+    /// error that is ordered, if there is one.
+    pub(crate) async fn strike(&self, node: &str, pod: &str, on: Point) -> Option<String> {
+        let fault = self.take(node, pod, on)?;
+        if let Some(delay) = fault.delay_ms {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        fault.error
+    }
+
+    fn take(&self, node: &str, pod: &str, on: Point) -> Option<Fault> {
         let mut orders = self.lock();
         let (fault, _) = orders.iter_mut().find(|(fault, expression)| {
             fault.on == on
@@ -75,9 +103,9 @@ impl Faults {
                 && expression.is_match(pod)
         })?;
         fault.times = fault.times.saturating_sub(1);
-        let error = fault.error.clone();
+        let fault = fault.clone();
         orders.retain(|(fault, _)| fault.times > 0);
-        Some(error)
+        Some(fault)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Fault, regex::Regex)>> {
@@ -89,22 +117,46 @@ impl Faults {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_fault_happens_where_and_as_often_as_ordered() {
+    fn ordered(order: serde_json::Value) -> Faults {
         let faults = Faults::default();
-        let order: Fault = serde_json::from_value(serde_json::json!({
+        let order: Fault = serde_json::from_value(order).expect("is an order");
+        faults.order(order).expect("makes sense");
+        faults
+    }
+
+    #[tokio::test]
+    async fn a_fault_happens_where_and_as_often_as_ordered() {
+        let faults = ordered(serde_json::json!({
             "node": "b", "pod": "^default/worker-", "on": "restore", "error": "e", "times": 2,
-        }))
-        .expect("is an order");
-        faults.order(order).expect("is an expression");
-        assert_eq!(faults.take("a", "default/worker-0", Point::Restore), None);
-        assert_eq!(faults.take("b", "x/default/worker-0", Point::Restore), None);
-        assert_eq!(faults.take("b", "default/worker-0", Point::Start), None);
+        }));
+        for (node, pod, on) in [
+            ("a", "default/worker-0", Point::Restore),
+            ("b", "x/default/worker-0", Point::Restore),
+            ("b", "default/worker-0", Point::Start),
+        ] {
+            assert_eq!(faults.strike(node, pod, on).await, None);
+        }
         for _ in 0..2 {
-            let found = faults.take("b", "default/worker-0", Point::Restore);
+            let found = faults.strike("b", "default/worker-0", Point::Restore).await;
             assert_eq!(found.as_deref(), Some("e"));
         }
-        assert_eq!(faults.take("b", "default/worker-0", Point::Restore), None);
+        let spent = faults.strike("b", "default/worker-0", Point::Restore).await;
+        assert_eq!(spent, None);
         assert!(faults.open().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_step_takes_as_long_as_ordered() {
+        let faults = ordered(serde_json::json!({ "on": "pull", "delayMs": 20 }));
+        let began = std::time::Instant::now();
+        assert_eq!(faults.strike("a", "x/y", Point::Pull).await, None);
+        assert!(began.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn an_order_that_changes_nothing_is_refused() {
+        let order = serde_json::from_value(serde_json::json!({ "on": "pull" }));
+        let refused = Faults::default().order(order.expect("is an order"));
+        assert!(matches!(refused, Err(OrderError::Empty)), "{refused:?}");
     }
 }

@@ -8,7 +8,7 @@ use color_eyre::eyre::{Result, eyre};
 use tokio::sync::Mutex;
 
 use super::{Options, client};
-use crate::node::runtime::Personality;
+use crate::node::runtime::{Container, Personality};
 use crate::node::{Faults, Network, Node, NodeOptions};
 
 /// The nodes by name; those that are not running have no value.
@@ -109,6 +109,24 @@ impl Nodes {
         node.ok_or_else(|| eyre!("there is no running node {name}"))?
             .set_ready(ready);
         Ok(())
+    }
+
+    /// A running container of a pod (`namespace/name`), wherever it is: the pod's first one
+    /// unless another is named.
+    ///
+    /// # Errors
+    /// When no running node has such a pod, or its container does not run.
+    pub async fn container(&self, pod: &str, name: Option<&str>) -> Result<Arc<Container>> {
+        let (namespace, pod_name) = pod
+            .split_once('/')
+            .ok_or_else(|| eyre!("{pod} is no namespace/name of a pod"))?;
+        let running = self.running.lock().await;
+        running
+            .values()
+            .flatten()
+            .filter_map(|node| node.container(namespace, pod_name, name))
+            .find(|container| container.running())
+            .ok_or_else(|| eyre!("no such container of pod {pod} is running"))
     }
 
     /// Ends all nodes.

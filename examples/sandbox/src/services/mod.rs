@@ -2,6 +2,7 @@
 //! image registry from Debian's packages, as child processes with everything they write in the
 //! sandbox's directory. No container runs in them, and nothing of them is simulated.
 
+mod connections;
 mod cut;
 mod epmd;
 mod program;
@@ -10,6 +11,7 @@ mod rabbitmq;
 mod registry;
 mod users;
 
+pub use connections::sockets_of;
 pub use proxy::{Proxy, ProxyFault};
 pub use rabbitmq::Broker;
 pub use registry::Registry;

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -32,6 +33,9 @@ pub struct ProxyFault {
     /// a shorter body pass, and do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_after_bytes: Option<u64>,
+    /// Wait so many milliseconds before anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
     /// How many requests.
     #[serde(default = "once")]
     pub times: u32,
@@ -142,6 +146,9 @@ async fn forward(
         parts.uri.path(),
         length,
     );
+    if let Some(delay) = fault.as_ref().and_then(|fault| fault.delay_ms) {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
     if let Some(status) = fault.as_ref().and_then(|fault| fault.status) {
         return refuse(status);
     }

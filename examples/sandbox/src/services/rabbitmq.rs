@@ -1,5 +1,6 @@
 //! A private RabbitMQ: its own directory, cookie, ports and users, with the management plugin.
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -12,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 use super::program::{find, free_ports, log_tail, log_to};
-use super::{Error, epmd, users};
+use super::{Error, connections, epmd, users};
 use crate::process;
 
 /// How long a broker may take to start. It takes four to five seconds on an idle machine.
@@ -147,6 +148,26 @@ impl Broker {
             .await
             .map_err(Error::io("stop rabbitmq-server"))?;
         Ok(())
+    }
+
+    /// Closes connections as an operator does, and returns how many: those that are on the other
+    /// end of one of these sockets, or all. Clients see `CONNECTION_FORCED`.
+    ///
+    /// # Errors
+    /// When the connections cannot be looked up or the broker does not answer.
+    pub async fn disconnect(&self, sockets: Option<&HashSet<u64>>) -> Result<usize, Error> {
+        let broker = SocketAddr::new(self.ports.address, self.ports.amqp);
+        let clients = connections::clients_of(broker)
+            .map_err(Error::io("look the broker's connections up"))?;
+        let mut closed = 0;
+        for client in clients {
+            if sockets.is_none_or(|sockets| sockets.contains(&client.socket)) {
+                let name = format!("{} -> {broker}", client.address);
+                let url = self.management_url();
+                closed += usize::from(users::close_connection(&url, &self.password, &name).await?);
+            }
+        }
+        Ok(closed)
     }
 
     /// Ends the broker and its port mapper for good. Its data goes with its directory, so

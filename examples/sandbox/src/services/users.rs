@@ -33,6 +33,26 @@ pub(super) async fn management_answers(url: &str, password: &str) -> bool {
         .is_ok_and(|answer| answer.status().is_success())
 }
 
+/// Closes a connection by its name, at once. False if the broker has no such connection (any
+/// more): one that is still being opened is not known to it by name.
+pub(super) async fn close_connection(url: &str, password: &str, name: &str) -> Result<bool, Error> {
+    let failed = |error| Error::io("close a connection")(std::io::Error::other(error));
+    let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+    let answer = reqwest::Client::new()
+        .delete(format!("{url}/api/connections/{name}"))
+        .basic_auth(ADMIN, Some(password))
+        .header("X-Reason", "ordered fault")
+        .timeout(Duration::from_secs(10))
+        .send()
+        .await
+        .map_err(failed)?;
+    if answer.status() == reqwest::StatusCode::NOT_FOUND {
+        return Ok(false);
+    }
+    answer.error_for_status().map_err(failed)?;
+    Ok(true)
+}
+
 /// Creates the user without rights. They may connect to the virtual host and touch nothing in
 /// it, which is where a real refusal (403, `ACCESS_REFUSED`) comes from.
 pub(super) async fn create_powerless(url: &str, password: &str) -> Result<(), Error> {

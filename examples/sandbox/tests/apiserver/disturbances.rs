@@ -86,6 +86,103 @@ async fn a_cut_request_gets_no_answer() {
 }
 
 #[tokio::test]
+async fn what_was_done_is_done_when_its_answer_is_lost() {
+    let cluster = Cluster::start().await;
+    let lost = [
+        json!({"cut": true}),
+        json!({"status": 504, "message": "too late"}),
+        json!({"delayMs": 300}),
+    ];
+    for (number, action) in lost.into_iter().enumerate() {
+        let name = format!("pod-{number}");
+        let fault =
+            json!({"match": {"verb": "create", "path": "/pods$"}, "after": true, "action": action});
+        order(&cluster, fault).await;
+        let start = Instant::now();
+        let request = cluster
+            .http(POST, PODS)
+            .header("content-type", "application/json")
+            .body(pod(&name).to_string());
+        let answer = within(request.send()).await;
+        match number {
+            0 => assert!(answer.is_err(), "{answer:?}"),
+            1 => assert_eq!(answer.expect("an answer").status(), 504),
+            _ => {
+                assert_eq!(answer.expect("an answer").status(), 201);
+                assert!(start.elapsed() >= Duration::from_millis(300));
+            }
+        }
+        assert_eq!(cluster.get(&format!("{PODS}/{name}")).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_busy_server_says_when_to_come_again() {
+    let cluster = Cluster::start().await;
+    let action = json!({"status": 429, "message": "busy", "retryAfter": 7});
+    order(&cluster, json!({"action": action})).await;
+    let answer = within(cluster.http(reqwest::Method::GET, PODS).send())
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["retry-after"]),
+        (429, &"7".parse().expect("a value"))
+    );
+    let status: Value = answer.json().await.expect("JSON");
+    assert_eq!(
+        (&status["reason"], &status["details"]),
+        (&json!("TooManyRequests"), &json!({"retryAfterSeconds": 7}))
+    );
+}
+
+#[tokio::test]
+async fn a_fault_hits_one_program_only() {
+    let cluster = Cluster::start().await;
+    let fault = json!({"match": {"userAgent": "ms2m/"}, "action": {"status": 500}});
+    order(&cluster, fault).await;
+    assert_eq!(cluster.get(PODS).await.0, 200);
+    let request = cluster.http(reqwest::Method::GET, PODS);
+    let answer = within(request.header("user-agent", "ms2m/0.1.0").send()).await;
+    assert_eq!(answer.expect("an answer").status(), 500);
+}
+
+#[tokio::test]
+async fn running_watches_are_cut_all_at_once() {
+    let cluster = Cluster::start().await;
+    let watch = |agent: &'static str| {
+        let path = format!("{PODS}?watch=true");
+        let request = cluster.http(reqwest::Method::GET, &path);
+        async move {
+            within(request.header("user-agent", agent).send())
+                .await
+                .expect("an answer")
+        }
+    };
+    let (mut one, mut two, mut other) = (
+        watch("ms2m/1").await,
+        watch("ms2m/1").await,
+        watch("kubelet").await,
+    );
+    let cut = json!({"match": {"userAgent": "ms2m/"}});
+    let (code, answer) = cluster
+        .send(POST, "/sandbox/cut", "application/json", &cut)
+        .await;
+    assert_eq!((code, answer), (200, json!({"cut": 2})));
+    assert!(within(one.chunk()).await.is_err());
+    assert!(within(two.chunk()).await.is_err());
+    cluster.create(PODS, pod("one")).await;
+    assert!(within(other.chunk()).await.expect("lives").is_some());
+    let (_, answer) = cluster
+        .send(POST, "/sandbox/cut", "application/json", &json!({}))
+        .await;
+    assert_eq!(
+        answer,
+        json!({"cut": 1}),
+        "those that were cut are not open any more"
+    );
+}
+
+#[tokio::test]
 async fn a_cut_watch_breaks_in_mid_stream() {
     let cluster = Cluster::start().await;
     cluster.create(PODS, pod("one")).await;

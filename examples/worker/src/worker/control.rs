@@ -27,11 +27,13 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Declares the queue and begins to consume it, or to poll it.
+    /// Declares the queue and begins to consume it, or to poll it. Each order is handed over
+    /// `delay` after it came.
     pub(super) async fn open(
         connection: &Connection,
         pod: &str,
         poll: Option<Duration>,
+        delay: Duration,
     ) -> lapin::Result<Self> {
         let channel = connection.create_channel().await?;
         let queue = control_queue(pod);
@@ -54,9 +56,9 @@ impl Control {
                         FieldTable::default(),
                     )
                     .await?;
-                tokio::spawn(consume(channel, consumer, sender))
+                tokio::spawn(consume(channel, consumer, delay, sender))
             }
-            Some(interval) => tokio::spawn(poll_queue(channel, queue, interval, sender)),
+            Some(interval) => tokio::spawn(poll_queue(channel, queue, interval, delay, sender)),
         };
         Ok(Self {
             orders,
@@ -78,13 +80,22 @@ fn given(delivery: Delivery) -> Given {
     }
 }
 
+/// Not a sleep of no time, which lasts to the next tick of the clock.
+async fn pause(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
 /// `_channel` is kept because a channel closes when its last handle is dropped.
 async fn consume(
     _channel: Channel,
     mut consumer: lapin::Consumer,
+    delay: Duration,
     sender: mpsc::Sender<lapin::Result<Given>>,
 ) {
     while let Some(delivery) = consumer.next().await {
+        pause(delay).await;
         if sender.send(delivery.map(given)).await.is_err() {
             return;
         }
@@ -98,6 +109,7 @@ async fn poll_queue(
     channel: Channel,
     queue: String,
     interval: Duration,
+    delay: Duration,
     sender: mpsc::Sender<lapin::Result<Given>>,
 ) {
     let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
@@ -114,6 +126,7 @@ async fn poll_queue(
                 Err(error) => Err(error),
             };
             let failed = got.is_err();
+            pause(delay).await;
             if sender.send(got).await.is_err() || failed {
                 return;
             }

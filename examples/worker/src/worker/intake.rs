@@ -26,6 +26,8 @@ pub(super) struct Intake {
     channel: Channel,
     consumer: Consumer,
     processing_time: Duration,
+    /// Whether the broker takes what it sends for acknowledged.
+    auto_ack: bool,
     /// How many messages may be applied before the acknowledgement that covers them.
     batch: u16,
     /// The latest message applied and not acknowledged, and how many there are.
@@ -39,15 +41,19 @@ impl Intake {
         memory: Arc<Mutex<Memory>>,
         queue: &str,
     ) -> Result<Self, Broken> {
-        let (prefetch, processing_time) = {
+        let (prefetch, processing_time, auto_ack) = {
             let settings = &memory.lock().await.settings;
-            (settings.prefetch, settings.processing_time)
+            (
+                settings.prefetch,
+                settings.processing_time,
+                settings.manners.auto_ack,
+            )
         };
         let channel = connection.create_channel().await?;
         channel
             .basic_qos(prefetch, BasicQosOptions::default())
             .await?;
-        let consumer = consume(&channel, queue).await?;
+        let consumer = consume(&channel, queue, auto_ack).await?;
         note_consumer(&memory, queue).await;
         // One acknowledgement for half of what may be handed out keeps the broker's window
         // open. A worker that takes its time over a message acknowledges each one.
@@ -61,6 +67,7 @@ impl Intake {
             channel,
             consumer,
             processing_time,
+            auto_ack,
             batch,
             unacknowledged: None,
         })
@@ -137,7 +144,7 @@ impl Intake {
         }
         // Not while frozen by a checkpoint.
         drop(self.memory.lock().await);
-        self.consumer = consume(&self.channel, queue).await?;
+        self.consumer = consume(&self.channel, queue, self.auto_ack).await?;
         note_consumer(&self.memory, queue).await;
         Ok(())
     }
@@ -180,6 +187,9 @@ impl Intake {
         let Some((acker, _)) = self.unacknowledged.take() else {
             return Ok(());
         };
+        if self.auto_ack {
+            return Ok(());
+        }
         let _running = self.memory.lock().await;
         // 'Multiple' covers all before it on this channel, all of which were applied before.
         if acker.ack(BasicAckOptions { multiple: true }).await? {
@@ -190,14 +200,13 @@ impl Intake {
     }
 }
 
-async fn consume(channel: &Channel, queue: &str) -> lapin::Result<Consumer> {
+async fn consume(channel: &Channel, queue: &str, auto_ack: bool) -> lapin::Result<Consumer> {
+    let options = BasicConsumeOptions {
+        no_ack: auto_ack,
+        ..BasicConsumeOptions::default()
+    };
     channel
-        .basic_consume(
-            queue.into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
+        .basic_consume(queue.into(), "".into(), options, FieldTable::default())
         .await
 }
 

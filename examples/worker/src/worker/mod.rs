@@ -10,6 +10,7 @@ mod freeze;
 mod http;
 mod identity;
 mod intake;
+mod manners;
 mod memory;
 mod report;
 mod session;
@@ -21,6 +22,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+pub use manners::Manners;
 pub use memory::ImageError;
 pub use report::{Held, Report};
 pub use settings::Settings;
@@ -39,6 +41,8 @@ enum Broken {
     Cancelled,
     #[error("the connection is lost")]
     ConnectionLost,
+    #[error("dropped by the worker itself, which was told to do that on END_REPLAY")]
+    Dropped,
 }
 
 /// Why a worker cannot go on.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_all;
+use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::{Connection, ConnectionProperties};
 use tokio::sync::Mutex;
@@ -10,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, Given};
 use super::intake::Intake;
+use super::manners::Manners;
 use super::memory::Memory;
 use super::{Broken, identity};
 use crate::message::Order;
@@ -29,34 +32,40 @@ pub(super) async fn run(
     memory: &Arc<Mutex<Memory>>,
     stop: &CancellationToken,
 ) -> Result<(), Broken> {
-    let (url, primary, poll, pod) = {
+    let (settings, pod) = {
         let mut memory = memory.lock().await;
-        memory.pod = identity::pod_name(&memory.settings.hostname_file, &memory.pod);
-        let settings = &memory.settings;
-        let url = settings.amqp_url.clone();
-        (
-            url,
-            settings.queue.clone(),
-            settings.control_poll,
-            memory.pod.clone(),
-        )
+        if !memory.settings.manners.cache_pod_name {
+            memory.pod = identity::pod_name(&memory.settings.hostname_file, &memory.pod);
+        }
+        (memory.settings.clone(), memory.pod.clone())
     };
+    let manners = settings.manners;
     let properties = ConnectionProperties::default().with_connection_name(pod.as_str().into());
-    let connecting = Connection::connect(&url, properties);
+    let connecting = Connection::connect(&settings.amqp_url, properties);
     let connection = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         connected = tokio::time::timeout(CONNECT_LIMIT, connecting) => {
             connected.map_err(|_| Broken::NoAnswer)??
         }
     };
-    let control = Control::open(&connection, &pod, poll).await?;
+    let control = Control::open(
+        &connection,
+        &pod,
+        settings.control_poll,
+        manners.control_delay,
+    )
+    .await?;
     tracing::info!(pod, "connected");
-    let intake = Intake::open(&connection, Arc::clone(memory), &primary).await?;
+    let mut intakes = Vec::new();
+    for _ in 0..manners.consumers {
+        intakes.push(Intake::open(&connection, Arc::clone(memory), &settings.queue).await?);
+    }
     let session = Session {
         connection,
         control,
-        intake,
-        primary,
+        intakes,
+        primary: settings.queue,
+        manners,
         stop,
     };
     // Boxed because it holds a delivery and the buffers of several calls.
@@ -66,8 +75,10 @@ pub(super) async fn run(
 struct Session<'a> {
     connection: Connection,
     control: Control,
-    intake: Intake,
+    /// One, in a worker that keeps the contract.
+    intakes: Vec<Intake>,
     primary: String,
+    manners: Manners,
     stop: &'a CancellationToken,
 }
 
@@ -81,8 +92,8 @@ impl Session<'_> {
                 order = self.control.next() => {
                     self.obey(order.ok_or(Broken::Cancelled)??).await?;
                 }
-                delivery = self.intake.next() => {
-                    self.intake.take(delivery?, self.stop).await?;
+                (delivery, at) = next(&mut self.intakes) => {
+                    self.intakes[at].take(delivery?, self.stop).await?;
                 }
             }
         }
@@ -97,21 +108,24 @@ impl Session<'_> {
     /// Obeys, and acknowledges when that is done: an order that the worker dies over is given
     /// to it again.
     async fn obey(&mut self, given: Given) -> Result<(), Broken> {
-        let (connection, stop) = (&self.connection, self.stop);
+        let stop = self.stop;
         match &given.order {
+            Order::StartReplay { .. } if self.manners.ignore_start_replay => {
+                tracing::info!("told to replay, and ignored it");
+            }
             Order::StartReplay { queue } => {
                 tracing::info!(queue, "told to replay");
-                // The primary is the operator's: it is consumed, never declared.
-                let declare = *queue != self.primary;
-                self.intake
-                    .change_to(connection, queue, declare, stop)
-                    .await?;
+                self.change_to(queue).await?;
+            }
+            Order::EndReplay if self.manners.drop_on_end_replay => {
+                tracing::info!("told to end the replay, and dropped the connection");
+                given.acker.ack(BasicAckOptions::default()).await?;
+                return Err(Broken::Dropped);
             }
             Order::EndReplay => {
                 tracing::info!("told to end the replay");
-                self.intake
-                    .change_to(connection, &self.primary, false, stop)
-                    .await?;
+                let primary = self.primary.clone();
+                self.change_to(&primary).await?;
             }
             Order::Unknown(kind) => tracing::info!(kind, "ignored an unknown order"),
         }
@@ -124,4 +138,22 @@ impl Session<'_> {
             Err(Broken::ConnectionLost)
         }
     }
+
+    async fn change_to(&mut self, queue: &str) -> Result<(), Broken> {
+        // The primary is the operator's: it is consumed, never declared.
+        let declare = *queue != self.primary;
+        for intake in &mut self.intakes {
+            intake
+                .change_to(&self.connection, queue, declare, self.stop)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// The next delivery of any consumer, and which one's it is. Cancel-safe.
+async fn next(intakes: &mut [Intake]) -> (Result<Delivery, Broken>, usize) {
+    let all = intakes.iter_mut().map(|intake| Box::pin(intake.next()));
+    let (delivery, at, _) = select_all(all).await;
+    (delivery, at)
 }

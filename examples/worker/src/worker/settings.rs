@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::manners::Manners;
 use crate::parse_duration;
 
 /// How a worker is configured.
@@ -40,6 +41,9 @@ pub struct Settings {
     /// Poll the control queue at this interval instead of consuming it.
     #[arg(long, env = "CONTROL_POLL", value_parser = parse_duration)]
     pub control_poll: Option<Duration>,
+    /// What it does against the contract.
+    #[command(flatten)]
+    pub manners: Manners,
     /// What to log: error, warn, info, debug, or a filter by module.
     #[arg(long, env = "RUST_LOG", default_value = "info,lapin=off")]
     pub log: String,

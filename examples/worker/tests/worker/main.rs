@@ -2,6 +2,7 @@
 
 mod audit;
 mod contract;
+mod manners;
 mod minimal;
 mod reconnect;
 mod snapshot;

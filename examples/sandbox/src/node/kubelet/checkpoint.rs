@@ -82,7 +82,10 @@ async fn run(
     timeout: u64,
 ) -> Result<(), String> {
     let pod = format!("{}/{}", target.namespace, target.pod);
-    let ordered = kubelet.faults.take(&kubelet.name, &pod, Point::Checkpoint);
+    let ordered = kubelet
+        .faults
+        .strike(&kubelet.name, &pod, Point::Checkpoint)
+        .await;
     if let Some(error) = ordered {
         return Err(error);
     }

@@ -147,6 +147,20 @@ impl Node {
         self.kubelet.ready.send_replace(ready);
     }
 
+    /// A container of one of its pods, the pod's first one unless another is named. Nothing if
+    /// the node has no such container.
+    pub fn container(
+        &self,
+        namespace: &str,
+        pod: &str,
+        name: Option<&str>,
+    ) -> Option<Arc<Container>> {
+        let (pod, state) = self.kubelet.find(namespace, pod)?;
+        let first = || Some(pod.spec.as_ref()?.containers.first()?.name.as_str());
+        let name = name.or_else(first)?;
+        state.containers.get(name)?.container.clone()
+    }
+
     /// Ends the node as a power failure does: its processes are killed, and nobody is told.
     pub async fn kill(mut self) {
         let containers = self.kubelet.containers();

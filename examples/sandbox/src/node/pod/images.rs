@@ -143,7 +143,8 @@ async fn pull(context: &PodContext, name: &str) -> Result<Arc<Image>, PullError>
     let kubelet = &context.kubelet;
     let ordered = kubelet
         .faults
-        .take(&kubelet.name, &context.full_name(), Point::Pull);
+        .strike(&kubelet.name, &context.full_name(), Point::Pull)
+        .await;
     if let Some(error) = ordered {
         return Err(PullError::Ordered(error));
     }

@@ -164,9 +164,10 @@ impl Supervisor<'_> {
         let kubelet = &self.context.kubelet;
         let restores = kubelet.runtime.restores(&config.image);
         let pod = self.context.full_name();
-        let mut ordered = kubelet.faults.take(&kubelet.name, &pod, Point::Start);
+        let strike = async |on| kubelet.faults.strike(&kubelet.name, &pod, on).await;
+        let mut ordered = strike(Point::Start).await;
         if ordered.is_none() && restores {
-            ordered = kubelet.faults.take(&kubelet.name, &pod, Point::Restore);
+            ordered = strike(Point::Restore).await;
         }
         if let Some(error) = ordered {
             return Err(kubelet.runtime.ordered(restores, error));

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
 
 use super::checkpoint::names;
@@ -212,6 +212,12 @@ impl Container {
         self.process
             .get()
             .is_some_and(|process| process.exit().borrow().is_none())
+    }
+
+    /// The process id, while the process is there.
+    pub fn pid(&self) -> Option<Pid> {
+        let process = self.process.get().filter(|_| self.running())?;
+        Some(process.pid)
     }
 
     /// Sends a signal to the process, if there is one.

@@ -167,6 +167,19 @@ impl Worker {
         panic!("the worker is not {what} but {last:?}\n{}", self.log());
     }
 
+    /// Waits until the worker has logged something with these words.
+    pub(crate) async fn logged(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(
+                Instant::now() < deadline,
+                "not logged: {words}\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         super::signal(&self.child, signal);
     }

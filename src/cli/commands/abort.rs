@@ -1,0 +1,213 @@
+//! `ms2m abort NAME`.
+
+use std::sync::Arc;
+
+use clap::{ArgMatches, Args};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::migrate::ResultOutput;
+use super::subject::Subject;
+use super::which::{self, Which};
+use crate::cli::args::{GlobalArgs, ProgressMode};
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::interrupt::{self, Again};
+use crate::cli::report::{self, Progress};
+use crate::cli::run::runtime;
+use crate::cli::settings::flags::{EndArgs, SettingArgs};
+use crate::cli::settings::migration::Typed;
+use crate::cli::settings::value;
+use crate::cli::settings::{Config, Layers};
+use crate::cli::ui::Ui;
+use crate::cli::view::aborted as view;
+use crate::cli::wire::Reached;
+use crate::migration::engine::Engine;
+use crate::migration::error::{Error, ErrorKind};
+use crate::migration::ports::Holder;
+use crate::migration::record::Record;
+use crate::migration::recover::{Aborted, end_of};
+
+/// Roll an unfinished migration back
+///
+/// If another process works on it, that one is asked to roll back, and this one waits until it
+/// has. If nobody does, this one rolls it back itself and shows each thing that it undoes. Past
+/// its commit point a migration can only be finished, which is done then. One that was rolled
+/// back already is left as it is, and is no error.
+#[derive(Debug, Args)]
+pub struct AbortArgs {
+    /// The migration to abort; or a pod, for its latest one, as worker-0 or pod/worker-0
+    #[arg(value_parser = which::parse, required_unless_present = "pod")]
+    pub name: Option<Which>,
+
+    /// The pod whose latest migration is to be aborted
+    #[arg(long, value_parser = value::pod, conflicts_with = "name")]
+    pub pod: Option<String>,
+
+    /// Wait until another process that works on it has rolled it back [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag)]
+    pub wait: Option<bool>,
+
+    /// Format of the result on stdout
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: ResultOutput,
+
+    /// The settings.
+    #[command(flatten)]
+    pub settings: EndArgs,
+}
+
+impl AbortArgs {
+    fn which(&self) -> Which {
+        match (&self.name, &self.pod) {
+            (Some(which), _) => which.clone().or_pod(),
+            (None, pod) => Which::Pod(pod.clone().unwrap_or_default()),
+        }
+    }
+}
+
+/// Aborts it.
+///
+/// # Errors
+/// Any kind of [`Error`]; [`crate::migration::error::ErrorKind::TooLate`] past the commit point.
+pub fn run(ui: &Ui, global: &GlobalArgs, args: &AbortArgs, matches: &ArgMatches) -> Outcome {
+    let config = Config::load(global.config.as_deref())?;
+    let layers = Layers::new(matches, &config);
+    let typed = Typed::read(&args.settings, &layers)?;
+    runtime()?.block_on(Box::pin(abort(ui, global, args, layers, typed)))
+}
+
+async fn abort(
+    ui: &Ui,
+    global: &GlobalArgs,
+    args: &AbortArgs,
+    mut layers: Layers<'_>,
+    typed: Typed,
+) -> Outcome {
+    let reached = Reached::connect(global).await?;
+    let subject = Subject::of_migration(&reached, &args.which()).await?;
+    layers.context.clone_from(&reached.context);
+    let given = SettingArgs {
+        end: args.settings.clone(),
+        ..SettingArgs::default()
+    };
+    let settings = subject.settle(&given, &mut layers, typed)?;
+    let Some(record) = &subject.record else {
+        return Err(Error::refused("there is no migration to abort").into());
+    };
+    let logs = global.log_level.is_some() || global.verbose > 0;
+    let progress = Progress::start(report::view(ui, global.progress, logs))?;
+    let stop = CancellationToken::new();
+    let job = Job {
+        ui,
+        global,
+        args,
+        record,
+        engine: reached.engine(&settings, Arc::clone(&progress), stop.clone())?,
+        progress,
+        stop,
+    };
+    let outcome = Box::pin(job.run()).await;
+    job.progress.end();
+    outcome
+}
+
+/// Everything at hand for one abort.
+struct Job<'a> {
+    ui: &'a Ui,
+    global: &'a GlobalArgs,
+    args: &'a AbortArgs,
+    record: &'a Record,
+    engine: Engine,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+}
+
+impl Job<'_> {
+    async fn run(&self) -> Outcome {
+        if !self.record.is_unfinished() {
+            self.ui
+                .words(&format!("migration {} has ended already", self.record.name));
+            return self.tell(&end_of(self.record)?);
+        }
+        loop {
+            let Some(holder) = self.engine.ask_to_abort(self.record).await? else {
+                let outcome = self.abort_here().await;
+                if outcome.as_ref().is_err_and(is_taken) && self.is_worked_on().await {
+                    continue;
+                }
+                return outcome;
+            };
+            self.say_asked(&holder);
+            if self.args.wait == Some(false) {
+                return self.tell_asked(&holder);
+            }
+            if let Some(ended) = self.engine.await_end(self.record).await? {
+                return self.tell(&end_of(&ended)?);
+            }
+        }
+    }
+
+    /// Whether somebody was faster; that one is asked then.
+    async fn is_worked_on(&self) -> bool {
+        matches!(self.engine.ask_to_abort(self.record).await, Ok(Some(_)))
+    }
+
+    /// Nobody works on it: this process does what is left.
+    async fn abort_here(&self) -> Outcome {
+        let again = Again::new(self.global, &self.record.namespace, &self.record.name);
+        let listening = interrupt::listen(
+            self.stop.clone(),
+            Arc::clone(&self.progress),
+            self.ui.clone(),
+            again,
+        )?;
+        let result = Box::pin(self.engine.abort(self.record)).await;
+        listening.abort();
+        self.progress.end();
+        let watched = !self.ui.is_quiet() && self.global.progress != ProgressMode::None;
+        match result {
+            Ok(aborted) => self.tell(&aborted),
+            Err(error) if watched => Err(Failure::Watched(Box::new(error))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn say_asked(&self, holder: &Holder) {
+        let wait = if self.args.wait == Some(false) {
+            ""
+        } else {
+            "; you may safely stop waiting"
+        };
+        self.ui.words(&format!(
+            "{} works on migration {}, and was asked to roll it back{wait}",
+            holder.who, self.record.name
+        ));
+    }
+
+    fn tell_asked(&self, holder: &Holder) -> Outcome {
+        match self.args.output {
+            ResultOutput::Table => Ok(()),
+            ResultOutput::Json => Ok(self.ui.json(&json!({
+                "migration": self.record.name,
+                "namespace": self.record.namespace,
+                "asked": holder.who,
+            }))?),
+        }
+    }
+
+    fn tell(&self, aborted: &Aborted) -> Outcome {
+        match self.args.output {
+            ResultOutput::Table => Ok(self.ui.data(&view::text(aborted))?),
+            ResultOutput::Json => Ok(self.ui.json(aborted)?),
+        }
+    }
+}
+
+fn is_taken(failure: &Failure) -> bool {
+    match failure {
+        Failure::Known(error) | Failure::Watched(error) => {
+            matches!(error.kind, ErrorKind::Refused | ErrorKind::LockLost)
+        }
+        Failure::Unexpected(_) => false,
+    }
+}

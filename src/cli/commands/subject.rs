@@ -1,0 +1,122 @@
+//! What a command is about: a pod, an unfinished migration of it, and the settings that follow
+//! from both.
+
+use super::which::{self, Which};
+use crate::api::Phase;
+use crate::cli::failure::refused;
+use crate::cli::settings::Layers;
+use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::migration::{Settings, Typed, recorded};
+use crate::cli::wire::Reached;
+use crate::migration::error::{Error, PortError};
+use crate::migration::plan;
+use crate::migration::ports::{Cluster, Journal, PodView};
+use crate::migration::record::Record;
+
+/// A pod, and its migration if one was begun.
+pub(super) struct Subject {
+    /// Name of the pod.
+    pub(super) pod: String,
+    /// The migration that a command goes on with.
+    pub(super) record: Option<Record>,
+    /// The pod, where it is there and can be seen.
+    view: Option<PodView>,
+}
+
+impl Subject {
+    /// The pod with its unfinished migration, if it has one. With one the pod itself may be gone.
+    pub(super) async fn of_pod(reached: &Reached, pod: &str) -> Result<Self, Error> {
+        let (view, records) = tokio::join!(reached.cluster.pod(pod), reached.journal.list());
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => return Err(unseen(reached, &format!("pod {pod}"), &error).await),
+        };
+        let records = match records {
+            Ok(records) => records,
+            Err(error) => return Err(unseen(reached, "unfinished migrations", &error).await),
+        };
+        let record = records
+            .into_iter()
+            .find(|record| record.is_unfinished() && record.spec.source_pod == pod);
+        if view.is_none() && record.is_none() {
+            return Err(reached.no_such_pod(pod).await);
+        }
+        Ok(Self {
+            pod: pod.to_owned(),
+            record,
+            view,
+        })
+    }
+
+    /// The unfinished migration of that name.
+    pub(super) async fn to_resume(reached: &Reached, name: &str) -> Result<Self, Error> {
+        let subject = Self::of_migration(reached, &Which::Migration(name.to_owned())).await?;
+        match &subject.record {
+            Some(record) if !record.is_unfinished() => Err(ended(record)),
+            _ => Ok(subject),
+        }
+    }
+
+    /// The migration that is meant, whether or not it has ended.
+    pub(super) async fn of_migration(reached: &Reached, which: &Which) -> Result<Self, Error> {
+        let records = match reached.journal.list().await {
+            Ok(records) => records,
+            Err(error) => return Err(unseen(reached, "the migrations", &error).await),
+        };
+        let record = which::find(&records, which, &reached.namespace)?;
+        let pod = record.spec.source_pod.clone();
+        // Its annotations only help; the record has what is needed.
+        let view = reached.cluster.pod(&pod).await.unwrap_or_default();
+        Ok(Self {
+            pod,
+            record: Some(record.clone()),
+            view,
+        })
+    }
+
+    /// Settles everything that a migration takes.
+    ///
+    /// # Errors
+    /// [`crate::migration::error::ErrorKind::Usage`]: something cannot be read, or is missing.
+    pub(super) fn settle(
+        &self,
+        args: &SettingArgs,
+        layers: &mut Layers<'_>,
+        typed: Typed,
+    ) -> Result<Settings, Error> {
+        if let Some(view) = &self.view {
+            layers.annotations.clone_from(&view.annotations);
+        }
+        layers.record = self.record.as_ref().map(recorded);
+        match Settings::resolve(args, typed, layers)? {
+            Some(settings) => Ok(settings),
+            None => Err(layers.incomplete()),
+        }
+    }
+}
+
+/// Whoever may not even look learns of all the rights that are missing, at once.
+async fn unseen(reached: &Reached, what: &str, error: &PortError) -> Error {
+    if matches!(error, PortError::Denied(_))
+        && let Ok(missing) = reached.cluster.missing_permissions().await
+        && let Err(refusal) = plan::permissions(&missing)
+    {
+        return refusal;
+    }
+    refused(format!("failed to look at {what}"), error)
+}
+
+fn ended(record: &Record) -> Error {
+    let (name, pod) = (&record.name, &record.spec.source_pod);
+    let target = record.status.target_pod.as_deref().unwrap_or_default();
+    let error = Error::refused(format!("migration {name} has ended"));
+    match record.status.phase {
+        Some(Phase::Completed) => error.because(format!("it is completed: pod {target} serves")),
+        _ => error
+            .because(record.status.message.clone().unwrap_or_default())
+            .hint(format!(
+                "begin another one: ms2m migrate {pod} --to NODE -n {}",
+                record.namespace
+            )),
+    }
+}

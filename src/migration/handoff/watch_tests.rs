@@ -1,0 +1,153 @@
+//! Tests of what is made of looks.
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn watch() -> Watch {
+    Watch::new(Limits::default(), Duration::ZERO)
+}
+
+fn queue(ready: u64, consumers: u64) -> QueueView {
+    QueueView {
+        ready,
+        unacknowledged: Some(0),
+        lag: Duration::ZERO,
+        consumers,
+    }
+}
+
+fn at(seconds: u64) -> Look {
+    Look {
+        at: Duration::from_secs(seconds),
+        primary: queue(1, 1),
+        ..Look::default()
+    }
+}
+
+#[test]
+fn a_queue_is_quiet_once_it_was_empty_for_a_while() {
+    let mut watch = watch();
+    let look = |millis| Look {
+        at: Duration::from_millis(millis),
+        primary: queue(0, 1),
+        ..Look::default()
+    };
+    assert_eq!(watch.seen(&look(0), LIMIT).primary.fill, Fill::Settling);
+    assert_eq!(watch.seen(&look(99), LIMIT).primary.fill, Fill::Settling);
+    assert_eq!(watch.seen(&look(100), LIMIT).primary.fill, Fill::Quiet);
+}
+
+#[test]
+fn without_a_count_of_the_unacknowledged_it_takes_the_settle_time() {
+    let mut watch = watch();
+    let look = |millis| Look {
+        at: Duration::from_millis(millis),
+        primary: QueueView {
+            unacknowledged: None,
+            ..queue(0, 1)
+        },
+        ..Look::default()
+    };
+    assert_eq!(watch.seen(&look(0), LIMIT).primary.fill, Fill::Settling);
+    assert_eq!(watch.seen(&look(1999), LIMIT).primary.fill, Fill::Settling);
+    assert_eq!(watch.seen(&look(2000), LIMIT).primary.fill, Fill::Quiet);
+}
+
+/// A count that may be 7 s old has to be 0 for as long.
+#[test]
+fn a_late_count_is_waited_for() {
+    let mut watch = watch();
+    let look = |millis, unacknowledged| Look {
+        at: Duration::from_millis(millis),
+        primary: QueueView {
+            unacknowledged,
+            lag: Duration::from_secs(7),
+            ..queue(0, 1)
+        },
+        ..Look::default()
+    };
+    let looks = [
+        (0, Some(0), Fill::Settling),
+        (3000, Some(5), Fill::Settling),
+        (8000, Some(0), Fill::Settling),
+        (14_000, None, Fill::Settling),
+        (14_999, Some(0), Fill::Settling),
+        (15_000, Some(0), Fill::Quiet),
+    ];
+    for (millis, unacknowledged, fill) in looks {
+        let seen = watch.seen(&look(millis, unacknowledged), LIMIT);
+        assert_eq!(seen.primary.fill, fill, "at {millis} ms");
+    }
+}
+
+#[test]
+fn only_one_and_the_same_wait_grows_overdue() {
+    let mut watch = watch();
+    watch.waits(Waiting::SourceOnHold, Duration::ZERO);
+    watch.waits(Waiting::SourceOnHold, Duration::from_secs(20));
+    assert!(watch.seen(&at(30), LIMIT).overdue);
+    watch.waits(Waiting::TargetOnReplay, Duration::from_secs(30));
+    assert!(!watch.seen(&at(59), LIMIT).overdue);
+    watch.waits(Waiting::ReplayShort, Duration::from_secs(59));
+    watch.waits(Waiting::ReplayShort, Duration::from_secs(500));
+    assert!(
+        !watch.seen(&at(501), LIMIT).overdue,
+        "a replay may take long"
+    );
+}
+
+#[test]
+fn headway_is_as_good_as_no_wait() {
+    let mut watch = watch();
+    watch.waits(Waiting::PrimaryQuiet, Duration::ZERO);
+    for (seconds, ready) in [(20, 9), (40, 8), (60, 8)] {
+        let look = Look {
+            primary: queue(ready, 1),
+            ..at(seconds)
+        };
+        watch.headway(&look);
+        assert!(!watch.seen(&look, LIMIT).overdue, "at {seconds} s");
+    }
+    assert!(watch.seen(&at(70), LIMIT).overdue);
+}
+
+/// A connection that is lost after the order was obeyed takes the application back to its habit:
+/// it is told again at once.
+#[test]
+fn an_order_that_was_obeyed_may_be_given_again() {
+    let mut watch = watch();
+    watch.told(Party::Target, Message::StartReplay, Duration::ZERO);
+    let taken = watch.seen(&at(1), LIMIT).target_told;
+    assert_eq!(taken, Told::Taken(Message::StartReplay));
+    let obeyed = Look {
+        replay: queue(5, 1),
+        ..at(2)
+    };
+    watch.seen(&obeyed, LIMIT);
+    let lost = watch.seen(&at(3), LIMIT).target_told;
+    assert_eq!(lost, Told::Old(Message::StartReplay));
+}
+
+#[test]
+fn a_target_is_stale_when_two_listen_or_when_it_is_at_work_and_does_not_hear() {
+    let mut watch = watch();
+    watch.target = TargetPod::Present;
+    let by_habit = |seconds| Look {
+        target_orders: 1,
+        ..at(seconds)
+    };
+    assert!(!watch.seen(&by_habit(1), LIMIT).target_stale);
+    assert!(!watch.seen(&by_habit(5), LIMIT).target_stale);
+    assert!(watch.seen(&by_habit(6), LIMIT).target_stale);
+    let two = Look {
+        source_listeners: 2,
+        ..by_habit(0)
+    };
+    assert!(watch.seen(&two, LIMIT).target_stale);
+    let heard = Look {
+        target_orders: 0,
+        ..two
+    };
+    assert!(!watch.seen(&heard, LIMIT).target_stale);
+}

@@ -1,0 +1,201 @@
+//! What to do with a migration that another process has left, or works on: go on with it, or roll
+//! it back on request.
+//!
+//! How a roll-back goes is in `steps`; here is who may do it, and what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::engine::{Engine, under_way, unreadable};
+use super::error::{Error, ErrorKind, PortError};
+use super::ports::{Holder, Lock};
+use super::record::Record;
+use super::summary::Summary;
+use crate::api::Phase;
+
+/// How often the record of a migration that another process rolls back is looked at.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// After so long without a sign of life of the other process the lock is tried: somewhat longer
+/// than it takes between two signs.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// A migration that was rolled back on request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Aborted {
+    /// The migration's name.
+    pub migration: String,
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// The pod, which serves as before.
+    pub source_pod: String,
+    /// What this process has undone, a line each; nothing when another process did it.
+    pub undone: Vec<String>,
+    /// Why it did not come to its end, as the record tells.
+    pub reason: String,
+}
+
+impl Engine {
+    /// Goes on with `record`, which was read a moment ago.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when another process works on it, or has rolled it back meanwhile;
+    /// else as [`Engine::migrate`].
+    pub async fn resume(&self, record: &Record) -> Result<Summary, Error> {
+        let (record, lock) = self.take_up(record).await?;
+        match record.status.phase.unwrap_or_default() {
+            Phase::Completed => {
+                let _ = lock.release().await;
+                Ok(Summary::of(&record))
+            }
+            Phase::Failed => {
+                let _ = lock.release().await;
+                Err(rolled_back_already(&record))
+            }
+            _ => self.run(record, lock, true).await,
+        }
+    }
+
+    /// Asks the process that works on `record` to roll it back, and says who that is; `None` when
+    /// nobody does, and [`Engine::abort`] can do it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when the lock cannot be read or written.
+    pub async fn ask_to_abort(&self, record: &Record) -> Result<Option<Holder>, Error> {
+        let (pod, name) = (&record.spec.source_pod, &record.name);
+        let answer = self.ports.journal.request_abort(pod, name).await;
+        answer.map_err(|error| unreadable("the lock of the pod", &error))
+    }
+
+    /// Waits until `record`, which another process was asked to abort, has ended, and gives it as
+    /// it is then; `None` when nobody seems to work on it any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when record or lock cannot be read, or the record is gone.
+    pub async fn await_end(&self, record: &Record) -> Result<Option<Record>, Error> {
+        let clock = &self.ports.clock;
+        let (mut sign, mut since) = (String::new(), clock.elapsed());
+        loop {
+            let now = self.read(record).await?;
+            if !now.is_unfinished() {
+                return Ok(Some(now));
+            }
+            // Asked again each time: it may be another process by now.
+            match self.ask_to_abort(record).await? {
+                None => return Ok(None),
+                Some(holder) if holder.sign != sign => {
+                    (sign, since) = (holder.sign, clock.elapsed());
+                }
+                Some(_) if clock.elapsed() - since > SILENT => return Ok(None),
+                Some(_) => {}
+            }
+            clock.sleep(LOOK).await;
+        }
+    }
+
+    /// Rolls `record` back, if nobody works on it; one past its commit point is finished instead.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLate`] when it was past its commit point, [`ErrorKind::Refused`] when
+    /// another process works on it after all; else as [`Engine::migrate`].
+    pub async fn abort(&self, record: &Record) -> Result<Aborted, Error> {
+        let (record, lock) = self.take_up(record).await?;
+        if !record.is_unfinished() {
+            let _ = lock.release().await;
+            return end_of(&record);
+        }
+        self.stop.cancel();
+        match self.run(record.clone(), lock, true).await {
+            Ok(summary) => Err(too_late(&record, &summary.target_pod)),
+            Err(error) if is_rolled_back(&error) => Ok(Aborted {
+                undone: error.undone.clone(),
+                ..aborted(&record, error.to_string())
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the lock and reads the record again: before the lock was free another process may
+    /// have gone on with it.
+    async fn take_up(&self, record: &Record) -> Result<(Record, Arc<dyn Lock>), Error> {
+        let lock = self.lock(&record.spec.source_pod).await;
+        let lock = lock.map_err(|error| match error {
+            PortError::Conflict(holder) => under_way(record, &holder),
+            other => unreadable("the lock of the pod", &other),
+        })?;
+        match self.read(record).await {
+            Ok(now) => Ok((now, lock)),
+            Err(error) => {
+                let _ = lock.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn read(&self, record: &Record) -> Result<Record, Error> {
+        let found = self.ports.journal.read(&record.name).await;
+        found
+            .map_err(|error| unreadable("the journal", &error))?
+            .ok_or_else(|| Error::refused(format!("migration {} is gone", record.name)))
+    }
+}
+
+/// What came of a migration that was to be aborted and has ended.
+///
+/// # Errors
+/// [`ErrorKind::TooLate`] when it has completed.
+pub fn end_of(record: &Record) -> Result<Aborted, Error> {
+    match record.status.phase {
+        Some(Phase::Completed) => {
+            let target = record.status.target_pod.as_deref();
+            Err(too_late(record, target.unwrap_or_default()))
+        }
+        _ => Ok(aborted(
+            record,
+            record.status.message.clone().unwrap_or_default(),
+        )),
+    }
+}
+
+fn aborted(record: &Record, reason: String) -> Aborted {
+    Aborted {
+        migration: record.name.clone(),
+        namespace: record.namespace.clone(),
+        source_pod: record.spec.source_pod.clone(),
+        undone: Vec::new(),
+        reason,
+    }
+}
+
+fn is_rolled_back(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Interrupted | ErrorKind::RolledBack)
+}
+
+fn too_late(record: &Record, target: &str) -> Error {
+    Error::new(
+        ErrorKind::TooLate,
+        format!("migration {} could not be aborted any more", record.name),
+    )
+    .because(format!(
+        "it was past its commit point, and is completed: pod {target} serves"
+    ))
+}
+
+fn rolled_back_already(record: &Record) -> Error {
+    let pod = &record.spec.source_pod;
+    let error = Error::refused(format!(
+        "migration {} of pod {pod} has ended: it was rolled back",
+        record.name
+    ));
+    let error = match &record.status.message {
+        Some(message) => error.because(message),
+        None => error,
+    };
+    error.hint(format!(
+        "begin another one: ms2m migrate {pod} --to NODE -n {}",
+        record.namespace
+    ))
+}

@@ -1,0 +1,64 @@
+//! The roll-back with a source that does not obey: what it was told is taken back, and what is in
+//! H goes back into the primary queue.
+
+use super::run::Run;
+use super::trouble::Trouble;
+use crate::migration::error::PortError;
+use crate::migration::handoff::names::control_queue;
+use crate::migration::handoff::topology::own_binding;
+use crate::migration::ports::Destination;
+
+impl Run {
+    /// Takes back what the source was told and has not read.
+    pub(super) async fn unsay(&self) -> Result<(), Trouble> {
+        let control = control_queue(self.source_pod());
+        self.patiently("empty the source's control queue", || async {
+            match self.ports.broker.purge_queue(&control).await {
+                // An application that has none was told nothing.
+                Err(PortError::NotFound(_)) => Ok(()),
+                other => other,
+            }
+        })
+        .await
+    }
+
+    /// Moves what is in H to the primary queue, and opens the gate the moment that H is empty.
+    pub(super) async fn put_back(&mut self) -> Result<(), Trouble> {
+        let broker = std::sync::Arc::clone(&self.ports.broker);
+        let (exchange, hold) = (self.names.put_back.clone(), self.names.hold.clone());
+        let (binding, to) = (
+            own_binding(&exchange),
+            Destination::Queue(self.names.queue.clone()),
+        );
+        self.patiently("declare an exchange", || {
+            broker.ensure_fanout(&exchange, None)
+        })
+        .await?;
+        self.patiently("bind the primary queue", || broker.bind(&binding, &to))
+            .await?;
+        let moved = self
+            .patiently("put messages back", || {
+                broker.move_messages(&hold, &exchange)
+            })
+            .await?;
+        self.open_gate().await?;
+        let late = self
+            .patiently("put messages back", || {
+                broker.move_messages(&hold, &exchange)
+            })
+            .await?;
+        self.step(format!(
+            "put {} messages back into queue {}, since the source does not obey",
+            moved + late,
+            self.names.queue
+        ));
+        if late > 0 {
+            self.warn(format!(
+                "{late} of the messages that were put back came in while the gate was opening: newer ones of the same \
+                 publisher may stand before them in queue {}",
+                self.names.queue
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! One case: an application under load, `ms2m` at work on it, and faults that hit nobody else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ms2m_worker::audit::Source;
+use ms2m_worker::worker::Report;
+use serde_json::{Value, json};
+
+use crate::place::Place;
+use crate::support::app::Producers;
+use crate::support::cli::{Followed, Outcome};
+use crate::support::{App, Options, eventually};
+use crate::verdict::Listing;
+
+/// How often `ms2m` is started again until a migration has ended.
+const ATTEMPTS: u32 = 8;
+
+/// How a migration ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The target serves.
+    Completed,
+    /// The source serves.
+    RolledBack,
+}
+
+/// An application under load, in a namespace of its own.
+pub(crate) struct Case {
+    pub(crate) place: &'static Place,
+    pub(crate) app: App,
+    pub(crate) before: Listing,
+    pub(crate) producers: Option<Producers>,
+    /// Further arguments of each `ms2m migrate`.
+    pub(crate) arguments: Vec<String>,
+    /// The last process was killed with nothing left to do but to give back its lock, which
+    /// nobody takes away.
+    pub(crate) lock_may_stay: bool,
+    kubeconfig: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Case {
+    /// Starts the application in the shared sandbox, and producers at 40 messages a second.
+    pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(Place::shared().await, name, &Options::default(), 40.0).await
+    }
+
+    /// Starts it as told.
+    pub(crate) async fn start_with(
+        place: &'static Place,
+        name: &str,
+        options: &Options,
+        rate: f64,
+    ) -> Self {
+        let app = App::named(&place.world, name, options);
+        app.declare(options.exchange_type).await;
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": app.namespace}});
+        place.api.post("/api/v1/namespaces", &namespace).await;
+        let pods = format!("/api/v1/namespaces/{}/pods", app.namespace);
+        place.api.post(&pods, &app.manifest(options)).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let case = Self {
+            before: Listing::default(),
+            producers: Some(app.produce(rate, None)),
+            arguments: Vec::new(),
+            lock_may_stay: false,
+            kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
+            _directory: directory,
+            place,
+            app,
+        };
+        eventually("the worker consumes its queue and is ready", async || {
+            let report = case.report(&case.app.pod).await?;
+            let ready = case
+                .pod(&case.app.pod)
+                .await
+                .is_some_and(|pod| is_ready(&pod));
+            (report.consuming && report.state.count > 0 && ready).then_some(())
+        })
+        .await;
+        Self {
+            before: Listing::of(&case).await,
+            ..case
+        }
+    }
+
+    /// The same with further arguments of each `ms2m migrate`.
+    pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// A pod.
+    pub(crate) async fn pod(&self, name: &str) -> Option<Value> {
+        let path = format!("/api/v1/namespaces/{}/pods/{name}", self.app.namespace);
+        self.place.api.get(&path).await
+    }
+
+    /// Where a worker's state is had from: pods of the sandbox have addresses on this machine.
+    pub(crate) async fn source(&self, pod: &str) -> Option<Source> {
+        let pod = self.pod(pod).await?;
+        let address = pod["status"]["podIP"].as_str()?;
+        Some(Source::Url(format!("http://{address}:8080/state")))
+    }
+
+    /// What a worker shows of itself, if it answers.
+    pub(crate) async fn report(&self, pod: &str) -> Option<Report> {
+        self.source(pod).await?.fetch().await.ok()
+    }
+
+    /// The case's own repository in the registry.
+    pub(crate) fn repository(&self) -> String {
+        format!(
+            "{}/{}",
+            self.place.world.places.registry, self.app.namespace
+        )
+    }
+
+    /// Starts `ms2m migrate` as the case's own user.
+    pub(crate) fn migrate(&self) -> Followed {
+        let mut arguments = self.app.migrate_arguments();
+        let repository = arguments.iter().position(|it| it == "--repository");
+        arguments[repository.expect("it is given") + 1] = self.repository();
+        arguments.extend(["--progress".to_owned(), "lines".to_owned()]);
+        arguments.extend(self.arguments.iter().cloned());
+        self.ms2m(&arguments)
+    }
+
+    /// Starts `ms2m` as the case's own user.
+    pub(crate) fn ms2m(&self, arguments: &[String]) -> Followed {
+        let mut environment = self.app.environment();
+        environment.push(("KUBECONFIG", self.kubeconfig.display().to_string()));
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        crate::support::cli::start(&self.place.world, &arguments, &environment).follow()
+    }
+
+    /// The phase that the record of the latest migration shows.
+    pub(crate) async fn phase(&self) -> Option<String> {
+        let path = format!("/api/v1/namespaces/{}/configmaps", self.app.namespace);
+        let list = self.place.api.get(&path).await?;
+        let records = list["items"].as_array()?.iter().filter_map(|item| {
+            let record: Value = serde_json::from_str(item["data"]["record.json"].as_str()?).ok()?;
+            let phase = record["status"]["phase"].as_str()?.to_owned();
+            Some((record["created"].as_str()?.to_owned(), phase))
+        });
+        records.max().map(|(_, phase)| phase)
+    }
+
+    /// Starts `ms2m migrate` again, as a person would, until the migration has ended.
+    pub(crate) async fn settle(&mut self, first: Outcome) -> End {
+        let mut outcome = first;
+        for _ in 0..ATTEMPTS {
+            if outcome.code.is_none() {
+                // Killed after its last write: nothing but the lock is left.
+                let end = match self.phase().await.as_deref() {
+                    Some("Completed") => Some(End::Completed),
+                    Some("Failed") => Some(End::RolledBack),
+                    _ => None,
+                };
+                if let Some(end) = end {
+                    self.lock_may_stay = true;
+                    return end;
+                }
+            }
+            match outcome.code {
+                Some(0) => return End::Completed,
+                Some(4 | 130) => return End::RolledBack,
+                // Killed, held by a process that was killed, unfinished, stuck.
+                None | Some(3 | 5 | 6) => {}
+                Some(_) => panic!("no way to end: {outcome:?}"),
+            }
+            if outcome.code == Some(3) && !outcome.stderr.contains("under way") {
+                panic!("refused: {outcome:?}");
+            }
+            outcome = self.migrate().outcome().await;
+        }
+        panic!("it does not come to an end: {outcome:?}");
+    }
+
+    /// Runs it to the end of the migration.
+    pub(crate) async fn run(&mut self) -> End {
+        let outcome = self.migrate().outcome().await;
+        self.settle(outcome).await
+    }
+
+    /// Orders a fault of the API server, for requests of this case's user alone. `path` is a
+    /// regular expression, `action` as the sandbox documents it.
+    pub(crate) async fn fault(&self, order: FaultOrder<'_>) -> Ordered {
+        let fault = json!({
+            "match": {"verb": order.verb, "path": order.path, "user": self.app.namespace},
+            "skip": order.skip,
+            "times": order.times,
+            "action": order.action,
+        });
+        let answer = self.place.api.post("/sandbox/faults", &fault).await;
+        Ordered(answer["id"].as_u64().expect("a fault has a number"))
+    }
+
+    /// Takes a fault back; `false` when it has done all that was ordered.
+    pub(crate) async fn cancel(&self, fault: Ordered) -> bool {
+        self.place
+            .api
+            .delete(&format!("/sandbox/faults/{}", fault.0))
+            .await
+    }
+
+    /// The requests of this case's user: verb, resource and path.
+    pub(crate) async fn requests(&self) -> Vec<Request> {
+        let path = format!("/sandbox/requests?user={}", self.app.namespace);
+        let log = self.place.api.get(&path).await.expect("there is a log");
+        let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        log["log"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|entry| Request {
+                verb: text(entry, "verb"),
+                resource: text(entry, "resource"),
+                path: text(entry, "path"),
+            })
+            .collect()
+    }
+
+    /// Orders a fault of a kubelet for pods of this case.
+    pub(crate) async fn kubelet_fault(&self, on: &str, error: &str, times: u32) {
+        let pod = format!("^{}/", self.app.namespace);
+        let fault = json!({"pod": pod, "on": on, "error": error, "times": times});
+        self.place.world.order("/kubelet", fault).await;
+    }
+
+    /// Leaves nothing at work, so that the cases that follow have the machine for themselves.
+    pub(crate) async fn clear(self) {
+        let path = format!("/api/v1/namespaces/{}", self.app.namespace);
+        self.place.api.delete(&path).await;
+    }
+}
+
+/// What a fault is for, and what it does.
+pub(crate) struct FaultOrder<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) path: &'a str,
+    /// So many such requests are let through first.
+    pub(crate) skip: usize,
+    pub(crate) times: u32,
+    pub(crate) action: Value,
+}
+
+/// The number of a fault.
+pub(crate) struct Ordered(u64);
+
+/// A request of ms2m.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) verb: String,
+    pub(crate) resource: String,
+    pub(crate) path: String,
+}
+
+/// A kubeconfig for a user of that name.
+fn kubeconfig_of(place: &Place, user: &str, directory: &std::path::Path) -> PathBuf {
+    let text = std::fs::read_to_string(&place.world.places.kubeconfig).expect("a kubeconfig");
+    let mut config: Value = serde_yaml::from_str(&text).expect("it is YAML");
+    config["users"][0]["user"] = json!({"token": format!("user/{user}")});
+    let path = directory.join("kubeconfig");
+    std::fs::write(&path, config.to_string()).expect("it is written");
+    path
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// How long a case rests between two looks.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);

@@ -1,0 +1,70 @@
+//! `ms2m` killed at each step boundary, and in between, and started again.
+
+use serde_json::json;
+
+use crate::boundary::{hold_write, is_held};
+use crate::case::Case;
+use crate::trials::Trials;
+
+/// Walkers side by side: each takes every so-many-th boundary.
+const WALKERS: usize = 4;
+
+/// A write is held for so long, which is enough to be seen and killed over.
+const HELD_MS: u64 = 4_000;
+
+pub(crate) fn add(trials: &mut Trials) {
+    for first in 1..=WALKERS {
+        trials.add(
+            format!("kills::before_each_boundary_from_{first}"),
+            move || walk(first),
+        );
+    }
+    for first in 1..=WALKERS {
+        trials.add(format!("kills::after_each_line_from_{first}"), move || {
+            walk_lines(first)
+        });
+    }
+}
+
+async fn walk_lines(first: usize) {
+    let mut line = first;
+    while killed_after_line(line).await {
+        line += WALKERS;
+    }
+}
+
+/// Kills `ms2m` as soon as it has said so many lines. `false` when it ended before.
+async fn killed_after_line(line: usize) -> bool {
+    let mut case = Case::start(&format!("kill-line-{line}")).await;
+    let mut running = case.migrate();
+    let said = running.says_lines(line).await;
+    if said {
+        running.signal("KILL").await;
+    }
+    let end = case.settle(running.outcome().await).await;
+    case.ends_well(end).await;
+    said
+}
+
+async fn walk(first: usize) {
+    let mut boundary = first;
+    while killed_at(boundary).await {
+        boundary += WALKERS;
+    }
+}
+
+/// Kills `ms2m` while its write number `boundary` is under way. `false` when it ended before.
+async fn killed_at(boundary: usize) -> bool {
+    let mut case = Case::start(&format!("kill-{boundary}")).await;
+    let fault = hold_write(&case, boundary, json!({"delayMs": HELD_MS})).await;
+    let mut running = case.migrate();
+    let held = is_held(&case, boundary, &mut running).await;
+    if held {
+        running.signal("KILL").await;
+    }
+    case.cancel(fault).await;
+    let end = case.settle(running.outcome().await).await;
+    eprintln!("boundary {boundary}: held {held}, {end:?}");
+    case.ends_well(end).await;
+    held
+}

@@ -1,0 +1,34 @@
+//! The fault matrix: the real `ms2m` moves a pod under load while something fails, and afterwards
+//! the audit and a listing of everything decide. Sandbox only, since the faults are ordered.
+//!
+//! A harness of its own, since cases wait for most of their time: far more than there are cores
+//! run side by side, each in a namespace with a queue and a user of its own. Those that disturb
+//! everybody have a sandbox of their own and come one after the other.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod aborts;
+mod api;
+mod boundary;
+mod broker;
+mod calls;
+mod case;
+mod kills;
+mod place;
+mod registry;
+mod restores;
+mod trials;
+mod verdict;
+
+fn main() {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let mut trials = trials::Trials::default();
+    broker::add(&mut trials);
+    calls::add(&mut trials);
+    kills::add(&mut trials);
+    aborts::add(&mut trials);
+    restores::add(&mut trials);
+    registry::add(&mut trials);
+    trials.run(arguments);
+}
