@@ -78,17 +78,18 @@ impl Channels {
                 }
             }
         }
-        let channel = self.plain().await?;
-        let confirm = channel.confirm_select(ConfirmSelectOptions::default());
-        tokio::time::timeout(ANSWER, confirm)
-            .await
-            .map_err(|_| silence())?
-            .map_err(|error| port_error(&error))?;
-        Ok(channel)
+        self.make(confirming).await
     }
 
     /// A channel of its own, in no mode at all. Nobody else gets it.
     pub(super) async fn plain(&self) -> PortResult<Channel> {
+        self.make(Connection::create_channel).await
+    }
+
+    async fn make(
+        &self,
+        make: impl AsyncFnOnce(&Connection) -> lapin::Result<Channel>,
+    ) -> PortResult<Channel> {
         let mut pool = self.pool.lock().await;
         if !pool
             .connection
@@ -101,13 +102,13 @@ impl Channels {
             .connection
             .as_ref()
             .expect("it was just made or found connected");
-        let channel = tokio::time::timeout(ANSWER, connection.create_channel()).await;
-        if channel.is_err() {
-            *pool = Pool::default();
+        match tokio::time::timeout(ANSWER, make(connection)).await {
+            Ok(channel) => channel.map_err(|error| port_error(&error)),
+            Err(_) => {
+                *pool = Pool::default();
+                Err(silence())
+            }
         }
-        channel
-            .map_err(|_| silence())?
-            .map_err(|error| port_error(&error))
     }
 
     async fn connect(&self) -> PortResult<Connection> {
@@ -123,6 +124,14 @@ impl Channels {
             ))),
         }
     }
+}
+
+/// A new channel in confirm mode.
+async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    let confirm = channel.confirm_select(ConfirmSelectOptions::default());
+    confirm.await?;
+    Ok(channel)
 }
 
 /// Nothing has come within [`ANSWER`].

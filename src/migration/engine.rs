@@ -85,7 +85,9 @@ impl Engine {
             .await
             .map_err(|error| unreadable("the journal", &error))?;
         Ok(records.into_iter().find(|record| {
-            record.is_unfinished() && record.spec.source_pod == request.spec.source_pod
+            record.is_unfinished()
+                && record.is_begun()
+                && record.spec.source_pod == request.spec.source_pod
         }))
     }
 

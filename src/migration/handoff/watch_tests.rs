@@ -12,8 +12,8 @@ fn queue(ready: u64, consumers: u64) -> QueueView {
     QueueView {
         ready,
         unacknowledged: Some(0),
-        lag: Duration::ZERO,
         consumers,
+        ..QueueView::default()
     }
 }
 
