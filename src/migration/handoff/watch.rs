@@ -293,6 +293,7 @@ fn fill(queue: QueueView, since: &mut Option<Duration>, now: Duration, settle: D
     } else {
         settle
     };
+    let enough = enough.max(queue.lag);
     if empty_for >= enough {
         Fill::Quiet
     } else {
