@@ -258,9 +258,12 @@ impl Engine {
                 .flatten()
                 .map_or(0, |queue| queue.consumers)
         };
-        let bindings = match queue_view {
-            Some(_) => broker.bindings(queue).await.map_err(of_broker)?,
-            None => None,
+        let (bindings, who_consumes) = match queue_view {
+            Some(_) => (
+                broker.bindings(queue).await.map_err(of_broker)?,
+                broker.consumers(queue).await.map_err(of_broker)?,
+            ),
+            None => (None, None),
         };
         let mut leftovers: Vec<String> = [&names.replay, &names.hold]
             .into_iter()
@@ -283,6 +286,8 @@ impl Engine {
             queue: queue_view,
             bindings,
             leftovers,
+            consumers: who_consumes,
+            has_control_queue: queues.get(3).copied().flatten().is_some(),
             control_consumers: (consumers(3), consumers(4)),
         })
     }

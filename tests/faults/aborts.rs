@@ -33,7 +33,7 @@ async fn walk(first: usize) {
 /// Interrupts `ms2m` while its write number `boundary` is under way. `false` when it ended before.
 async fn aborted_at(boundary: usize) -> bool {
     let case = Case::start(&format!("abort-{boundary}")).await;
-    let fault = hold_write(&case, boundary, json!({"delayMs": HELD_MS})).await;
+    let fault = hold_write(&case, boundary, false, json!({"delayMs": HELD_MS})).await;
     let mut running = case.migrate();
     let held = is_held(&case, boundary, &mut running).await;
     let committed = running.has_said("committed:") || !held;

@@ -9,7 +9,7 @@ use crate::case::{Case, FaultOrder, LOOK, Ordered};
 use crate::support::cli::Followed;
 
 /// Orders what is to happen to the n-th write of the record; the first one makes it.
-pub(crate) async fn hold_write(case: &Case, number: usize, action: Value) -> Ordered {
+pub(crate) async fn hold_write(case: &Case, number: usize, after: bool, action: Value) -> Ordered {
     let (verb, skip) = match number {
         1 => ("create", 0),
         later => ("patch", later - 2),
@@ -19,6 +19,7 @@ pub(crate) async fn hold_write(case: &Case, number: usize, action: Value) -> Ord
         path: "/configmaps",
         skip,
         times: 1,
+        after,
         action,
     })
     .await

@@ -31,6 +31,9 @@ pub(crate) struct Case {
     pub(crate) app: App,
     pub(crate) before: Listing,
     pub(crate) producers: Option<Producers>,
+    rate: f64,
+    /// Those who publish straight to the queue.
+    pub(crate) past_the_gate: Option<Producers>,
     /// Further arguments of each `ms2m migrate`.
     pub(crate) arguments: Vec<String>,
     /// The last process was killed with nothing left to do but to give back its lock, which
@@ -64,6 +67,8 @@ impl Case {
         let case = Self {
             before: Listing::default(),
             producers: Some(app.produce(rate, None)),
+            rate,
+            past_the_gate: None,
             arguments: Vec::new(),
             lock_may_stay: false,
             kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
@@ -197,10 +202,25 @@ impl Case {
             "match": {"verb": order.verb, "path": order.path, "user": self.app.namespace},
             "skip": order.skip,
             "times": order.times,
+            "after": order.after,
             "action": order.action,
         });
         let answer = self.place.api.post("/sandbox/faults", &fault).await;
         Ordered(answer["id"].as_u64().expect("a fault has a number"))
+    }
+
+    /// Sets publishers to work that publish to the default exchange.
+    pub(crate) fn publish_past_the_gate(&mut self, rate: f64) {
+        self.past_the_gate = Some(self.app.produce_past_the_gate(rate));
+    }
+
+    /// Publishes so many messages at once, from a publisher of its own, ahead of what comes.
+    pub(crate) async fn backlog(&mut self, count: u64) {
+        let rate = self.rate;
+        let producers = self.producers.take().expect("they are at work");
+        let record = producers.stop().await;
+        let record = self.app.publish_after(count, record).await;
+        self.producers = Some(self.app.produce(rate, Some(record)));
     }
 
     /// Takes a fault back; `false` when it has done all that was ordered.
@@ -249,6 +269,8 @@ pub(crate) struct FaultOrder<'a> {
     /// So many such requests are let through first.
     pub(crate) skip: usize,
     pub(crate) times: u32,
+    /// Whether it comes after the work, and hits the answer.
+    pub(crate) after: bool,
     pub(crate) action: Value,
 }
 

@@ -16,7 +16,11 @@ pub(crate) fn add(trials: &mut Trials) {
     for first in 1..=WALKERS {
         trials.add(
             format!("kills::before_each_boundary_from_{first}"),
-            move || walk(first),
+            move || walk(first, false),
+        );
+        trials.add(
+            format!("kills::after_each_boundary_from_{first}"),
+            move || walk(first, true),
         );
     }
     for first in 1..=WALKERS {
@@ -46,17 +50,18 @@ async fn killed_after_line(line: usize) -> bool {
     said
 }
 
-async fn walk(first: usize) {
+async fn walk(first: usize, after: bool) {
     let mut boundary = first;
-    while killed_at(boundary).await {
+    while killed_at(boundary, after).await {
         boundary += WALKERS;
     }
 }
 
-/// Kills `ms2m` while its write number `boundary` is under way. `false` when it ended before.
-async fn killed_at(boundary: usize) -> bool {
+/// Kills `ms2m` while its write number `boundary` is under way: before it is carried out, or after
+/// that and before `ms2m` knows. `false` when it ended before.
+async fn killed_at(boundary: usize, after: bool) -> bool {
     let mut case = Case::start(&format!("kill-{boundary}")).await;
-    let fault = hold_write(&case, boundary, json!({"delayMs": HELD_MS})).await;
+    let fault = hold_write(&case, boundary, after, json!({"delayMs": HELD_MS})).await;
     let mut running = case.migrate();
     let held = is_held(&case, boundary, &mut running).await;
     if held {
@@ -64,7 +69,6 @@ async fn killed_at(boundary: usize) -> bool {
     }
     case.cancel(fault).await;
     let end = case.settle(running.outcome().await).await;
-    eprintln!("boundary {boundary}: held {held}, {end:?}");
     case.ends_well(end).await;
     held
 }

@@ -14,7 +14,10 @@ mod boundary;
 mod broker;
 mod calls;
 mod case;
+mod crashes;
 mod kills;
+mod manners;
+mod nodes;
 mod place;
 mod registry;
 mod restores;
@@ -30,5 +33,8 @@ fn main() {
     aborts::add(&mut trials);
     restores::add(&mut trials);
     registry::add(&mut trials);
+    crashes::add(&mut trials);
+    nodes::add(&mut trials);
+    manners::add(&mut trials);
     trials.run(arguments);
 }

@@ -15,9 +15,27 @@ pub(crate) struct Place {
 static SHARED: OnceCell<Place> = OnceCell::const_new();
 static DISTURBED: OnceCell<Place> = OnceCell::const_new();
 
-/// The nodes of the shared one. Pods are moved from the first to the second, and to and fro
-/// between the last two, which behave as containerd does.
-const NODES: [&str; 4] = ["crio-a", "crio-b", "ctr-a=containerd", "ctr-b=containerd"];
+/// The nodes of the shared one. Pods are moved from the first to the second; two behave as
+/// containerd does; the others are for cases in which one is lost.
+const NODES: [&str; 12] = [
+    "crio-a",
+    "crio-b",
+    "ctr-a=containerd",
+    "ctr-b=containerd",
+    VICTIMS[0],
+    VICTIMS[1],
+    VICTIMS[2],
+    VICTIMS[3],
+    VICTIMS[4],
+    VICTIMS[5],
+    VICTIMS[6],
+    VICTIMS[7],
+];
+
+/// Nodes that may be lost, each in one case.
+pub(crate) const VICTIMS: [&str; 8] = [
+    "lost-1", "lost-2", "lost-3", "lost-4", "lost-5", "lost-6", "lost-7", "lost-8",
+];
 
 impl Place {
     /// The sandbox that cases share which disturb nobody else.

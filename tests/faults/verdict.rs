@@ -144,23 +144,32 @@ impl Case {
         .await
     }
 
-    /// Ends the producers, and audits.
-    pub(crate) async fn is_exact(&mut self, pod: &str, excuses: Excuses) {
+    /// Ends the producers, and compares.
+    pub(crate) async fn verdict(&mut self, pod: &str, excuses: Excuses) -> Verdict {
         let source = self.source(pod).await.expect("the survivor has an address");
         let producers = self.producers.take().expect("they are at work");
-        let record = producers.stop().await;
+        let mut record = producers.stop().await;
+        if let Some(others) = self.past_the_gate.take() {
+            record.publishers.extend(others.stop().await.publishers);
+        }
         let options = audit::Options {
             allow_redelivered: excuses.redelivered,
         };
         let (verdict, _): (Verdict, Report) = audit::audit(&record, &source, DEADLINE, options)
             .await
             .expect("the survivor shows its state");
+        assert!(verdict.confirmed > 0, "an audit of nothing proves nothing");
+        verdict
+    }
+
+    /// Ends the producers, and audits.
+    pub(crate) async fn is_exact(&mut self, pod: &str, excuses: Excuses) {
+        let verdict = self.verdict(pod, excuses).await;
         assert!(
             verdict.exact,
             "the surviving state is not exact:\n{}",
             audit::table(&verdict)
         );
-        assert!(verdict.confirmed > 0, "an audit of nothing proves nothing");
     }
 
     /// Waits until cluster, broker and the source node's disk show what they showed before, but

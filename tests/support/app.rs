@@ -225,12 +225,37 @@ impl App {
             .expect("the messages are published")
     }
 
+    /// The same, going on from `before`.
+    pub(crate) async fn publish_after(&self, count: u64, before: Record) -> Record {
+        let options = producer::Options {
+            count: Some(count),
+            ..self.producer(0.0, 1)
+        };
+        producer::run(&options, Some(before), CancellationToken::new())
+            .await
+            .expect("the messages are published")
+    }
+
     /// Sets publishers to work at `rate` messages a second together, going on from `before`.
     pub(crate) fn produce(&self, rate: f64, before: Option<Record>) -> Producers {
         let options = self.producer(rate, 3);
         let stop = CancellationToken::new();
         let token = stop.clone();
         let run = tokio::spawn(async move { producer::run(&options, before, token).await });
+        Producers { stop, run }
+    }
+
+    /// The same past the producers' exchange: straight to the queue, by the default exchange.
+    pub(crate) fn produce_past_the_gate(&self, rate: f64) -> Producers {
+        let options = producer::Options {
+            exchange: String::new(),
+            routing_key: self.queue.clone(),
+            prefix: "past".to_owned(),
+            ..self.producer(rate, 2)
+        };
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let run = tokio::spawn(async move { producer::run(&options, None, token).await });
         Producers { stop, run }
     }
 

@@ -1,0 +1,312 @@
+//! A party crashing, disappearing, or losing its connection, before and after the commit point.
+
+use ms2m_worker::audit;
+use serde_json::json;
+
+use crate::case::{Case, End};
+use crate::place::Place;
+use crate::support::Options;
+use crate::trials::Trials;
+use crate::verdict::Excuses;
+
+/// Who it happens to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Source,
+    Target,
+}
+
+/// What happens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// SIGKILL to its process; the kubelet does what the restart policy says.
+    Crash,
+    /// Its pod is deleted.
+    Deletion,
+    /// The broker closes its connections.
+    Disconnection,
+}
+
+/// Name, the words of ms2m at which it happens, to whom, what, and the only end there may be.
+type Row = (&'static str, &'static str, Who, What, Option<End>);
+
+use End::{Completed, RolledBack};
+use What::{Crash, Deletion, Disconnection};
+use Who::{Source, Target};
+
+/// Those after which the survivor's state must be exact: it is not the survivor that crashed.
+const EXACT: [Row; 17] = [
+    (
+        "target_crashes_as_it_starts",
+        "target restored",
+        Target,
+        Crash,
+        Some(RolledBack),
+    ),
+    (
+        "target_crashes_while_replaying",
+        "] Replaying",
+        Target,
+        Crash,
+        None,
+    ),
+    (
+        "target_is_deleted_as_it_starts",
+        "target restored",
+        Target,
+        Deletion,
+        Some(RolledBack),
+    ),
+    (
+        "source_crashes_on_its_own_queue",
+        "] Transferring",
+        Source,
+        Crash,
+        Some(Completed),
+    ),
+    (
+        "source_crashes_while_restoring",
+        "] Restoring",
+        Source,
+        Crash,
+        Some(Completed),
+    ),
+    (
+        "source_crashes_while_replaying",
+        "] Replaying",
+        Source,
+        Crash,
+        None,
+    ),
+    (
+        "source_crashes_after_the_commit",
+        "committed:",
+        Source,
+        Crash,
+        Some(Completed),
+    ),
+    (
+        "source_is_deleted_while_replaying",
+        "] Replaying",
+        Source,
+        Deletion,
+        None,
+    ),
+    (
+        "source_is_deleted_after_the_commit",
+        "committed:",
+        Source,
+        Deletion,
+        Some(Completed),
+    ),
+    (
+        "source_is_disconnected_with_the_gate_closed",
+        "gate closed",
+        Source,
+        Disconnection,
+        None,
+    ),
+    (
+        "source_is_disconnected_after_the_checkpoint",
+        "checkpoint taken",
+        Source,
+        Disconnection,
+        None,
+    ),
+    (
+        "source_is_disconnected_while_replaying",
+        "] Replaying",
+        Source,
+        Disconnection,
+        None,
+    ),
+    (
+        "source_is_disconnected_with_the_gate_open",
+        "gate opened",
+        Source,
+        Disconnection,
+        None,
+    ),
+    (
+        "source_is_disconnected_after_the_commit",
+        "committed:",
+        Source,
+        Disconnection,
+        Some(Completed),
+    ),
+    (
+        "target_is_disconnected_while_replaying",
+        "] Replaying",
+        Target,
+        Disconnection,
+        None,
+    ),
+    (
+        "target_is_disconnected_with_the_gate_open",
+        "gate opened",
+        Target,
+        Disconnection,
+        None,
+    ),
+    (
+        "target_is_disconnected_after_the_commit",
+        "committed:",
+        Target,
+        Disconnection,
+        Some(Completed),
+    ),
+];
+
+/// Those after which it is the survivor that crashed: what it had in memory is gone.
+const FORGETFUL: [Row; 2] = [
+    (
+        "source_crashes_at_the_start",
+        "] Checkpointing",
+        Source,
+        Crash,
+        None,
+    ),
+    (
+        "source_crashes_with_the_gate_closed",
+        "gate closed",
+        Source,
+        Crash,
+        None,
+    ),
+];
+
+pub(crate) fn add(trials: &mut Trials) {
+    for row in EXACT {
+        trials.add(format!("crash::{}", row.0), move || exact(row));
+    }
+    for row in FORGETFUL {
+        trials.add(format!("crash::{}", row.0), move || forgetful(row));
+    }
+    trials.add("crash::target_crashes_after_the_commit", after_the_commit);
+    trials.add("crash::source_is_deleted_with_the_gate_closed", source_gone);
+}
+
+/// An application with something to replay, and a source that is busy while it drains.
+async fn start(name: &str) -> Case {
+    let options = Options {
+        environment: vec![("PROCESSING_TIME", "5ms".to_owned())],
+        ..Options::default()
+    };
+    Case::start_with(
+        Place::shared().await,
+        &name.replace('_', "-"),
+        &options,
+        60.0,
+    )
+    .await
+}
+
+impl Case {
+    async fn strike(&self, who: Who, what: What) {
+        let pod = match who {
+            Source => &self.app.pod,
+            Target => &self.app.target,
+        };
+        let full = format!("{}/{pod}", self.app.namespace);
+        let world = &self.place.world;
+        match what {
+            Crash => {
+                world
+                    .order("/container", json!({"pod": full, "do": "kill"}))
+                    .await;
+            }
+            Disconnection => {
+                world
+                    .order("/broker", json!({"do": "disconnect", "pod": full}))
+                    .await;
+            }
+            Deletion => {
+                let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.app.namespace);
+                self.place
+                    .api
+                    .delete(&format!("{path}?gracePeriodSeconds=1"))
+                    .await;
+            }
+        }
+    }
+}
+
+async fn struck((name, moment, who, what, expected): Row) -> (Case, End) {
+    let mut case = start(name).await;
+    let mut running = case.migrate();
+    assert!(running.says(moment).await, "'{moment}' was never said");
+    case.strike(who, what).await;
+    let outcome = running.outcome().await;
+    let words = format!("{outcome:?}");
+    let end = case.settle(outcome).await;
+    assert!(
+        expected.is_none_or(|expected| expected == end),
+        "{end:?}: {words}"
+    );
+    (case, end)
+}
+
+async fn exact(row: Row) {
+    let (case, end) = struck(row).await;
+    let crashed = match row.2 {
+        Source => RolledBack,
+        Target => Completed,
+    };
+    if row.3 != Disconnection {
+        assert_ne!(
+            end, crashed,
+            "the one that crashed must not be the one that survives"
+        );
+    }
+    // A connection that drops under load has some messages delivered again.
+    case.ends_with(end, Excuses { redelivered: true }).await;
+}
+
+/// What was in the crashed source's memory is lost, and nothing else; nothing is applied twice.
+async fn forgetful(row: Row) {
+    let (mut case, end) = struck(row).await;
+    let survivor = case.survivor(end).to_owned();
+    case.serves(&survivor).await;
+    let verdict = case.verdict(&survivor, Excuses { redelivered: true }).await;
+    assert_eq!(
+        (verdict.doubled, verdict.out_of_order),
+        (0, 0),
+        "{}",
+        audit::table(&verdict)
+    );
+    case.nothing_is_left(end).await;
+    case.clear().await;
+}
+
+/// Its state is gone, and so is the way back. It is said, and nothing hangs.
+async fn after_the_commit() {
+    let case = start("target-crashes-after-the-commit").await;
+    let mut running = case.migrate();
+    assert!(running.says("committed:").await);
+    case.strike(Target, Crash).await;
+    let outcome = running.outcome().await;
+    if outcome.code == Some(0) {
+        // It had already been seen at work, and the source was gone.
+        return case.clear().await;
+    }
+    let outcome = outcome.expect_code(5);
+    assert!(
+        outcome.stderr.contains(&case.app.target),
+        "{}",
+        outcome.stderr
+    );
+    case.clear().await;
+}
+
+/// The source is deleted before there is a checkpoint: nothing can bring it back. It is said, and
+/// nothing of the migration is left over.
+async fn source_gone() {
+    let mut case = start("source-gone").await.with(&["--obey-timeout", "5s"]);
+    case.backlog(300).await;
+    let mut running = case.migrate();
+    assert!(running.says("gate closed").await);
+    case.strike(Source, Deletion).await;
+    let outcome = running.outcome().await;
+    assert!(matches!(outcome.code, Some(4 | 6)), "{outcome:?}");
+    case.clear().await;
+}
