@@ -23,6 +23,10 @@ impl Run {
         self.report(EventKind::UndoStarted {
             reason: trouble.reason(),
         });
+        if !self.is_aborting() {
+            // For whoever has to go on with it.
+            self.record.status.message = Some(trouble.reason());
+        }
         let mut undone = Vec::new();
         let result = self.undo(&mut undone).await;
         let mut error = match result {

@@ -26,9 +26,11 @@ impl Run {
         self.say_committed();
         let aborting = self.handoff().aborting;
         let outcome = if aborting {
+            let reason = self.record.status.message.clone();
+            let reason = reason.unwrap_or_else(|| "it did not get to the end".to_owned());
             Err(Trouble::failed(
                 "an earlier process began to roll back",
-                "it did not get to the end",
+                reason,
             ))
         } else {
             self.forward().await
@@ -40,6 +42,7 @@ impl Run {
     }
 
     fn say_started(&self, resumed: bool) {
+        let stopped = self.stop.is_cancelled() && !self.stage().is_committed();
         let status = &self.record.status;
         self.report(EventKind::Started {
             namespace: self.record.namespace.clone(),
@@ -50,6 +53,7 @@ impl Run {
             target_pod: self.target_pod().to_owned(),
             strategy: status.strategy.unwrap_or(crate::api::Strategy::ShadowPod),
             resumed,
+            back: stopped || self.is_aborting(),
         });
     }
 
