@@ -6,14 +6,14 @@ use lapin::options::{
     ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
     QueuePurgeOptions,
 };
-use lapin::protocol::AMQPSoftError;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, ExchangeKind};
 use std::collections::HashMap;
 
 use super::channels::Channels;
-use super::failure::{port_error, soft_error};
-use super::management::Management;
+use super::failure::{is_refusal, port_error};
+use super::management::{Management, Totals};
 use super::relay::relay;
 use super::url::BrokerUrl;
 use super::{arguments, probe};
@@ -48,14 +48,9 @@ impl AmqpBroker {
         }
     }
 
-    /// Which of `names` are there and their unacknowledged messages; `None` when nobody tells.
-    async fn totals(&self, names: &[&str]) -> Option<HashMap<String, Option<u64>>> {
-        self.management
-            .as_ref()
-            .ok()?
-            .unacknowledged(names)
-            .await
-            .ok()
+    /// What the management API tells of those of `names` that are there; `None` when it does not.
+    async fn totals(&self, names: &[&str]) -> Option<HashMap<String, Totals>> {
+        self.management.as_ref().ok()?.totals(names).await.ok()
     }
 
     async fn passively(&self, name: &str) -> PortResult<Option<QueueView>> {
@@ -64,21 +59,50 @@ impl AmqpBroker {
             ..QueueDeclareOptions::default()
         };
         let declared = self
-            .channels
-            .on_channel(async |channel| {
+            .done(async |channel| {
                 channel
                     .queue_declare(short(name), options, FieldTable::default())
                     .await
             })
-            .await?;
+            .await;
         match declared {
             Ok(queue) => Ok(Some(QueueView {
                 ready: queue.message_count().into(),
                 unacknowledged: None,
                 consumers: queue.consumer_count().into(),
             })),
-            Err(error) if soft_error(&error) == Some(AMQPSoftError::NOTFOUND) => Ok(None),
-            Err(error) => Err(port_error(&error)),
+            Err(PortError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete(&self, name: &str, conditional: bool) -> PortResult<Deletion> {
+        let options = QueueDeleteOptions {
+            if_unused: conditional,
+            if_empty: conditional,
+            nowait: false,
+        };
+        let deleted = self
+            .channels
+            .on_channel(async |channel| channel.queue_delete(short(name), options).await)
+            .await?;
+        let Err(error) = deleted else {
+            return Ok(Deletion::Gone);
+        };
+        if is_refusal(
+            &error,
+            &AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED),
+        ) {
+            return Ok(Deletion::InUse);
+        }
+        if conditional && is_refusal(&error, &AMQPErrorKind::Hard(AMQPHardError::NOTIMPLEMENTED)) {
+            // A queue of a type that nobody could tell beforehand. The connection is gone, and
+            // made anew.
+            return Box::pin(self.delete(name, false)).await;
+        }
+        match port_error(&error) {
+            PortError::NotFound(_) => Ok(Deletion::Gone),
+            error => Err(error),
         }
     }
 
@@ -127,8 +151,8 @@ impl Broker for AmqpBroker {
         }
         if let Some(totals) = self.totals(names).await {
             for (name, queue) in names.iter().zip(&mut found) {
-                if let (Some(queue), Some(unacknowledged)) = (queue, totals.get(*name)) {
-                    queue.unacknowledged = *unacknowledged;
+                if let (Some(queue), Some(totals)) = (queue, totals.get(*name)) {
+                    queue.unacknowledged = totals.unacknowledged();
                 }
             }
         }
@@ -149,8 +173,7 @@ impl Broker for AmqpBroker {
         };
         // The kind of an exchange is not looked at in a passive declare.
         let declared = self
-            .channels
-            .on_channel(async |channel| {
+            .done(async |channel| {
                 channel
                     .exchange_declare(
                         short(name),
@@ -160,11 +183,11 @@ impl Broker for AmqpBroker {
                     )
                     .await
             })
-            .await?;
+            .await;
         match declared {
             Ok(()) => Ok(true),
-            Err(error) if soft_error(&error) == Some(AMQPSoftError::NOTFOUND) => Ok(false),
-            Err(error) => Err(port_error(&error)),
+            Err(PortError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -280,37 +303,20 @@ impl Broker for AmqpBroker {
     }
 
     async fn delete_queue(&self, name: &str, only_if_idle: bool) -> PortResult<Deletion> {
-        if only_if_idle {
-            // Quorum queues know no conditions (540 closes the connection), so it is looked first;
-            // classic ones check again themselves.
-            match self.queues(&[name]).await?.first().copied().flatten() {
-                None => return Ok(Deletion::Gone),
-                Some(queue) if is_in_use(queue) => return Ok(Deletion::InUse),
-                Some(_) => {}
-            }
+        if !only_if_idle {
+            return self.delete(name, false).await;
         }
-        let conditional = only_if_idle
-            && self.totals(&[name]).await.is_some_and(|totals| {
-                // The count is exact for classic queues alone, which is what tells them apart here.
-                totals.get(name).copied().flatten().is_some()
-            });
-        let options = QueueDeleteOptions {
-            if_unused: conditional,
-            if_empty: conditional,
-            nowait: false,
-        };
-        let deleted = self
-            .channels
-            .on_channel(async |channel| channel.queue_delete(short(name), options).await)
-            .await?;
-        match deleted {
-            Ok(_) => Ok(Deletion::Gone),
-            Err(error) => match soft_error(&error) {
-                Some(AMQPSoftError::NOTFOUND) => Ok(Deletion::Gone),
-                Some(AMQPSoftError::PRECONDITIONFAILED) => Ok(Deletion::InUse),
-                _ => Err(port_error(&error)),
-            },
+        // Quorum queues know no conditions, so it is looked first; classic ones check again
+        // themselves.
+        match self.queues(&[name]).await?.first().copied().flatten() {
+            None => return Ok(Deletion::Gone),
+            Some(queue) if is_in_use(queue) => return Ok(Deletion::InUse),
+            Some(_) => {}
         }
+        let totals = self.totals(&[name]).await;
+        let known = totals.as_ref().and_then(|totals| totals.get(name));
+        let conditional = known.is_none_or(Totals::takes_conditions);
+        self.delete(name, conditional).await
     }
 
     async fn delete_exchange(&self, name: &str) -> PortResult<()> {

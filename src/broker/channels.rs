@@ -60,10 +60,7 @@ impl Channels {
             Err(_) => {
                 // Nothing else can be expected of this connection either.
                 *self.pool.lock().await = Pool::default();
-                let seconds = ANSWER.as_secs();
-                Err(PortError::Unreachable(format!(
-                    "the broker has not answered for {seconds} s"
-                )))
+                Err(silence())
             }
         }
     }
@@ -77,14 +74,18 @@ impl Channels {
                 }
             }
         }
-        let channel = self.plain().await?;
-        let confirm = channel.confirm_select(ConfirmSelectOptions::default());
-        confirm.await.map_err(|error| port_error(&error))?;
-        Ok(channel)
+        self.make(confirming).await
     }
 
     /// A channel of its own, in no mode at all. Nobody else gets it.
     pub(super) async fn plain(&self) -> PortResult<Channel> {
+        self.make(Connection::create_channel).await
+    }
+
+    async fn make(
+        &self,
+        make: impl AsyncFnOnce(&Connection) -> lapin::Result<Channel>,
+    ) -> PortResult<Channel> {
         let mut pool = self.pool.lock().await;
         if !pool
             .connection
@@ -97,10 +98,13 @@ impl Channels {
             .connection
             .as_ref()
             .expect("it was just made or found connected");
-        connection
-            .create_channel()
-            .await
-            .map_err(|error| port_error(&error))
+        match tokio::time::timeout(ANSWER, make(connection)).await {
+            Ok(channel) => channel.map_err(|error| port_error(&error)),
+            Err(_) => {
+                *pool = Pool::default();
+                Err(silence())
+            }
+        }
     }
 
     async fn connect(&self) -> PortResult<Connection> {
@@ -116,6 +120,19 @@ impl Channels {
             ))),
         }
     }
+}
+
+/// A new channel in confirm mode.
+async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    let confirm = channel.confirm_select(ConfirmSelectOptions::default());
+    confirm.await?;
+    Ok(channel)
+}
+
+fn silence() -> PortError {
+    let seconds = ANSWER.as_secs();
+    PortError::Unreachable(format!("the broker has not answered for {seconds} s"))
 }
 
 /// Says which broker it was. A login that is refused arrives as a refusal of the whole connection.

@@ -85,7 +85,9 @@ impl Engine {
             .await
             .map_err(|error| unreadable("the journal", &error))?;
         Ok(records.into_iter().find(|record| {
-            record.is_unfinished() && record.spec.source_pod == request.spec.source_pod
+            record.is_unfinished()
+                && record.is_begun()
+                && record.spec.source_pod == request.spec.source_pod
         }))
     }
 
@@ -255,9 +257,12 @@ impl Engine {
                 .flatten()
                 .map_or(0, |queue| queue.consumers)
         };
-        let bindings = match queue_view {
-            Some(_) => broker.bindings(queue).await.map_err(of_broker)?,
-            None => None,
+        let (bindings, who_consumes) = match queue_view {
+            Some(_) => (
+                broker.bindings(queue).await.map_err(of_broker)?,
+                broker.consumers(queue).await.map_err(of_broker)?,
+            ),
+            None => (None, None),
         };
         let mut leftovers: Vec<String> = [&names.replay, &names.hold]
             .into_iter()
@@ -280,6 +285,8 @@ impl Engine {
             queue: queue_view,
             bindings,
             leftovers,
+            consumers: who_consumes,
+            has_control_queue: queues.get(3).copied().flatten().is_some(),
             control_consumers: (consumers(3), consumers(4)),
         })
     }

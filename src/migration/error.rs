@@ -26,6 +26,9 @@ pub enum PortError {
     /// Credentials were refused, or lack a right.
     #[error("{0}")]
     Denied(String),
+    /// Another process has taken over what only one may touch: nothing may be done any more.
+    #[error("{0}")]
+    Fenced(String),
     /// The request or its object is wrong; the same request will fail again.
     #[error("{0}")]
     Invalid(String),

@@ -6,8 +6,12 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::handoff::names::control_queue;
-use super::ports::{BrokerView, ContainerView, MissingPermission, NodeView, PodView, QueueView};
-use crate::api::{Compression, HandoffBinding, StatefulMigrationSpec, Strategy};
+use super::ports::{
+    BrokerView, ConsumerView, ContainerView, MissingPermission, NodeView, PodView, QueueView,
+};
+use crate::api::{
+    Compression, Handoff, HandoffBinding, StaleIdentity, StatefulMigrationSpec, Strategy,
+};
 
 /// What somebody wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +45,10 @@ pub struct World {
     pub bindings: Option<Vec<HandoffBinding>>,
     /// Parts of a gate that are there already.
     pub leftovers: Vec<String>,
+    /// Who consumes the primary queue, where the broker tells.
+    pub consumers: Option<Vec<ConsumerView>>,
+    /// Whether the source's control queue is there.
+    pub has_control_queue: bool,
     /// Consumers on the control queues of the source and of the target.
     pub control_consumers: (u64, u64),
 }
@@ -62,6 +70,8 @@ impl World {
             queue: None,
             bindings: None,
             leftovers: Vec::new(),
+            consumers: None,
+            has_control_queue: false,
             control_consumers: (0, 0),
         }
     }
@@ -130,6 +140,8 @@ pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
     let mut warnings = Vec::new();
     let bindings = bindings(spec, world, &mut warnings)?;
     queue(spec, world)?;
+    consumers(spec, world, &mut warnings)?;
+    handoff(spec, &pod.name, world, &mut warnings)?;
     control_queues(&pod.name, &target_pod, world)?;
     Ok(Plan {
         name: request.name.clone(),
@@ -415,13 +427,77 @@ fn queue(spec: &StatefulMigrationSpec, world: &World) -> Result<(), Error> {
         ))
         .hint("wait for the other migration, or see what it does: ms2m status"));
     }
-    match queue.consumers {
-        1 => Ok(()),
-        0 => Err(Error::refused(format!("queue {name} has no consumer, so the pod does not work on it"))
-            .hint("check that --queue is the queue that the pod consumes")),
-        several => Err(Error::refused(format!("queue {name} has {several} consumers"))
-            .because("the handoff needs the pod to be the only one, or the others would take its messages")
-            .hint("give each pod a queue of its own")),
+    if queue.consumers == 0 {
+        return Err(Error::refused(format!(
+            "queue {name} has no consumer, so the pod does not work on it"
+        ))
+        .hint("check that --queue is the queue that the pod consumes"));
+    }
+    Ok(())
+}
+
+/// What makes the result uncertain is refused, unless somebody insists.
+fn consumers(
+    spec: &StatefulMigrationSpec,
+    world: &World,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let name = &spec.message_queue_config.queue_name;
+    let several = world.queue.map_or(0, |queue| queue.consumers);
+    let mut doubts = Vec::new();
+    if several > 1 {
+        doubts.push((
+            format!("queue {name} has {several} consumers"),
+            "the handoff needs the pod to be the only one, or the others take messages that its state then lacks",
+            "give each pod a queue of its own; if all of them are the pod's own, --force goes on",
+        ));
+    }
+    let automatic = |consumer: &ConsumerView| !consumer.acknowledges;
+    if world.consumers.iter().flatten().any(automatic) {
+        doubts.push((
+            format!("the consumer of queue {name} uses automatic acknowledgement"),
+            "nobody can tell what it has been sent and not applied yet: such messages are lost with its connection",
+            "let the application acknowledge a message after it has applied it; --force goes on without a promise",
+        ));
+    }
+    for (what, why, remedy) in doubts {
+        if spec.force != Some(true) {
+            return Err(Error::refused(what).because(why).hint(remedy));
+        }
+        warnings.push(format!("{what}: {why}"));
+    }
+    Ok(())
+}
+
+/// Whether the application can take part in the handoff that was chosen, and what that promises.
+fn handoff(
+    spec: &StatefulMigrationSpec,
+    pod: &str,
+    world: &World,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    match spec.handoff.unwrap_or_default() {
+        Handoff::Gate if !world.has_control_queue => Err(Error::refused(format!(
+            "the application in pod {pod} has no control queue {}",
+            control_queue(pod)
+        ))
+        .because("it does not listen to START_REPLAY and END_REPLAY, so it cannot take part in the handoff")
+        .hint("see 'The consumer contract' in the README")
+        .hint("an application that does not can be moved with --handoff mirror; see what that cannot promise first")),
+        Handoff::Gate => Ok(()),
+        Handoff::Mirror if spec.stale_identity == Some(StaleIdentity::StopSource) => {
+            Err(Error::refused("--stale-identity stop-source goes with --handoff gate alone")
+                .because("the source can be stopped first only when messages wait in a replay queue of its own"))
+        }
+        Handoff::Mirror => {
+            warnings.push(
+                "handoff Mirror is exact only at its end: what the source applies while the checkpoint is prepared is \
+                 applied again by the target, what waits in the queue at the checkpoint never reaches it, and the target \
+                 may take messages from the source until it obeys"
+                    .to_owned(),
+            );
+            Ok(())
+        }
     }
 }
 

@@ -383,7 +383,8 @@ pub trait Registry: Send + Sync {
 pub trait Journal: Send + Sync {
     /// Remembers a new one. A name that is taken is [`PortError::Conflict`].
     async fn create(&self, record: &Record) -> PortResult<()>;
-    /// Remembers how far it has come.
+    /// Remembers how far it has come. [`PortError::Fenced`] when another process has written it
+    /// since it was read or saved here.
     async fn save(&self, record: &Record) -> PortResult<()>;
     /// The one of that name.
     async fn read(&self, name: &str) -> PortResult<Option<Record>>;

@@ -35,6 +35,13 @@ impl Record {
         format!("ms2m abort {} -n {}", self.name, self.namespace)
     }
 
+    /// Whether somebody has planned it and may have begun: before that there is nothing to go on
+    /// with, as of a resource that no controller has seen yet.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.status.source_pod_uid.is_some()
+    }
+
     /// Whether something is left to do.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {

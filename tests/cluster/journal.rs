@@ -139,6 +139,49 @@ async fn with_the_crd_they_are_resources_that_a_controller_leaves_alone() {
     assert!(maps.get_opt("ms2m-one").await.expect("an answer").is_none());
 }
 
+/// A process that comes back after another went on with its migration cannot take the journal
+/// back; one beside which somebody only wrote a label can go on.
+async fn fences(world: &World, kind: &str, name: &str) {
+    let (one, two) = (
+        world.cluster().await.journal(),
+        world.cluster().await.journal(),
+    );
+    let mut mine = record(name);
+    one.create(&mine).await.expect("it is new");
+    world.label(kind, name).await;
+    mine.status.phase = Some(Phase::Checkpointing);
+    one.save(&mine).await.expect("a label is nobody's turn");
+
+    let mut theirs = two
+        .read(name)
+        .await
+        .expect("an answer")
+        .expect("it is there");
+    theirs.status.phase = Some(Phase::Replaying);
+    two.save(&theirs).await.expect("it was just read");
+    mine.status.phase = Some(Phase::Transferring);
+    for _ in 0..2 {
+        let end = one.save(&mine).await;
+        assert!(matches!(end, Err(PortError::Fenced(_))), "{end:?}");
+    }
+    let now = two
+        .read(name)
+        .await
+        .expect("an answer")
+        .expect("it is there");
+    assert_eq!(now.status.phase, Some(Phase::Replaying));
+    theirs.status.phase = Some(Phase::Completed);
+    two.save(&theirs).await.expect("nobody else has written");
+}
+
+#[tokio::test]
+async fn whoever_was_left_behind_cannot_write_a_record() {
+    let world = World::start().await;
+    fences(&world, "configmaps", "one").await;
+    install_crd(&world).await;
+    fences(&world, "statefulmigrations", "two").await;
+}
+
 #[tokio::test]
 async fn records_from_before_the_crd_are_still_there() {
     let world = World::start().await;

@@ -4,9 +4,10 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
+use ms2m::api::StatefulMigration;
 use ms2m::cluster::{ConnectOptions, KubeCluster, connect};
 use ms2m_sandbox::apiserver::{ApiServer, Failure, Fault, FaultAction, FaultMatch, Options};
 use serde::Serialize;
@@ -93,6 +94,21 @@ impl World {
             .create(&PostParams::default(), &object)
             .await
             .expect("it can be made")
+    }
+
+    /// Labels the object that remembers a migration, as a bystander does.
+    pub(crate) async fn label(&self, kind: &str, migration: &str) {
+        let patch = Patch::Merge(json!({"metadata": {"labels": {"seen": "yes"}}}));
+        let params = PatchParams::default();
+        if kind == "configmaps" {
+            let name = format!("ms2m-{migration}");
+            let maps = self.api::<ConfigMap>();
+            maps.patch(&name, &params, &patch).await.expect("a label");
+        } else {
+            let migrations = self.api::<StatefulMigration>();
+            let patched = migrations.patch(migration, &params, &patch).await;
+            patched.expect("a label");
+        }
     }
 
     /// A running pod of one container on `node-a`.

@@ -68,7 +68,6 @@ impl Rig {
         rig.drain(&[Place::Q]).await?;
         let left_as_found = rig.left_as_found().await;
         let deleted = rig.layout.delete(&rig.channel).await;
-        println!("{case}: {} messages", rig.ledger.count_confirmed());
         rig.ledger.verdict()?;
         left_as_found?;
         deleted.map_err(|error| error.to_string())

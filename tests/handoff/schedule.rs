@@ -77,6 +77,7 @@ fn schedule() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Tries `cases` random schedules, and panics with the shortest one found that fails.
+#[expect(clippy::print_stdout, reason = "a test says how to repeat it")]
 pub(crate) fn check(shape: Shape, cases: u32) {
     static RUNTIME: LazyLock<Runtime> =
         LazyLock::new(|| Runtime::new().expect("a runtime can be made"));

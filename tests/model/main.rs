@@ -42,7 +42,7 @@ fn connections_that_are_lost() {
     reach::check(
         "lost connections",
         Setup {
-            losses: true,
+            losses: 1,
             ..Setup::default()
         },
     );

@@ -217,6 +217,11 @@ impl Ms2m {
                 self.pending = None;
             }
             Pending::Effect(effect) => {
+                // An order that arrives twice is as good as one that arrives often.
+                let said_once = world.source_orders.len() + world.target_orders.len() > 0;
+                if lost && said_once && matches!(effect, Effect::Tell(..)) {
+                    return None;
+                }
                 let carried_out = self.perform(effect, world, decisions)?;
                 if carried_out && !lost {
                     self.pending = None;
@@ -251,7 +256,7 @@ impl Ms2m {
             Effect::Checkpoint => return self.checkpoint(world),
             Effect::StartTarget => return Some(self.start_target(world)),
             Effect::Tell(party, message) => self.tell(party, message, world),
-            Effect::RemoveSource => self.remove_source(world),
+            Effect::RemoveSource => return Some(self.remove_source(world)),
             Effect::RemoveTarget => {
                 if let Some(target) = world.target.take() {
                     world.end_process(target);
@@ -268,6 +273,7 @@ impl Ms2m {
         match &world.source {
             Some(source) => {
                 world.checkpoint = Some(source.applied.clone());
+                world.checkpoint_tainted = world.source_died;
                 if world.routes.mirrored && !is_clean_cut(world) {
                     world.excused = true;
                 }
@@ -304,16 +310,17 @@ impl Ms2m {
         }
     }
 
-    fn remove_source(&mut self, world: &mut World) {
+    fn remove_source(&mut self, world: &mut World) -> bool {
         if self.can_return(world) {
             // The engine looks at the target right before it removes the source.
             self.abort();
-            return;
+            return false;
         }
         if let Some(source) = world.source.take() {
             world.end_process(source);
             self.removed_too_early |= !self.target_seen;
         }
+        true
     }
 
     fn delete_replay_queues(&mut self, world: &mut World, decisions: Decisions) -> Option<bool> {

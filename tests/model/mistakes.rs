@@ -134,7 +134,7 @@ fn opening_the_gate_while_source_and_target_are_both_there() {
         EXACT,
         |setup| {
             decisions(setup).forward = forward;
-            setup.losses = true;
+            setup.losses = 1;
         },
     );
 }

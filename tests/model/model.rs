@@ -26,7 +26,8 @@ pub(crate) struct Setup {
     pub(crate) source: Application,
     /// Messages arrive some time after they were routed.
     pub(crate) late: bool,
-    pub(crate) losses: bool,
+    /// How many connections may be lost.
+    pub(crate) losses: u8,
     pub(crate) source_crashes: bool,
     pub(crate) target_crashes: bool,
     /// The target reads the source's orders.
@@ -41,7 +42,7 @@ impl Default for Setup {
             rules: Rules::default(),
             source: Application::Obedient,
             late: false,
-            losses: false,
+            losses: 0,
             source_crashes: false,
             target_crashes: false,
             stale_target: false,
@@ -106,7 +107,8 @@ impl State {
     fn survivor(&self) -> Option<&Process> {
         let journal = &self.ms2m.journal;
         if journal.stage.is_committed() && !journal.aborting {
-            self.world.target.as_ref()
+            let target = self.world.target.as_ref();
+            target.filter(|_| !self.world.checkpoint_tainted)
         } else if self.world.source_died {
             None
         } else {
@@ -176,8 +178,11 @@ impl Model for Setup {
                 Action::Connect(who),
                 Action::Obey(who),
             ]);
-            if self.losses {
-                actions.extend([Action::Lose(who), Action::ConnectByHabit(who)]);
+            if state.world.losses < self.losses {
+                actions.push(Action::Lose(who));
+            }
+            if self.losses > 0 {
+                actions.push(Action::ConnectByHabit(who));
             }
         }
         if self.source_crashes {
@@ -392,6 +397,7 @@ fn lose(state: &mut State, who: Who) -> Option<()> {
     let mut process = get(&mut state.world, who).take()?;
     state.world.give_back(&mut process);
     let connected = process.on.take();
+    state.world.losses += 1;
     put(&mut state.world, who, process);
     connected.map(drop)
 }

@@ -95,6 +95,10 @@ pub(crate) struct World {
     pub(crate) target_orders: Vec<Message>,
     /// The state in the last checkpoint.
     pub(crate) checkpoint: Option<Vec<u8>>,
+    /// It is one of a source that had lost its state.
+    pub(crate) checkpoint_tainted: bool,
+    /// How many connections have been lost.
+    pub(crate) losses: u8,
     /// A message was routed to nowhere.
     pub(crate) dropped: bool,
     /// What the application did excuses the result: a target that had forgotten what it was told
@@ -126,6 +130,8 @@ impl World {
             source_orders: Vec::new(),
             target_orders: Vec::new(),
             checkpoint: None,
+            checkpoint_tainted: false,
+            losses: 0,
             dropped: false,
             excused: false,
         }

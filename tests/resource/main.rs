@@ -236,6 +236,45 @@ async fn a_migration_is_remembered_in_the_resource() {
     app.end().await;
 }
 
+/// Another process ends what a killed one has left in the resource. A resource that nobody has
+/// begun is not taken for such a one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_in_a_resource_is_aborted_and_resumed() {
+    let world = world_with_crd().await;
+    let options = Options {
+        environment: vec![("PROCESSING_TIME", "50ms".to_owned())],
+        ..Options::default()
+    };
+    let app = App::start("left", &options).await;
+    let mut waiting = manifest("waiting");
+    waiting["metadata"]["namespace"] = json!(app.namespace);
+    waiting["spec"]["sourcePod"] = json!(app.pod);
+    applied(world, &waiting).await.expect("it is valid");
+    let mut record = app.publish(60).await;
+    for (name, command, phase) in [
+        ("m-1", vec!["abort", "m-1"], "Failed"),
+        ("m-2", vec!["migrate", "--resume", "m-2"], "Completed"),
+    ] {
+        let producers = app.produce(100.0, Some(record));
+        let mut arguments = app.migrate_arguments();
+        arguments.extend(["--name".to_owned(), name.to_owned()]);
+        let running = app.start_ms2m(&arguments);
+        running.says("gate closed").await;
+        running.signal("KILL").await;
+        running.outcome().await;
+        record = producers.stop().await;
+        app.run(&command).await.expect_code(0);
+        let path = "jsonpath={.status.phase}";
+        let arguments = ["get", "sm", name, "-n", &app.namespace, "-o", path];
+        assert_eq!(world.kubectl(&arguments).await, phase);
+    }
+    app.assert_exact(&record, &app.target).await;
+    app.run(&["migrate", "--resume", "waiting"])
+        .await
+        .expect_code(3);
+    app.end().await;
+}
+
 /// `kubectl get -w` shows each phase as it comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_shows_the_phases() {

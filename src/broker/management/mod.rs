@@ -1,13 +1,12 @@
-//! RabbitMQ's management API: what AMQP itself does not tell.
+//! RabbitMQ's management API: what AMQP itself does not tell. It is only a help, so whoever asks
+//! can do without the answer.
 //!
-//! Asked with `disable_stats=true&enable_queue_totals=true` it is exact at once for classic
-//! queues, and 5 s late otherwise and for quorum queues (measured on RabbitMQ 4.3), so for any
-//! other type the unacknowledged messages count as unknown.
+//! This file is the client; each thing that is asked for has a file of its own.
 
 mod bindings;
 mod consumers;
+mod totals;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub(super) use bindings::ToldBinding;
+pub(super) use totals::Totals;
 
 use super::url::BrokerUrl;
 use crate::migration::error::PortError;
@@ -56,21 +56,6 @@ impl Overview {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Page {
-    items: Vec<Totals>,
-}
-
-/// The queue, as far as it is told.
-#[derive(Debug, Deserialize)]
-struct Totals {
-    name: String,
-    #[serde(default, rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    messages_unacknowledged: Option<u64>,
-}
-
 impl Management {
     /// The management API of the broker at `broker`: at `given`, or on the same host at the port
     /// that RabbitMQ gives it.
@@ -105,36 +90,6 @@ impl Management {
 
     pub(super) async fn overview(&self) -> PortResult<Overview> {
         self.get(&["api", "overview"], &[]).await
-    }
-
-    /// Which of `names` are there, and how many unacknowledged messages each has, where that is
-    /// exact.
-    pub(super) async fn unacknowledged(
-        &self,
-        names: &[&str],
-    ) -> PortResult<HashMap<String, Option<u64>>> {
-        let pattern = format!(
-            "^({})$",
-            names
-                .iter()
-                .map(|name| escaped(name))
-                .collect::<Vec<_>>()
-                .join("|")
-        );
-        let query = [
-            ("page", "1"),
-            ("page_size", "100"),
-            ("use_regex", "true"),
-            ("name", &pattern),
-            ("disable_stats", "true"),
-            ("enable_queue_totals", "true"),
-        ];
-        let page: Page = self.get(&["api", "queues", &self.vhost], &query).await?;
-        Ok(page
-            .items
-            .into_iter()
-            .map(|queue| (queue.name.clone(), queue.exact()))
-            .collect())
     }
 
     async fn get<T: serde::de::DeserializeOwned>(
@@ -191,15 +146,6 @@ impl Management {
     }
 }
 
-impl Totals {
-    fn exact(&self) -> Option<u64> {
-        match self.kind.as_deref() {
-            Some("classic") => self.messages_unacknowledged,
-            _ => None,
-        }
-    }
-}
-
 fn default_url(broker: &BrokerUrl) -> PortResult<Url> {
     let (scheme, port) = if broker.is_tls() {
         ("https", 15671)
@@ -227,26 +173,9 @@ fn decoded(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// `name` as a pattern that matches itself alone.
-fn escaped(name: &str) -> String {
-    name.chars().fold(String::new(), |mut pattern, character| {
-        if !(character.is_alphanumeric() || matches!(character, '_' | '-' | '/' | ':')) {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-        pattern
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_matches_only_itself() {
-        assert_eq!(escaped("orders.ms2m-replay"), "orders\\.ms2m-replay");
-        assert_eq!(escaped("a(b)*"), "a\\(b\\)\\*");
-    }
 
     #[test]
     fn the_default_address_follows_the_broker() {

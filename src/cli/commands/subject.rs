@@ -35,9 +35,9 @@ impl Subject {
             Ok(records) => records,
             Err(error) => return Err(unseen(reached, "unfinished migrations", &error).await),
         };
-        let record = records
-            .into_iter()
-            .find(|record| record.is_unfinished() && record.spec.source_pod == pod);
+        let record = records.into_iter().find(|record| {
+            record.is_unfinished() && record.is_begun() && record.spec.source_pod == pod
+        });
         if view.is_none() && record.is_none() {
             return Err(reached.no_such_pod(pod).await);
         }
@@ -53,6 +53,10 @@ impl Subject {
         let subject = Self::of_migration(reached, &Which::Migration(name.to_owned())).await?;
         match &subject.record {
             Some(record) if !record.is_unfinished() => Err(ended(record)),
+            Some(record) if !record.is_begun() => Err(Error::refused(format!(
+                "migration {name} was not begun yet, so there is nothing to go on with"
+            ))
+            .hint(format!("end it: {}", record.abort_command()))),
             _ => Ok(subject),
         }
     }

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::super::adapter::PAGE;
 use super::super::error::is_already_exists;
 use super::super::naming::{labels, role, shortened};
-use super::{FIELD_MANAGER, KubeJournal};
+use super::fence::{Kept, Refused};
+use super::{FIELD_MANAGER, KubeJournal, Place};
 use crate::api::ROLE_LABEL;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
@@ -35,13 +36,14 @@ impl KubeJournal {
             .retry
             .run(&what, || async {
                 match self.config_maps.create(&params, &wanted).await {
-                    Ok(_) => Ok(true),
-                    Err(error) if is_already_exists(&error) => Ok(false),
+                    Ok(made) => Ok(Some(made)),
+                    Err(error) if is_already_exists(&error) => Ok(None),
                     Err(error) => Err(error),
                 }
             })
             .await?;
-        if made {
+        if let Some(made) = made {
+            self.keep_config_map(&record.name, &made);
             return Ok(());
         }
         let name = wanted.name_any();
@@ -51,6 +53,7 @@ impl KubeJournal {
             .await?;
         // The answer to an earlier attempt may have been lost on the way.
         if found.data == wanted.data {
+            self.keep_config_map(&record.name, &found);
             return Ok(());
         }
         Err(PortError::Conflict(format!(
@@ -61,16 +64,50 @@ impl KubeJournal {
 
     pub(super) async fn save_config_map(&self, record: &Record) -> PortResult<()> {
         let what = format!("remember how far migration {} has come", record.name);
-        let patch = Patch::Merge(json!({"data": {KEY: text(record)?}}));
+        let text = text(record)?;
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
         let name = object_name(&record.name);
-        self.retry
-            .run(&what, || self.config_maps.patch(&name, &params, &patch))
-            .await?;
-        Ok(())
+        loop {
+            let version = self.fence.known(&record.name).and_then(|it| it.version);
+            let mut patch = json!({"data": {KEY: text}});
+            if let Some(version) = version {
+                patch["metadata"] = json!({"resourceVersion": version});
+            }
+            let patch = Patch::Merge(patch);
+            let answer = self
+                .retry
+                .run(&what, || self.config_maps.patch(&name, &params, &patch))
+                .await;
+            match answer {
+                Ok(saved) => {
+                    self.keep_config_map(&record.name, &saved);
+                    return Ok(());
+                }
+                Err(PortError::Conflict(_)) => {
+                    let found = self
+                        .retry
+                        .run(&what, || self.config_maps.get(&name))
+                        .await?;
+                    match self.fence.refused(&record.name, &text, kept(&found))? {
+                        Refused::Written => return Ok(()),
+                        Refused::Again => {}
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn keep_config_map(&self, migration: &str, found: &ConfigMap) {
+        let Kept {
+            place,
+            version,
+            text,
+        } = kept(found);
+        self.fence.keep(migration, place, version, text);
     }
 
     pub(super) async fn read_config_map(&self, migration: &str) -> PortResult<Option<Record>> {
@@ -80,10 +117,12 @@ impl KubeJournal {
             .retry
             .run(&what, || self.config_maps.get_opt(&name))
             .await?;
-        found
-            .as_ref()
-            .map(record)
-            .transpose()
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        self.keep_config_map(migration, &found);
+        record(&found)
+            .map(Some)
             .map_err(|why| PortError::Invalid(format!("ConfigMap {name} is no migration: {why}")))
     }
 
@@ -100,7 +139,10 @@ impl KubeJournal {
                 .await?;
             for found in &page {
                 match record(found) {
-                    Ok(record) => records.push(record),
+                    Ok(record) => {
+                        self.keep_config_map(&record.name, found);
+                        records.push(record);
+                    }
                     Err(error) => {
                         tracing::warn!(config_map = found.name_any(), %error, "not a migration");
                     }
@@ -140,4 +182,13 @@ fn record(found: &ConfigMap) -> Result<Record, String> {
         .and_then(|data| data.get(KEY))
         .ok_or_else(|| format!("it has no {KEY}"))?;
     serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+fn kept(found: &ConfigMap) -> Kept {
+    let data = found.data.as_ref();
+    Kept {
+        place: Place::ConfigMap,
+        version: found.resource_version(),
+        text: data.and_then(|it| it.get(KEY)).cloned().unwrap_or_default(),
+    }
 }

@@ -69,16 +69,22 @@ fn here() -> Option<(String, String)> {
 }
 
 /// When the process started, in ticks since the boot: field 22 of its `stat`, counted after the
-/// name in brackets, which may hold anything.
+/// name in brackets, which may hold anything. None for one that has ended, even if nobody has
+/// waited for it yet.
 fn start_time(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19).map(str::to_owned)
+    let mut fields = rest.split_whitespace();
+    match fields.next()? {
+        "Z" | "X" => None,
+        _ => fields.nth(18).map(str::to_owned),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -93,12 +99,25 @@ mod tests {
 
     #[test]
     fn a_process_that_ended_here_is_dead_and_one_elsewhere_is_not_known() {
-        let mut child = Command::new("true").spawn().expect("a child");
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a child");
         let pid = child.id();
-        child.wait().expect("it ends");
+        let start = start_time(pid).expect("it runs");
         let mine = identity();
         let parts: Vec<&str> = mine.split(SEPARATOR).collect();
-        let of = |boot: &str, pid: u32| format!("{}/{boot}/{}/{pid}/0/ff", parts[0], parts[2]);
+        let of =
+            |boot: &str, pid: u32| format!("{}/{boot}/{}/{pid}/{start}/ff", parts[0], parts[2]);
+        assert!(!is_dead(&of(parts[1], pid)));
+        drop(child.stdin.take());
+        // Nobody has waited for it: it is in the table of processes still.
+        let until = Instant::now() + Duration::from_secs(60);
+        while !is_dead(&of(parts[1], pid)) {
+            assert!(Instant::now() < until, "it ends without its input");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait().expect("it has ended");
         assert!(is_dead(&of(parts[1], pid)));
         assert!(!is_dead(&of("another-boot", pid)));
         assert!(!is_dead("somebody-else"));

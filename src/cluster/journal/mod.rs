@@ -3,13 +3,13 @@
 
 mod abort;
 mod config_map;
+mod fence;
 mod held;
 mod holder;
 mod lease;
 mod resource;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -18,8 +18,8 @@ use kube::Client;
 use kube::api::Api;
 use tokio::sync::OnceCell;
 
+use self::fence::Fence;
 use self::lease::Leases;
-use super::adapter::lock;
 use super::retry::Retry;
 use crate::api::StatefulMigration;
 use crate::migration::error::PortError;
@@ -45,8 +45,8 @@ pub struct KubeJournal {
     retry: Arc<Retry>,
     /// Whether the CRD is installed and may be used; asked once.
     has_resource: OnceCell<bool>,
-    /// Where each record that was read or made here is kept.
-    places: Mutex<HashMap<String, Place>>,
+    /// How each record that was read or made here stands.
+    fence: Fence,
 }
 
 impl KubeJournal {
@@ -59,7 +59,7 @@ impl KubeJournal {
             leases: Leases::new(leases, Arc::clone(&retry)),
             retry,
             has_resource: OnceCell::new(),
-            places: Mutex::default(),
+            fence: Fence::default(),
         }
     }
 
@@ -79,16 +79,11 @@ impl KubeJournal {
 
     /// Where the record of that name is kept.
     async fn place(&self, name: &str) -> PortResult<Place> {
-        let known = lock(&self.places).get(name).copied();
-        match known {
-            Some(place) => Ok(place),
+        match self.fence.known(name) {
+            Some(kept) => Ok(kept.place),
             None if self.has_resource().await? => Ok(Place::Resource),
             None => Ok(Place::ConfigMap),
         }
-    }
-
-    fn remember(&self, name: &str, place: Place) {
-        lock(&self.places).insert(name.to_owned(), place);
     }
 }
 
@@ -101,13 +96,9 @@ impl Journal for KubeJournal {
                 Err(PortError::Denied(words)) => {
                     tracing::debug!(words, "the resource cannot be used, a ConfigMap is");
                 }
-                other => {
-                    self.remember(&record.name, Place::Resource);
-                    return other;
-                }
+                other => return other,
             }
         }
-        self.remember(&record.name, Place::ConfigMap);
         self.create_config_map(record).await
     }
 
@@ -130,17 +121,11 @@ impl Journal for KubeJournal {
             }
             Err(error) => return Err(error),
         };
-        for record in &records {
-            self.remember(&record.name, Place::Resource);
-        }
         let others = match self.list_config_maps().await {
             // Whoever may use the resource need not be allowed the other.
             Err(PortError::Denied(_)) if self.has_resource.get() == Some(&true) => Vec::new(),
             other => other?,
         };
-        for record in &others {
-            self.remember(&record.name, Place::ConfigMap);
-        }
         records.extend(others);
         records.sort_by_key(|record| record.created);
         Ok(records)

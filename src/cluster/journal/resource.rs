@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::super::adapter::PAGE;
 use super::super::error::is_already_exists;
 use super::super::naming::{DRIVEN_BY, DRIVEN_BY_CLI};
-use super::{FIELD_MANAGER, KubeJournal};
+use super::fence::{Kept, Refused};
+use super::{FIELD_MANAGER, KubeJournal, Place};
 use crate::api::{StatefulMigration, StatefulMigrationStatus};
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
@@ -27,24 +28,29 @@ impl KubeJournal {
             .retry
             .run(&what, || async {
                 match self.migrations.create(&params, &wanted).await {
-                    Ok(_) => Ok(true),
-                    Err(error) if is_already_exists(&error) => Ok(false),
+                    Ok(made) => Ok(Some(made)),
+                    Err(error) if is_already_exists(&error) => Ok(None),
                     Err(error) => Err(error),
                 }
             })
             .await?;
-        if !made {
-            let found = self
-                .retry
-                .run(&what, || self.migrations.get(&record.name))
-                .await?;
-            if !is_just_made(&found, record) {
-                return Err(PortError::Conflict(format!(
-                    "there is a migration {} already",
-                    record.name
-                )));
+        let made = match made {
+            Some(made) => made,
+            None => {
+                let found = self
+                    .retry
+                    .run(&what, || self.migrations.get(&record.name))
+                    .await?;
+                if !is_just_made(&found, record) {
+                    return Err(PortError::Conflict(format!(
+                        "there is a migration {} already",
+                        record.name
+                    )));
+                }
+                found
             }
-        }
+        };
+        self.keep_resource(&made);
         if record.status == StatefulMigrationStatus::default() {
             return Ok(());
         }
@@ -54,15 +60,45 @@ impl KubeJournal {
 
     pub(super) async fn save_resource(&self, record: &Record) -> PortResult<()> {
         let what = format!("remember how far migration {} has come", record.name);
-        let patch = Patch::Apply(status_patch(record)?);
+        let wanted = text(&record.status);
         // By apply, so that a field which is not set any more goes away.
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        self.retry
-            .run(&what, || {
-                self.migrations.patch_status(&record.name, &params, &patch)
-            })
-            .await?;
-        Ok(())
+        loop {
+            let version = self.fence.known(&record.name).and_then(|it| it.version);
+            let patch = Patch::Apply(status_patch(record, version)?);
+            let answer = self
+                .retry
+                .run(&what, || {
+                    self.migrations.patch_status(&record.name, &params, &patch)
+                })
+                .await;
+            match answer {
+                Ok(saved) => {
+                    self.keep_resource(&saved);
+                    return Ok(());
+                }
+                Err(PortError::Conflict(_)) => {
+                    let found = self
+                        .retry
+                        .run(&what, || self.migrations.get(&record.name))
+                        .await?;
+                    match self.fence.refused(&record.name, &wanted, kept(&found))? {
+                        Refused::Written => return Ok(()),
+                        Refused::Again => {}
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn keep_resource(&self, found: &StatefulMigration) {
+        let Kept {
+            place,
+            version,
+            text,
+        } = kept(found);
+        self.fence.keep(&found.name_any(), place, version, text);
     }
 
     pub(super) async fn read_resource(&self, migration: &str) -> PortResult<Option<Record>> {
@@ -91,6 +127,7 @@ impl KubeJournal {
     }
 
     fn record(&self, found: StatefulMigration) -> Record {
+        self.keep_resource(&found);
         let created = found.creation_timestamp().map(|it| it.0);
         Record {
             name: found.name_any(),
@@ -122,13 +159,35 @@ fn is_just_made(found: &StatefulMigration, record: &Record) -> bool {
         && found.annotations().get(DRIVEN_BY).map(String::as_str) == Some(DRIVEN_BY_CLI)
 }
 
-fn status_patch(record: &Record) -> PortResult<Value> {
+fn status_patch(record: &Record, version: Option<String>) -> PortResult<Value> {
     let status = serde_json::to_value(&record.status)
         .map_err(|error| PortError::Invalid(error.to_string()))?;
-    Ok(json!({
+    let mut patch = json!({
         "apiVersion": "migration.ms2m.io/v1alpha1",
         "kind": "StatefulMigration",
         "metadata": {"name": record.name},
         "status": status,
-    }))
+    });
+    if let Some(version) = version {
+        patch["metadata"]["resourceVersion"] = version.into();
+    }
+    Ok(patch)
+}
+
+fn kept(found: &StatefulMigration) -> Kept {
+    Kept {
+        place: Place::Resource,
+        version: found.resource_version(),
+        text: found.status.as_ref().map(text).unwrap_or_default(),
+    }
+}
+
+/// A status as text, the same for the same status: its conditions are a map to Kubernetes, in no
+/// order.
+fn text(status: &StatefulMigrationStatus) -> String {
+    let mut status = status.clone();
+    status
+        .conditions
+        .sort_by(|one, other| one.type_.cmp(&other.type_));
+    serde_json::to_string(&status).unwrap_or_default()
 }

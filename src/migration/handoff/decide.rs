@@ -162,6 +162,10 @@ fn divert_source(seen: &Seen) -> Move {
 fn start_target(seen: &Seen) -> Move {
     match seen.target {
         TargetPod::Lost => Move::GiveUp(Waiting::TargetThere),
+        // A target that goes by the source's name would take an order that is left over there.
+        TargetPod::NotMade if seen.source_told == Told::Waiting => {
+            wait(Waiting::SourceOnHold, seen)
+        }
         TargetPod::NotMade => Move::Do(Effect::StartTarget),
         TargetPod::Present if !seen.primary.consumed => wait(Waiting::TargetConnects, seen),
         TargetPod::Present if seen.hold.consumed || seen.source_lost => {

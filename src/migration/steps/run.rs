@@ -11,6 +11,7 @@ use super::retry::Backoff;
 use super::trouble::{Trouble, while_doing};
 use crate::api::{HandoffStage, HandoffStatus, Phase, StatefulMigrationStatus, Time, conditions};
 use crate::migration::engine::Ports;
+use crate::migration::error::PortError;
 use crate::migration::event::{Event, EventKind, Reporter};
 use crate::migration::handoff::watch::Watch;
 use crate::migration::handoff::{Names, Rules};
@@ -237,6 +238,10 @@ impl Run {
             };
             match result {
                 Ok(value) => return Ok(value),
+                Err(PortError::Fenced(words)) => {
+                    self.warn(words);
+                    return Err(Trouble::LockLost);
+                }
                 Err(error)
                     if error.is_transient() && self.ports.clock.elapsed() - began < PATIENCE =>
                 {

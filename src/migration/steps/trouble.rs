@@ -37,7 +37,7 @@ impl Trouble {
                 ErrorKind::LockLost,
                 "the lock on the pod was lost, so this process has stopped at once",
             )
-            .because("this process was suspended or could not reach the cluster for longer than the lock lasts, or somebody removed the lock")
+            .because("this process was suspended or could not reach the cluster for longer than the lock lasts, or somebody removed the lock or wrote the record")
             .hint("see who goes on with it: ms2m status")
             .hint("if nobody does, run the same command again: it goes on where the migration stands"),
             Self::Failed(error) => Error { kind, ..*error },

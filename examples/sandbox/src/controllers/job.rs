@@ -85,7 +85,7 @@ impl Controller {
         // Asked for, not remembered: a pod made a moment ago must be counted.
         let selector = format!("batch.kubernetes.io/job-name={}", job.name_any());
         let listed = pods.list(&ListParams::default().labels(&selector)).await?;
-        let own: Vec<_> = listed
+        let mut own: Vec<_> = listed
             .items
             .into_iter()
             .filter(|pod| {
@@ -100,6 +100,8 @@ impl Controller {
             .entry(job.uid().unwrap_or_default())
             .or_default();
         let gone = memory.look(&own, now);
+        // What this controller has deleted is nobody's failure.
+        own.retain(|pod| !memory.has_deleted(pod));
         let decision = decide(job, &own, gone, now, POD_BACKOFF);
         for pod in &own {
             let name = pod.name_any();

@@ -67,6 +67,11 @@ impl JobMemory {
         gone
     }
 
+    /// Whether it was the controller that deleted that pod.
+    pub(super) fn has_deleted(&self, pod: &Pod) -> bool {
+        self.fates.get(&uid(pod)) == Some(&Fate::Deleted)
+    }
+
     /// The controller is about to delete that pod.
     pub(super) fn deletes(&mut self, pod: &Pod) {
         self.fates.insert(uid(pod), Fate::Deleted);
@@ -100,6 +105,7 @@ mod tests {
         ];
         assert_eq!(memory.look(&pods, now), Gone::default());
         memory.deletes(&pods[3]);
+        assert!(memory.has_deleted(&pods[3]) && !memory.has_deleted(&pods[0]));
         let gone = memory.look(&[], now);
         let expected = Gone {
             succeeded: 1,

@@ -1,12 +1,13 @@
 //! Watches the nodes' signs of life. A node whose lease is not renewed becomes Unknown and is
-//! tainted, so that nothing is scheduled there; a node that says it is not ready is tainted too.
+//! tainted, so that nothing is scheduled there, and its pods are not ready any more; a node that
+//! says it is not ready is tainted too.
 //! Pods are not evicted: a real cluster does that after five minutes.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
@@ -41,6 +42,7 @@ async fn look(client: &Client) -> kube::Result<()> {
         let mut ready = ready(&node);
         if !lease.is_some_and(|lease| fresh(&lease, Timestamp::now())) {
             if ready != "Unknown" {
+                mark_pods(client, &node.name_any()).await?;
                 mark_unknown(&nodes, &node).await?;
             }
             ready = "Unknown".to_owned();
@@ -111,6 +113,41 @@ async fn mark_unknown(nodes: &Api<Node>, node: &Node) -> kube::Result<()> {
         )
         .await
         .map(drop)
+}
+
+/// Pods that nobody vouches for any more are not ready, whatever their kubelet said last.
+async fn mark_pods(client: &Client, node: &str) -> kube::Result<()> {
+    let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
+    let pods = Api::<Pod>::all(client.clone()).list(&on_node).await?;
+    for pod in pods.items.iter().filter(|pod| says_ready(pod)) {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
+        let condition = json!({
+            "type": "Ready",
+            "status": "False",
+            "lastTransitionTime": Time(Timestamp::now()),
+        });
+        let patch = json!({ "status": { "conditions": [condition] } });
+        let patch = Patch::Strategic(patch);
+        match pods
+            .patch_status(&pod.name_any(), &PatchParams::default(), &patch)
+            .await
+        {
+            Err(kube::Error::Api(answer)) if answer.code == 404 => {}
+            patched => drop(patched?),
+        }
+    }
+    Ok(())
+}
+
+fn says_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// The node's taints as they are and as they are to be. Other people's stay.

@@ -40,7 +40,15 @@ pub(super) async fn containers_can_run() -> Result<()> {
 /// # Errors
 /// When that is not permitted.
 pub fn check_namespaces() -> std::io::Result<()> {
-    enter_namespaces(&User::default())
+    enter_namespaces(&User::default()).map_err(|error| {
+        if error.kind() != std::io::ErrorKind::InvalidInput {
+            return error;
+        }
+        // The kernel keeps mounts private only where there is a mount to begin with.
+        std::io::Error::other(
+            "the root directory is no mount point, as in a chroot: bind-mount it onto itself first",
+        )
+    })
 }
 
 /// How containers are checkpointed, and why so.

@@ -2,6 +2,7 @@
 //! image registry from Debian's packages, as child processes with everything they write in the
 //! sandbox's directory. No container runs in them, and nothing of them is simulated.
 
+mod configuration;
 mod connections;
 mod cut;
 mod epmd;

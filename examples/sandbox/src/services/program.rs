@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -47,6 +47,29 @@ pub(super) fn free_ports<const N: usize>(address: IpAddr) -> io::Result<[u16; N]
     Ok(ports)
 }
 
+/// Ports that nobody uses on any address, for programs that insist on 127.0.0.1 or on all of
+/// them. `own` is an address of this sandbox alone.
+///
+/// They lie below the ports that the kernel gives to outgoing connections, any of which would be
+/// in the way, also when a program is started again after a while. No two sandboxes try the same
+/// ones, since each counts from the second part of its address, which is no other's.
+pub(super) fn machine_wide_ports<const N: usize>(own: IpAddr) -> io::Result<[u16; N]> {
+    const LOWEST: u16 = 10_000;
+    const HIGHEST: u16 = 32_000;
+    let IpAddr::V4(own) = own else {
+        return Err(io::ErrorKind::AddrNotAvailable.into());
+    };
+    let first = LOWEST + u16::from(own.octets()[1]);
+    let mut ports = (first..HIGHEST)
+        .step_by(256)
+        .filter(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok());
+    let mut found = [0; N];
+    for port in &mut found {
+        *port = ports.next().ok_or(io::ErrorKind::AddrInUse)?;
+    }
+    Ok(found)
+}
+
 /// Lets both streams of a command go to a file, which is appended to.
 pub(super) fn log_to(command: &mut Command, log: &Path) -> io::Result<()> {
     let file = File::options().create(true).append(true).open(log)?;
@@ -63,4 +86,19 @@ pub(super) fn log_tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_on_any_address_is_passed_over() {
+        // No sandbox has this part of the network.
+        let own = IpAddr::from([127, 250, 0, 1]);
+        let [first] = machine_wide_ports(own).expect("one is free");
+        let _taken = TcpListener::bind(("127.0.0.9", first)).expect("is free");
+        let [second, third] = machine_wide_ports(own).expect("two are free");
+        assert_eq!([second - first, third - second], [256, 256]);
+    }
 }

@@ -1,18 +1,18 @@
 //! A private RabbitMQ: its own directory, cookie, ports and users, with the management plugin.
 
 use std::collections::HashSet;
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use super::program::{find, free_ports, log_tail, log_to};
+use super::configuration::{self, Ports};
+use super::program::{find, free_ports, log_tail, log_to, machine_wide_ports};
 use super::{Error, connections, epmd, users};
 use crate::process;
 
@@ -32,15 +32,6 @@ pub struct Broker {
     server: Mutex<Option<Child>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Ports {
-    address: IpAddr,
-    amqp: u16,
-    management: u16,
-    distribution: u16,
-    epmd: u16,
-}
-
 impl Broker {
     /// Starts a broker on `address` that keeps everything in `dir`, and waits until it answers.
     ///
@@ -56,7 +47,7 @@ impl Broker {
         let [amqp, management] =
             free_ports(address).map_err(Error::io("find ports for the broker"))?;
         let [distribution, epmd_port] =
-            free_ports(epmd::address(0).ip()).map_err(Error::io("find ports for the broker"))?;
+            machine_wide_ports(address).map_err(Error::io("find ports for the broker"))?;
         fs::create_dir_all(dir).map_err(Error::io("make the broker's directory"))?;
         let epmd = epmd::start(
             &epmd_program,
@@ -78,7 +69,7 @@ impl Broker {
             epmd: Mutex::new(epmd),
             server: Mutex::new(None),
         };
-        broker.write_configuration()?;
+        configuration::write(&broker.dir, &broker.ports, &broker.password)?;
         broker.resume().await?;
         users::create_powerless(&broker.management_url(), &broker.password).await?;
         Ok(broker)
@@ -162,12 +153,30 @@ impl Broker {
         let mut closed = 0;
         for client in clients {
             if sockets.is_none_or(|sockets| sockets.contains(&client.socket)) {
-                let name = format!("{} -> {broker}", client.address);
-                let url = self.management_url();
-                closed += usize::from(users::close_connection(&url, &self.password, &name).await?);
+                closed += usize::from(self.close(broker, client).await?);
             }
         }
         Ok(closed)
+    }
+
+    /// Closes one connection; false if it ended before.
+    async fn close(&self, broker: SocketAddr, client: connections::Client) -> Result<bool, Error> {
+        let name = format!("{} -> {broker}", client.address);
+        let url = self.management_url();
+        // The broker knows a connection by its name some moments after it was opened.
+        for _ in 0..500 {
+            if users::close_connection(&url, &self.password, &name).await? {
+                return Ok(true);
+            }
+            let clients = connections::clients_of(broker)
+                .map_err(Error::io("look the broker's connections up"))?;
+            if !clients.contains(&client) {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let problem = format!("the broker does not know the connection {name}");
+        Err(Error::io("close a connection")(io::Error::other(problem)))
     }
 
     /// Ends the broker and its port mapper for good. Its data goes with its directory, so
@@ -187,41 +196,15 @@ impl Broker {
         self.dir.join("server.log")
     }
 
-    fn write_configuration(&self) -> Result<(), Error> {
-        let Ports {
-            address,
-            amqp,
-            management,
-            ..
-        } = self.ports;
-        let configuration = format!(
-            "listeners.tcp.1 = {address}:{amqp}\n\
-             management.tcp.ip = {address}\n\
-             management.tcp.port = {management}\n\
-             default_user = {}\n\
-             default_pass = {}\n\
-             default_user_tags.administrator = true\n\
-             log.console = true\n\
-             log.console.level = warning\n\
-             log.file = false\n\
-             disk_free_limit.absolute = 1MB\n",
-            users::ADMIN,
-            self.password,
-        );
-        private_file(&self.dir.join("rabbitmq.conf"), &configuration)?;
-        private_file(
-            &self.dir.join("enabled_plugins"),
-            "[rabbitmq_management].\n",
-        )?;
-        private_file(&self.dir.join(".erlang.cookie"), &users::new_password())
-    }
-
     fn command(&self) -> Command {
         let dir = &self.dir;
         let mut command = process::guarded(&self.program);
         command
+            // What it leaves there goes with the directory.
+            .current_dir(dir)
             // Nothing of the machine's own RabbitMQ may leak in.
             .env_clear()
+            .env("ERL_INETRC", dir.join("inetrc"))
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
             .env("HOME", dir)
@@ -279,18 +262,4 @@ impl Broker {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-fn private_file(path: &Path, content: &str) -> Result<(), Error> {
-    use std::io::Write as _;
-    let mut file = fs::File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(Error::io("write the broker's configuration"))?;
-    file.write_all(content.as_bytes())
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o600)))
-        .map_err(Error::io("write the broker's configuration"))
 }

@@ -33,8 +33,7 @@ pub(super) async fn management_answers(url: &str, password: &str) -> bool {
         .is_ok_and(|answer| answer.status().is_success())
 }
 
-/// Closes a connection by its name, at once. False if the broker has no such connection (any
-/// more): one that is still being opened is not known to it by name.
+/// Closes a connection by its name, at once. False if the broker knows none of that name.
 pub(super) async fn close_connection(url: &str, password: &str, name: &str) -> Result<bool, Error> {
     let failed = |error| Error::io("close a connection")(std::io::Error::other(error));
     let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -145,11 +146,20 @@ fn quiet(command: &mut Command) -> &mut Command {
         .stderr(Stdio::null())
 }
 
-/// Ports that were free a moment ago, all different.
+/// Ports that were free a moment ago, all different, and below those that the kernel gives to
+/// outgoing connections: one of these would keep a broker from starting again.
 fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3]
-        .map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports"));
-    listeners.map(|listener| listener.local_addr().expect("is bound").port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() % 100 * 100;
+    [(); 3].map(|()| {
+        let mut candidates = std::iter::repeat_with(|| {
+            let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+            u16::try_from(20_000 + (first + next) % 10_000).expect("is below 30,000")
+        });
+        // RabbitMQ tries all addresses, not only its own.
+        let free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+        candidates.find(free).expect("there is no end of them")
+    })
 }
 
 fn wait_for_port(port: u16, what: &str) {

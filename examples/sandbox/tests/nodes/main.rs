@@ -1,0 +1,13 @@
+//! The sandbox's nodes, with a real broker and a real registry: what kubelets do with pods, Jobs,
+//! checkpoints and restores, what it looks like when that fails, and that nothing is left behind.
+//!
+//! All tests but those of the end share one sandbox, each in a namespace of its own.
+
+mod checkpoints;
+mod ending;
+mod faults;
+mod jobs;
+mod pods;
+mod restores;
+mod support;
+mod volumes;

@@ -1,0 +1,79 @@
+//! Who writes a record must have seen what stands there: each write carries the version that this
+//! process read or wrote last. A process that was cut off while another went on with its
+//! migration cannot take the journal back, not even by a write that was long under way.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::Place;
+use crate::migration::error::PortError;
+
+/// What this process knows of a record as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Where it is.
+    pub(super) place: Place,
+    /// The version of the object that holds it.
+    pub(super) version: Option<String>,
+    /// What it says there.
+    pub(super) text: String,
+}
+
+/// All records that were read or written here, by name.
+#[derive(Debug, Default)]
+pub(super) struct Fence(Mutex<HashMap<String, Kept>>);
+
+/// What to do after a write was refused because the object has another version.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It stands there already: the answer to an earlier attempt was lost.
+    Written,
+    /// Somebody wrote beside it, a label for instance: once more.
+    Again,
+}
+
+impl Fence {
+    /// What is known of the record of that name.
+    pub(super) fn known(&self, name: &str) -> Option<Kept> {
+        self.map().get(name).cloned()
+    }
+
+    /// Remembers how it stands.
+    pub(super) fn keep(&self, name: &str, place: Place, version: Option<String>, text: String) {
+        let kept = Kept {
+            place,
+            version,
+            text,
+        };
+        self.map().insert(name.to_owned(), kept);
+    }
+
+    /// After a refused write of `wanted`: `now` is how the record stands.
+    ///
+    /// # Errors
+    /// [`PortError::Fenced`]: another process has written it.
+    pub(super) fn refused(
+        &self,
+        name: &str,
+        wanted: &str,
+        now: Kept,
+    ) -> Result<Refused, PortError> {
+        let ours = self.known(name).map(|kept| kept.text);
+        let verdict = if now.text == wanted {
+            Refused::Written
+        } else if ours.is_none_or(|ours| ours == now.text) {
+            Refused::Again
+        } else {
+            return Err(PortError::Fenced(format!(
+                "another process has written the record of migration {name}"
+            )));
+        };
+        self.map().insert(name.to_owned(), now);
+        Ok(verdict)
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {
+        // Nothing that holds it can panic half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
