@@ -136,6 +136,8 @@ pub struct TransferOrder {
     pub credentials_secret: Option<String>,
     /// Leave the archive on the node.
     pub keep_archive: bool,
+    /// Delete the archive and push nothing.
+    pub discard: bool,
     /// Limit of the whole Job.
     pub deadline: Duration,
 }
