@@ -54,6 +54,8 @@ fn a_source_that_crashes() {
         "source crashes",
         Setup {
             source_crashes: true,
+            // What a crash leaves of the state is not asked; that there is a way to an end is.
+            messages: 1,
             ..Setup::default()
         },
     );

@@ -270,6 +270,8 @@ impl Setup {
                     return None;
                 }
                 let State { world, ms2m } = state;
+                // No message is on its way for as long as the shortest wait may take.
+                let overdue = overdue && world.flights.is_empty();
                 ms2m.look(world, self.rules, self.decisions, overdue);
             }
             Action::Act | Action::ActUnheard => {

@@ -41,6 +41,8 @@ pub fn decide_back(
         UndoStep::PutBack => put_back(done, seen),
         UndoStep::Reopen => reopen(done, seen),
         UndoStep::Return => move_back(Party::Source, seen).ok_or(UndoStep::Dismantle),
+        // It has obeyed after all, when it was thought deaf.
+        UndoStep::Dismantle if seen.hold.consumed => Err(UndoStep::Return),
         UndoStep::Dismantle => Ok(dismantle(done)),
     }
 }
@@ -95,7 +97,9 @@ fn reopen(done: usize, seen: &Seen) -> Result<Move, UndoStep> {
         None if seen.good_moment_back => Ok(Move::Do(Effect::OpenGate)),
         None => Ok(Move::Wait(Waiting::HoldQuiet)),
         // It has gone for good since it was seen there.
-        Some(Move::GiveUp(_)) => Err(UndoStep::PutBack),
+        Some(_) if seen.source_lost => Err(UndoStep::PutBack),
+        // Not put back here: an earlier process may have opened the gate, and what is in the primary
+        // queue be newer than what is in H.
         Some(other) => Ok(other),
     }
 }

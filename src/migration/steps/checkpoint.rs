@@ -12,6 +12,11 @@ impl Run {
     /// Checkpoints the source. It is never repeated by itself: a failed call may have left the
     /// source paused or an archive behind, so a person decides.
     pub(super) async fn checkpoint(&mut self) -> Result<(), Trouble> {
+        if self.record.status.checkpoint_id.is_some() {
+            // By a process that died over what comes next. The gate has been closed since, so the
+            // memory is still what it was.
+            return Ok(());
+        }
         let (node, pod, container) = (
             self.source_node().to_owned(),
             self.source_pod().to_owned(),

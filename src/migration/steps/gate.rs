@@ -1,5 +1,7 @@
 //! The broker's part: looking at the queues, and the effects on gate, R, H and control queues.
 
+use std::time::Duration;
+
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffBinding, HandoffStage as Stage, MicroTime};
@@ -10,11 +12,15 @@ use crate::migration::handoff::watch::Look;
 use crate::migration::handoff::{Effect, Message, Party, Seen, topology};
 use crate::migration::ports::{Deletion, QueueView};
 
+/// A look that took so long found the broker away.
+const AWAY: Duration = Duration::from_secs(1);
+
 impl Run {
     /// Looks at the broker.
     pub(super) async fn look(&mut self) -> Result<Seen, Trouble> {
         let source_control = self.control_of(Party::Source);
         let target_control = self.control_of(Party::Target);
+        let began = self.ports.clock.elapsed();
         let look = self
             .patiently("look at the queues", || async {
                 let names = [
@@ -40,6 +46,10 @@ impl Run {
                 })
             })
             .await?;
+        if look.at.saturating_sub(began) >= AWAY {
+            // The time in which the broker was away is nobody's fault.
+            self.watch.stage_begins(look.at);
+        }
         self.say_depth(&look);
         self.look_after_the_pods(&look).await?;
         if self.is_aborting() {
