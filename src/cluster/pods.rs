@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{
     Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
@@ -14,6 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::KubeCluster;
 use super::adapter::lock;
@@ -23,12 +24,16 @@ use super::naming::TRANSFER_LABEL;
 use super::start::{Start, is_pulled, start_of};
 use super::target::handed_over;
 use super::transfer::{job_label, transfer_job};
+use super::view::is_node_ready;
 use crate::api::MIGRATION_LABEL;
 use crate::migration::error::PortError;
 use crate::migration::ports::{ImagePull, PortResult, TransferOrder};
 
 /// How much longer than its grace period the end of a pod is waited for.
 const GONE_AFTER_GRACE: Duration = Duration::from_secs(60);
+
+/// How long after its grace period a pod's node is looked at, and how often from then on.
+const LOOK_AT_NODE: Duration = Duration::from_secs(3);
 
 /// Grace period of a transfer that is not wanted any more.
 const TRANSFER_GRACE: Duration = Duration::from_secs(1);
@@ -194,15 +199,34 @@ impl KubeCluster {
             return Ok(());
         };
         let uid = pod.uid().unwrap_or_default();
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
         self.inner.watches.observe_unless_watched(pod);
         let limit = grace + GONE_AFTER_GRACE;
-        if self.inner.watches.gone(name, &uid, limit).await? {
-            return Ok(());
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            let look = (grace + LOOK_AT_NODE).min(end.saturating_duration_since(Instant::now()));
+            if self.inner.watches.gone(name, &uid, look).await?
+                || self.is_lost(node.as_deref()).await?
+            {
+                return Ok(());
+            }
         }
         Err(PortError::Busy(format!(
-            "pod {name} was asked to end {} s ago and is still there; is its node lost?",
+            "pod {name} was asked to end {} s ago and is still there",
             limit.as_secs()
         )))
+    }
+
+    /// Whether the node is not ready or gone. A pod there that was asked to end has ended, or
+    /// does so as soon as its node is back; nobody tells before that, so nobody waits for it.
+    async fn is_lost(&self, node: Option<&str>) -> PortResult<bool> {
+        let Some(name) = node else {
+            return Ok(false);
+        };
+        let nodes: Api<Node> = Api::all(self.inner.client.clone());
+        let what = format!("read node {name}");
+        let found = self.inner.retry.run(&what, || nodes.get_opt(name)).await?;
+        Ok(!found.as_ref().is_some_and(is_node_ready))
     }
 
     pub(super) async fn see_belongings(

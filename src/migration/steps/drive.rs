@@ -68,10 +68,11 @@ impl Run {
     async fn not_completed(&mut self, trouble: Trouble) -> Error {
         let error = match trouble {
             Trouble::LockLost => trouble.into_error(ErrorKind::Unfinished),
-            trouble if self.stage().is_committed() && !self.can_return().await => {
-                self.unfinished(trouble)
+            trouble if !self.stage().is_committed() || self.can_return().await => {
+                self.roll_back(trouble).await
             }
-            trouble => self.roll_back(trouble).await,
+            trouble if self.is_bereft() => self.bury(trouble).await,
+            trouble => self.unfinished(trouble),
         };
         self.report(EventKind::Failed {
             error: Box::new(error.clone()),
@@ -80,7 +81,7 @@ impl Run {
     }
 
     /// After the commit point there is only forward: what is left is left for the next process.
-    fn unfinished(&self, trouble: Trouble) -> Error {
+    pub(super) fn unfinished(&self, trouble: Trouble) -> Error {
         let again = format!(
             "run it again, it goes on from here: {}",
             self.record.resume_command()
@@ -111,6 +112,12 @@ impl Run {
             return false;
         }
         matches!(self.find_source().await, Ok(Some(pod)) if !pod.terminating)
+    }
+
+    /// Whether the target is lost when the source is gone already.
+    fn is_bereft(&self) -> bool {
+        (Stage::Committing..Stage::TargetServes).contains(&self.stage())
+            && self.watch.target == TargetPod::Lost
     }
 
     async fn forward(&mut self) -> Result<(), Trouble> {
