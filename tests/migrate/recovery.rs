@@ -65,7 +65,7 @@ impl Scene {
     }
 
     /// The source serves, exact, and everything is as it was but for the record.
-    async fn is_as_before(self) {
+    async fn ends_as_before(self) {
         let record = self.producers.stop().await;
         self.app.assert_exact(&record, &self.app.pod).await;
         self.app.await_broker(&self.broker).await;
@@ -81,7 +81,7 @@ impl Scene {
     }
 
     /// The target serves, exact.
-    async fn is_moved(self) {
+    async fn ends_moved(self) {
         let record: Record = self.producers.stop().await;
         self.app.assert_exact(&record, &self.app.target).await;
         self.app.end().await;
@@ -118,7 +118,7 @@ async fn a_migration_is_resumed_by_its_name_alone() {
         &again.expect_code(3).stderr,
         &["migration m-1 has ended", "it is completed"],
     );
-    scene.is_moved().await;
+    scene.ends_moved().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +138,7 @@ async fn what_cannot_be_resumed_is_refused_with_a_remedy() {
         &["is already under way", "is being migrated by process"],
     );
     running.outcome().await.expect_code(0);
-    scene.is_moved().await;
+    scene.ends_moved().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,7 @@ async fn an_abort_rolls_back_what_nobody_works_on() {
         &named_again.stderr,
         &["there is a migration m-1 already", "--name"],
     );
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +193,7 @@ async fn an_abort_reaches_the_process_that_works_on_it() {
         &["somebody has asked to abort this migration", "undone:"],
     );
     assert_eq!(outcome.json()["error"]["kind"], "interrupted");
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +208,7 @@ async fn an_abort_need_not_wait() {
         &["process"],
     );
     running.outcome().await.expect_code(130);
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
 
 /// An application that obeys late keeps its migration past the commit point for a while.
@@ -235,7 +235,7 @@ async fn past_the_commit_point_an_abort_finishes() {
     );
     let again = scene.abort(&[]).await.expect_code(8);
     has(&again.stderr, &["could not be aborted any more"]);
-    scene.is_moved().await;
+    scene.ends_moved().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,7 +244,7 @@ async fn past_the_commit_point_an_interrupted_process_finishes() {
     running.signal("TERM").await;
     let outcome = running.outcome().await.expect_code(0);
     has(&outcome.stderr, &["only forward, so it is being finished"]);
-    scene.is_moved().await;
+    scene.ends_moved().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,7 +263,7 @@ async fn a_closed_terminal_and_a_kill_roll_back_visibly() {
                 "interrupted and rolled back: the source serves as before",
             ],
         );
-        scene.is_as_before().await;
+        scene.ends_as_before().await;
     }
 }
 
@@ -289,7 +289,39 @@ async fn a_second_signal_stops_at_once_and_says_how_to_go_on() {
         &["stopped at once", "ms2m migrate --resume m-1 -n "],
     );
     scene.app.ms2m(&words).await.expect_code(0);
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
+}
+
+/// What `ms2m` has written in the application's namespace since a request's number, save the lock
+/// itself, which it has to write to know that it is lost; and the number of the last request.
+/// Nothing on a real cluster, which does not tell.
+async fn writes(app: &App, since: u64) -> (Vec<String>, u64) {
+    if !app.world.is_sandbox() {
+        return (Vec::new(), 0);
+    }
+    let path = format!("/sandbox/requests?since={since}");
+    let log = app.world.kubectl(&["get", "--raw", &path]).await;
+    let log: serde_json::Value =
+        serde_json::from_str(&log).expect("the sandbox tells its requests");
+    let entries = log["log"].as_array().cloned().unwrap_or_default();
+    let numbers = entries.iter().filter_map(|entry| entry["n"].as_u64());
+    let last = numbers.max().unwrap_or(since);
+    let writes = entries
+        .iter()
+        .map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            (text("userAgent"), text("verb"), text("path"))
+        })
+        .filter(|(agent, verb, path)| {
+            let reads = matches!(verb.as_str(), "get" | "list" | "watch");
+            let ours = agent.starts_with("ms2m") && !agent.starts_with("ms2m-sandbox");
+            ours && !reads
+                && path.contains(&format!("/{}/", app.namespace))
+                && !path.contains("/leases")
+        })
+        .map(|(_, verb, path)| format!("{verb} {path}"))
+        .collect();
+    (writes, last)
 }
 
 /// A process that was suspended for longer than its lock lasts does nothing after it wakes.
@@ -302,13 +334,17 @@ async fn a_process_that_wakes_too_late_stops_at_once() {
     // It is alive, as far as anybody can see, so the lock has to run out.
     let other = scene.app.run(&["migrate", &scene.app.pod]).await;
     other.expect_code(0);
+    let (before, last) = writes(&scene.app, 0).await;
+    assert!(last == 0 || !before.is_empty(), "they can be seen");
     running.signal("CONT").await;
     let outcome = running.outcome().await.expect_code(7);
+    let (after, _) = writes(&scene.app, last).await;
+    assert!(after.is_empty(), "it has written: {after:?}");
     assert_eq!(outcome.json()["error"]["kind"], "lockLost");
     has(&outcome.stderr, &["the lock on the pod was lost"]);
     let since = outcome.stderr.strip_prefix(&words).unwrap_or_default();
     assert!(!since.contains("undone"), "it has done something:\n{since}");
-    scene.is_moved().await;
+    scene.ends_moved().await;
 }
 
 /// A roll-back that fails is remembered with what is left, and cleared by whoever comes next.
@@ -362,5 +398,5 @@ async fn a_roll_back_that_fails_is_stuck_until_somebody_clears_it() {
     );
     let list = scene.app.run(&["status"]).await.expect_code(0).stdout;
     has(&list, &["Failed"]);
-    scene.is_as_before().await;
+    scene.ends_as_before().await;
 }
