@@ -33,15 +33,14 @@ const MOMENTS: [(&str, &str, Outage); 9] = [
     ("after_the_commit", "committed:", Outage::Kill(3)),
 ];
 
-pub(crate) fn add(trials: &mut Trials) {
-    let turns = Turns::default();
+pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
     for (name, moment, outage) in MOMENTS {
-        trials.add_in_turn(&turns, format!("broker::gone_{name}"), move || {
+        trials.add_in_turn(turns, format!("broker::gone_{name}"), move || {
             gone(name, moment, outage)
         });
     }
-    trials.add_in_turn(&turns, "broker::gone_on_the_way_back", gone_on_the_way_back);
-    trials.add_in_turn(&turns, "broker::gone_twice", gone_twice);
+    trials.add_in_turn(turns, "broker::gone_on_the_way_back", gone_on_the_way_back);
+    trials.add_in_turn(turns, "broker::gone_twice", gone_twice);
 }
 
 async fn start(name: &str) -> Case {

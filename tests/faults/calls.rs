@@ -87,6 +87,9 @@ const CHECKPOINT: &str = "take_the_checkpoint";
 /// Calls of a roll-back, with a restore that fails.
 const BACK: [Kind; 1] = [kind("remove_the_target", "delete", "/pods/POD-shadow$").may_conflict()];
 
+/// Comes by time: `lock` has its cases.
+const RENEWAL: Kind = kind("renew_the_lock", "update", "/leases/");
+
 pub(crate) fn add(trials: &mut Trials) {
     for kind in KINDS {
         if kind.name != CHECKPOINT {
@@ -267,8 +270,8 @@ async fn lock(times: u32) {
     case.backlog(250).await;
     let fault = case
         .fault(FaultOrder {
-            verb: "update",
-            path: "/leases/",
+            verb: RENEWAL.verb,
+            path: RENEWAL.path,
             skip: 0,
             times,
             after: false,
@@ -301,7 +304,7 @@ async fn no_other_kind() {
         .await
         .into_iter()
         .filter(|request| {
-            !KINDS.iter().chain(&BACK).any(|kind| {
+            !KINDS.iter().chain(&BACK).chain([&RENEWAL]).any(|kind| {
                 let path = kind.path.replace("POD", &case.app.pod);
                 let path = regex::Regex::new(&path).expect("an expression");
                 let bare = request.path.split('?').next().unwrap_or_default();

@@ -162,6 +162,12 @@ impl Case {
     pub(crate) async fn settle(&mut self, first: Outcome) -> End {
         let mut outcome = first;
         for _ in 0..ATTEMPTS {
+            if std::env::var_os("MS2M_TEST_TELL").is_some() {
+                eprintln!(
+                    "{}: {:?}\n{}",
+                    self.app.namespace, outcome.code, outcome.stderr
+                );
+            }
             if outcome.code.is_none() {
                 // Killed after its last write: nothing but the lock is left.
                 let end = match self.phase().await.as_deref() {
@@ -253,6 +259,14 @@ impl Case {
         let pod = format!("^{}/", self.app.namespace);
         let fault = json!({"pod": pod, "on": on, "error": error, "times": times});
         self.place.world.order("/kubelet", fault).await;
+    }
+
+    /// After a completed migration: the target is the next one's source, and goes back.
+    pub(crate) async fn turn_round(&mut self) {
+        std::mem::swap(&mut self.app.pod, &mut self.app.target);
+        std::mem::swap(&mut self.app.from, &mut self.app.to);
+        self.lock_may_stay = false;
+        self.before = Listing::of(self).await;
     }
 
     /// Leaves nothing at work, so that the cases that follow have the machine for themselves.
