@@ -427,7 +427,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__status)
-            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-a -o -n -v -q -h --all --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -151,6 +151,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s a -l all -d 'List all of them, not only the latest 20 of those that have ended'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -38,4 +38,6 @@ pub mod reasons {
     pub const UNDO_FAILED: &str = "UndoFailed";
     /// `Failed`: after the commit point something could not be finished; the target serves.
     pub const UNFINISHED: &str = "Unfinished";
+    /// `Failed`: the target was lost after the commit point, and the pod's state with it.
+    pub const TARGET_LOST: &str = "TargetLost";
 }

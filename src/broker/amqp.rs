@@ -10,8 +10,10 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, ExchangeKind};
 use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::Mutex;
 
-use super::channels::Channels;
+use super::channels::{ANSWER, Channels};
 use super::failure::{is_refusal, port_error};
 use super::management::{Management, Totals};
 use super::relay::relay;
@@ -36,6 +38,9 @@ pub struct Options {
 pub struct AmqpBroker {
     channels: Channels,
     management: Result<Management, PortError>,
+    /// How late each queue's count of unacknowledged messages is, once it was told: it is no
+    /// earlier while the management API is silent.
+    lags: Mutex<HashMap<String, Duration>>,
 }
 
 impl AmqpBroker {
@@ -45,6 +50,7 @@ impl AmqpBroker {
         Self {
             channels: Channels::new(options.url.clone()),
             management: Management::new(&options.url, options.management.as_ref()),
+            lags: Mutex::default(),
         }
     }
 
@@ -69,6 +75,7 @@ impl AmqpBroker {
             Ok(queue) => Ok(Some(QueueView {
                 ready: queue.message_count().into(),
                 unacknowledged: None,
+                lag: Duration::ZERO,
                 consumers: queue.consumer_count().into(),
             })),
             Err(PortError::NotFound(_)) => Ok(None),
@@ -149,12 +156,15 @@ impl Broker for AmqpBroker {
         for name in names {
             found.push(self.passively(name).await?);
         }
-        if let Some(totals) = self.totals(names).await {
-            for (name, queue) in names.iter().zip(&mut found) {
-                if let (Some(queue), Some(totals)) = (queue, totals.get(*name)) {
-                    queue.unacknowledged = totals.unacknowledged();
-                }
+        let totals = self.totals(names).await.unwrap_or_default();
+        let mut lags = self.lags.lock().await;
+        for (name, queue) in names.iter().zip(&mut found) {
+            let Some(queue) = queue else { continue };
+            if let Some(totals) = totals.get(*name) {
+                queue.unacknowledged = totals.unacknowledged();
+                lags.insert((*name).to_owned(), totals.lag());
             }
+            queue.lag = lags.get(*name).copied().unwrap_or_default();
         }
         Ok(found)
     }
@@ -345,11 +355,14 @@ impl Broker for AmqpBroker {
 
     async fn move_messages(&self, queue: &str, exchange: &str) -> PortResult<u64> {
         let channel = self.channels.plain().await?;
-        let moved = relay(&channel, queue, exchange).await;
-        // Whatever was taken and not committed goes back to its place with the channel.
-        let closed = channel.close(200, "done".into()).await;
-        let moved = moved.map_err(|error| port_error(&error))?;
-        closed.map_err(|error| port_error(&error)).map(|()| moved)
+        let moved = relay(&channel, queue, exchange, ANSWER).await;
+        // Whatever was taken and not committed goes back to its place with the channel. One that
+        // is not closed in time goes with its connection.
+        let closed = tokio::time::timeout(ANSWER, channel.close(200, "done".into())).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            self.channels.forget().await;
+        }
+        moved
     }
 
     async fn publish(&self, queue: &str, payload: &[u8]) -> PortResult<()> {

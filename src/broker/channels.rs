@@ -19,7 +19,7 @@ use crate::migration::ports::PortResult;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long an answer on an open channel may take.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
 struct Pool {
@@ -58,11 +58,15 @@ impl Channels {
             }
             Ok(Err(error)) => Ok(Err(error)),
             Err(_) => {
-                // Nothing else can be expected of this connection either.
-                *self.pool.lock().await = Pool::default();
+                self.forget().await;
                 Err(silence())
             }
         }
+    }
+
+    /// Gives the connection up: nothing else can be expected of it.
+    pub(super) async fn forget(&self) {
+        *self.pool.lock().await = Pool::default();
     }
 
     async fn take(&self) -> PortResult<Channel> {
@@ -130,7 +134,8 @@ async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-fn silence() -> PortError {
+/// Nothing has come within [`ANSWER`].
+pub(super) fn silence() -> PortError {
     let seconds = ANSWER.as_secs();
     PortError::Unreachable(format!("the broker has not answered for {seconds} s"))
 }

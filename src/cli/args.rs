@@ -180,8 +180,9 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 9] = [
-            "help", "version", "verbose", "dry-run", "output", "yes", "resume", "pod", "wait",
+        const ONCE: [&str; 10] = [
+            "all", "help", "version", "verbose", "dry-run", "output", "yes", "resume", "pod",
+            "wait",
         ];
         let root = command();
         for command in std::iter::once(&root).chain(root.get_subcommands()) {

@@ -18,7 +18,7 @@ pub const UNEXPECTED: u8 = 1;
 pub const INTERRUPTED: u8 = 130;
 
 /// Every code that `ms2m` ends with.
-pub const EXIT_CODES: [ExitMeaning; 10] = [
+pub const EXIT_CODES: [ExitMeaning; 11] = [
     meaning(0, "done"),
     meaning(
         UNEXPECTED,
@@ -54,6 +54,11 @@ pub const EXIT_CODES: [ExitMeaning; 10] = [
         "too late: it was to be aborted past its commit point; the target serves",
     ),
     meaning(
+        9,
+        "target lost: it crashed or was deleted after the commit point, and the pod's state with it; its messages wait \
+         in the queue",
+    ),
+    meaning(
         INTERRUPTED,
         "interrupted, and rolled back unless it was interrupted twice",
     ),
@@ -76,6 +81,7 @@ pub fn outcome(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Stuck => Some("not everything could be undone"),
         ErrorKind::LockLost => Some("stopped at once, without another effect"),
         ErrorKind::TooLate => Some("the target serves"),
+        ErrorKind::TargetLost => Some("nobody serves: the messages wait in the queue"),
     }
 }
 
@@ -104,6 +110,7 @@ mod tests {
             ErrorKind::Stuck,
             ErrorKind::LockLost,
             ErrorKind::TooLate,
+            ErrorKind::TargetLost,
         ];
         let mut codes: Vec<u8> = kinds.iter().map(|kind| kind.exit_code()).collect();
         codes.extend([0, UNEXPECTED]);

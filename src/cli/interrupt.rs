@@ -1,8 +1,11 @@
 //! Ctrl-C and its relatives: the first asks the engine to roll back, the second ends the process.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::process::getpgrp;
+use rustix::stdio::stderr;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +65,22 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Listens in the background until the answer is aborted. The first signal cancels `stop` and
+/// Listens until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropped, nobody listens"]
+pub struct Listening {
+    task: JoinHandle<()>,
+    echo: Arc<Mutex<Echo>>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+        restore(&self.echo);
+    }
+}
+
+/// Listens in the background until the answer is dropped. The first signal cancels `stop` and
 /// says what that means; the second ends the process and says how to go on.
 ///
 /// # Errors
@@ -72,12 +90,14 @@ pub fn listen(
     progress: Arc<Progress>,
     ui: Ui,
     again: Again,
-) -> io::Result<JoinHandle<()>> {
+) -> io::Result<Listening> {
     let mut signals = KINDS
         .iter()
         .map(|kind| signal(kind()))
         .collect::<io::Result<Vec<Signal>>>()?;
-    Ok(tokio::spawn(async move {
+    let echo = Arc::new(Mutex::new(Echo::off()));
+    let on_exit = Arc::clone(&echo);
+    let task = tokio::spawn(async move {
         next(&mut signals).await;
         progress.note(if progress.is_committed() {
             "interrupted: past the commit point there is only forward, so it is being finished \
@@ -91,8 +111,46 @@ pub fn listen(
         next(&mut signals).await;
         progress.end();
         ui.insist(&half_done(progress.is_committed(), &again));
+        restore(&on_exit);
         std::process::exit(exit::INTERRUPTED.into());
-    }))
+    });
+    Ok(Listening { task, echo })
+}
+
+/// Keeps the terminal from writing `^C` into bars, which would then be drawn beside themselves.
+#[derive(Debug)]
+struct Echo {
+    before: Option<Termios>,
+}
+
+impl Echo {
+    fn off() -> Self {
+        // Without a terminal there is nothing to keep quiet.
+        let before = tcgetattr(stderr()).ok();
+        if let Some(before) = &before {
+            let mut quiet = before.clone();
+            quiet.local_modes.remove(LocalModes::ECHOCTL);
+            set(&quiet);
+        }
+        Self { before }
+    }
+}
+
+/// Gives the terminal back as it was found.
+fn restore(echo: &Mutex<Echo>) {
+    let mut echo = echo.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(before) = echo.before.take() {
+        set(&before);
+    }
+}
+
+/// A process in the background of its terminal would be stopped for this, so it does not try.
+fn set(modes: &Termios) {
+    let ours = tcgetpgrp(stderr()).is_ok_and(|foreground| foreground == getpgrp());
+    if ours {
+        // A terminal that refuses only looks worse.
+        let _ = tcsetattr(stderr(), OptionalActions::Now, modes);
+    }
 }
 
 /// The last words after a second signal.
@@ -104,7 +162,7 @@ fn half_done(committed: bool, again: &Again) -> String {
         )
     } else {
         format!(
-            "stopped at once: something is left half done; to undo it:\n  {abort}\nor to go on with the move:\n  {resume}"
+            "stopped at once: something is left half done; to undo it:\n  {abort}\nor to go on from wherever it stands:\n  {resume}"
         )
     }
 }
@@ -150,7 +208,7 @@ mod tests {
         insta::assert_snapshot!(half_done(false, &again()), @r"
         stopped at once: something is left half done; to undo it:
           ms2m abort w-1 -n shop
-        or to go on with the move:
+        or to go on from wherever it stands:
           ms2m migrate --resume w-1 -n shop
         ");
         insta::assert_snapshot!(half_done(true, &again()), @r"
@@ -186,7 +244,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), stop.cancelled())
             .await
             .expect("the first signal cancels");
-        listening.abort();
+        drop(listening);
         progress.end();
         notes.lock().expect("nobody panics with it").join("\n")
     }

@@ -66,9 +66,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Refused`] with the reason and the remedy.
     pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
-        if let Some(record) = self.unfinished(request).await? {
-            return Err(under_way(&record, "it has not ended"));
-        }
+        self.is_free(request).await?;
         self.plan_afresh(request).await
     }
 
@@ -78,17 +76,25 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Refused`] when the journal cannot be read.
     pub async fn unfinished(&self, request: &Request) -> Result<Option<Record>, Error> {
-        let records = self
-            .ports
-            .journal
-            .list()
-            .await
-            .map_err(|error| unreadable("the journal", &error))?;
-        Ok(records.into_iter().find(|record| {
-            record.is_unfinished()
-                && record.is_begun()
-                && record.spec.source_pod == request.spec.source_pod
-        }))
+        let mut records = self.records().await?.into_iter();
+        Ok(records.find(|record| is_left(record, request)))
+    }
+
+    /// Sees that the pod is in no migration, and that no migration has had the name.
+    async fn is_free(&self, request: &Request) -> Result<(), Error> {
+        let records = self.records().await?;
+        if let Some(record) = records.iter().find(|record| is_left(record, request)) {
+            return Err(under_way(record, "it has not ended"));
+        }
+        if records.iter().any(|record| record.name == request.name) {
+            return Err(name_taken(&request.name));
+        }
+        Ok(())
+    }
+
+    async fn records(&self) -> Result<Vec<Record>, Error> {
+        let records = self.ports.journal.list().await;
+        records.map_err(|error| unreadable("the journal", &error))
     }
 
     /// Moves the pod. An unfinished migration of the same pod is gone on with instead, if no
@@ -140,13 +146,10 @@ impl Engine {
     /// the migration.
     async fn begin(&self, request: &Request, plan: &Plan) -> Result<Record, Error> {
         let of_cluster = |error: PortError| unreadable("the cluster", &error);
-        let (unfinished, pod) = tokio::try_join!(self.unfinished(request), async {
+        let ((), pod) = tokio::try_join!(self.is_free(request), async {
             let pod = self.ports.cluster.pod(&plan.source_pod).await;
             pod.map_err(of_cluster)
         })?;
-        if let Some(record) = unfinished {
-            return Err(under_way(&record, "it began a moment ago"));
-        }
         if pod.is_none_or(|pod| pod.uid != plan.source_uid || pod.terminating) {
             return Err(Error::refused(format!(
                 "pod {} has changed since the plan was made",
@@ -157,9 +160,7 @@ impl Engine {
         let record = Run::new_record(request, plan, self.ports.clock.now());
         match self.ports.journal.create(&record).await {
             Ok(()) => Ok(record),
-            Err(PortError::Conflict(words)) => {
-                Err(Error::refused(words).hint("give another name with --name, or none"))
-            }
+            Err(PortError::Conflict(_)) => Err(name_taken(&request.name)),
             Err(error) => Err(unreadable("the journal", &error)),
         }
     }
@@ -290,6 +291,16 @@ impl Engine {
             control_consumers: (consumers(3), consumers(4)),
         })
     }
+}
+
+/// Whether `record` is a migration of the same pod that was begun and has not ended.
+fn is_left(record: &Record, request: &Request) -> bool {
+    record.is_unfinished() && record.is_begun() && record.spec.source_pod == request.spec.source_pod
+}
+
+fn name_taken(name: &str) -> Error {
+    Error::refused(format!("there is a migration {name} already"))
+        .hint("give another name with --name, or none")
 }
 
 pub(super) fn unreadable(what: &str, error: &PortError) -> Error {

@@ -66,6 +66,8 @@ pub enum ErrorKind {
     LockLost,
     /// It was to be aborted, and that was too late: the target serves.
     TooLate,
+    /// The target was lost after the commit point, and the pod's state with it; nobody serves.
+    TargetLost,
 }
 
 impl ErrorKind {
@@ -80,6 +82,7 @@ impl ErrorKind {
             Self::Stuck => 6,
             Self::LockLost => 7,
             Self::TooLate => 8,
+            Self::TargetLost => 9,
             Self::Interrupted => 130,
         }
     }

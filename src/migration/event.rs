@@ -48,6 +48,8 @@ pub enum EventKind {
         strategy: Strategy,
         /// Whether this goes on with an unfinished migration.
         resumed: bool,
+        /// Whether it is gone on with only to be rolled back.
+        back: bool,
     },
     /// A phase begins.
     PhaseStarted {

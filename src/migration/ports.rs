@@ -136,6 +136,8 @@ pub struct TransferOrder {
     pub credentials_secret: Option<String>,
     /// Leave the archive on the node.
     pub keep_archive: bool,
+    /// Delete the archive and push nothing.
+    pub discard: bool,
     /// Limit of the whole Job.
     pub deadline: Duration,
 }
@@ -258,8 +260,13 @@ pub trait Restore: Send + Sync {
 pub struct QueueView {
     /// Messages ready for delivery.
     pub ready: u64,
-    /// Messages delivered and not acknowledged; `None` when the broker does not tell.
+    /// Messages delivered and not acknowledged, as it was at some moment within the last `lag`;
+    /// `None` when the broker does not tell.
     pub unacknowledged: Option<u64>,
+    /// How old `unacknowledged` may be; zero if it is exact. A queue that was seen with nothing
+    /// ready and nothing unacknowledged for all of that time, and that nothing comes into, is
+    /// empty: one of the looks has met the truth, and from then on it cannot have grown.
+    pub lag: Duration,
     /// Consumers.
     pub consumers: u64,
 }

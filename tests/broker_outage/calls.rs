@@ -23,7 +23,7 @@ macro_rules! call {
 }
 
 /// All of them. [`prepare`] has been there before.
-pub(crate) const ALL: [Call; 11] = [
+pub(crate) const ALL: [Call; 12] = [
     call!("queues", broker, prefix, {
         let seen = broker.queues(&[&q(prefix), "no-such"]).await?;
         assert!(seen[0].is_some() && seen[1].is_none(), "{seen:?}");
@@ -64,6 +64,9 @@ pub(crate) const ALL: [Call; 11] = [
     }),
     call!("delete_exchange", broker, prefix, {
         broker.delete_exchange(&format!("{prefix}.old")).await
+    }),
+    call!("purge_queue", broker, prefix, {
+        broker.purge_queue(&q(prefix)).await
     }),
     call!("publish", broker, prefix, {
         broker.publish(&format!("{prefix}.control"), b"{}").await

@@ -6,6 +6,7 @@ mod support;
 
 mod answers;
 mod calls;
+mod moves;
 mod proxy;
 mod stopped;
 

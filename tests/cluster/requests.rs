@@ -228,6 +228,7 @@ fn transfer() -> TransferOrder {
         plain_http: true,
         credentials_secret: None,
         keep_archive: false,
+        discard: false,
         deadline: Duration::from_secs(3600),
     }
 }

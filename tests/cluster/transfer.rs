@@ -31,6 +31,7 @@ fn order() -> TransferOrder {
         plain_http: true,
         credentials_secret: None,
         keep_archive: false,
+        discard: false,
         deadline: Duration::from_secs(3600),
     }
 }

@@ -52,8 +52,9 @@ event otherwise, or as `--progress` says. With `-o json` stdout has one JSON doc
 or `{\"error\": …}`.
 
 The first Ctrl-C (or SIGTERM, or a terminal that is closed) rolls the migration back, or finishes it
-when it is past its commit point. The second ends the process at once; the same command goes on
-with what is left.
+when it is past its commit point. The second ends the process at once and prints the commands that
+undo what is left, or go on: `ms2m abort NAME` and `ms2m migrate --resume NAME`. Whoever waits for
+another process in `ms2m abort` may stop waiting at any time.
 ";
 
 /// The whole of it.

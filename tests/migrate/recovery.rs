@@ -130,6 +130,8 @@ async fn what_cannot_be_resumed_is_refused_with_a_remedy() {
         &unknown.expect_code(3).stderr,
         &["there is no migration m-2", "did you mean m-1?"],
     );
+    let status = scene.app.run(&["status", NAME]).await;
+    has(&status.expect_code(0).stdout, &["Held by   process"]);
     let held = scene.app.run(&["migrate", "--resume", NAME]).await;
     has(
         &held.expect_code(3).stderr,
@@ -162,6 +164,11 @@ async fn an_abort_rolls_back_what_nobody_works_on() {
     has(&again.stdout, &["migration m-1 is rolled back"]);
     let resume = scene.app.run(&["migrate", "--resume", NAME]).await;
     has(&resume.expect_code(3).stderr, &["has ended"]);
+    let named_again = scene.migrate().outcome().await.expect_code(3);
+    has(
+        &named_again.stderr,
+        &["there is a migration m-1 already", "--name"],
+    );
     scene.is_as_before().await;
 }
 

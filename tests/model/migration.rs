@@ -193,12 +193,15 @@ impl Ms2m {
                 (None, false) => TargetPod::NotMade,
             },
             source_lost: world.source.is_none(),
+            source_silent: world.source.as_ref().is_none_or(|it| it.on.is_none())
+                && !world.source_orders.is_empty(),
             target_stale: !self.journal.stale_target
                 && target_connected
                 && !world.target_orders.is_empty()
                 && world.consumers(Place::R) == 0,
             short_enough: true,
             good_moment: true,
+            good_moment_back: true,
             overdue,
         }
     }

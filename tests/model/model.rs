@@ -126,7 +126,11 @@ impl State {
         let Some(survivor) = self.survivor().filter(|_| self.has_ended()) else {
             return true;
         };
-        let on_the_way = self.world.flights.iter().map(|flight| &flight.message);
+        // Copies that are still on their way to R or H are nobody's.
+        let flights = self.world.flights.iter();
+        let on_the_way = flights
+            .filter(|flight| flight.to.contains(&Place::Q))
+            .map(|flight| &flight.message);
         let all: Vec<u8> = survivor
             .applied
             .iter()
@@ -185,7 +189,7 @@ impl Model for Setup {
                 actions.push(Action::ConnectByHabit(who));
             }
         }
-        if self.source_crashes {
+        if self.source_crashes && !state.world.source_died {
             actions.push(Action::Crash(Who::Source));
         }
         if self.target_crashes {
@@ -360,15 +364,21 @@ fn take(state: &mut State, who: Who) -> Option<()> {
     Some(())
 }
 
-/// A target that has forgotten its orders takes from the primary queue what comes after what it
-/// has left in R: that it does to itself, and only in the moments between the opening of the gate
-/// and the end of R. With the handoff `Mirror` it takes from the source's queue until it is told.
+/// Whoever has forgotten his orders takes from the primary queue what comes after what he has left
+/// in his replay queue: that he does to himself, and only in the moments between the opening of
+/// the gate and the end of that queue. With the handoff `Mirror` the target takes from the
+/// source's queue until it is told.
 fn takes_by_habit(state: &State, who: Who) -> bool {
-    let (Who::Target, Some(target)) = (who, &state.world.target) else {
+    let journal = &state.ms2m.journal;
+    let (process, drains) = match who {
+        Who::Source => (&state.world.source, journal.aborting),
+        Who::Target => (&state.world.target, journal.stage >= Stage::SourceRemoved),
+    };
+    let Some(process) = process.as_ref().filter(|it| it.on == Some(Place::Q)) else {
         return false;
     };
-    let replays = state.world.routes.open && state.ms2m.journal.stage >= Stage::SourceRemoved;
-    target.on == Some(Place::Q) && (state.world.routes.mirrored || (target.forgetful && replays))
+    let mirrored = who == Who::Target && state.world.routes.mirrored;
+    mirrored || (process.forgetful && drains && state.world.routes.open)
 }
 
 fn apply(state: &mut State, who: Who) -> Option<()> {

@@ -87,6 +87,10 @@ pub(crate) struct Cli {
     #[arg(long, env = env::KEEP_ARCHIVE, value_parser = BoolishValueParser::new())]
     keep_archive: bool,
 
+    /// Delete the archive and push nothing
+    #[arg(long, env = env::DISCARD, conflicts_with = "keep_archive", value_parser = BoolishValueParser::new())]
+    discard: bool,
+
     /// Directory of a config.json with registry credentials [default: ~/.docker]
     #[arg(long, value_name = "DIR", env = env::DOCKER_CONFIG)]
     docker_config: Option<PathBuf>,
@@ -136,6 +140,7 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     pub(crate) plain_http: bool,
     pub(crate) keep_archive: bool,
+    pub(crate) discard: bool,
     pub(crate) docker_config: Option<PathBuf>,
 }
 
@@ -162,6 +167,7 @@ impl Cli {
             compression: self.compression,
             plain_http: self.plain_http,
             keep_archive: self.keep_archive,
+            discard: self.discard,
             docker_config: self.docker_config.or_else(default_docker_config),
         })
     }

@@ -32,6 +32,9 @@ pub const PLAIN_HTTP: &str = "MS2M_PLAIN_HTTP";
 /// `true` keeps the archive on the node. Default: it is deleted, after a failure as well.
 pub const KEEP_ARCHIVE: &str = "MS2M_KEEP_ARCHIVE";
 
+/// `true` deletes the archive and pushes nothing: for one that is not wanted any more.
+pub const DISCARD: &str = "MS2M_DISCARD";
+
 /// File that takes the termination message. It is written only if it is there already, as the
 /// kubelet makes it.
 pub const TERMINATION_LOG: &str = "MS2M_TERMINATION_LOG";

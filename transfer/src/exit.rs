@@ -6,7 +6,8 @@ use crate::report::FailureCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// The image is in the registry and was read back.
+    /// The image is in the registry and was read back; or the archive was to be deleted instead,
+    /// and was.
     Pushed = 0,
     /// A flag, an environment variable or the credentials file is wrong. Nothing was touched.
     Config = 2,
@@ -39,6 +40,7 @@ impl From<FailureCode> for ExitCode {
             FailureCode::RegistryDenied => Self::RegistryDenied,
             FailureCode::RegistryFailed => Self::RegistryFailed,
             FailureCode::Interrupted => Self::Interrupted,
+            FailureCode::Discarded => Self::Pushed,
         }
     }
 }

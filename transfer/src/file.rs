@@ -53,6 +53,24 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     )
 }
 
+/// Deletes the archive, as asked, and says what came of it.
+pub(crate) fn discard_only(path: &Path) -> Failure {
+    if path.exists() && !archive::is_checkpoint(path) {
+        return Failure::archive_invalid(format!(
+            "{} does not look like a checkpoint archive and is left where it is",
+            path.display()
+        ));
+    }
+    match std::fs::remove_file(path) {
+        Ok(()) => Failure::new(
+            FailureCode::Discarded,
+            format!("the archive {} was deleted, as asked", path.display()),
+            "nothing is left to do",
+        ),
+        Err(error) => unreadable(path, &error),
+    }
+}
+
 /// Deletes the archive after a push, or after a failure that makes it useless.
 ///
 /// A failed transfer is not repeated with the same archive, a new one is taken; meanwhile this

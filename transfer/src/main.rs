@@ -83,6 +83,9 @@ fn usage_error(reporter: &Reporter, error: &clap::Error) -> ExitCode {
 }
 
 fn run(settings: &Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
+    if settings.discard {
+        return Err(file::discard_only(&settings.archive));
+    }
     // One thread for the network, and one more while there is a layer to make.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -65,6 +65,8 @@ pub enum FailureCode {
     RegistryFailed,
     /// The transfer was told to stop (SIGTERM or SIGINT).
     Interrupted,
+    /// The archive was to be deleted instead, and was.
+    Discarded,
 }
 
 impl fmt::Display for FailureCode {
@@ -76,6 +78,7 @@ impl fmt::Display for FailureCode {
             Self::RegistryDenied => "registry-denied",
             Self::RegistryFailed => "registry-failed",
             Self::Interrupted => "interrupted",
+            Self::Discarded => "discarded",
         })
     }
 }

@@ -162,7 +162,7 @@ impl Job<'_> {
             again,
         )?;
         let result = Box::pin(self.engine.abort(self.record)).await;
-        listening.abort();
+        drop(listening);
         self.progress.end();
         let watched = !self.ui.is_quiet() && self.global.progress != ProgressMode::None;
         match result {

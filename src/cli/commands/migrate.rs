@@ -10,7 +10,7 @@ use super::subject::Subject;
 use crate::api::{StatefulMigrationSpec, conditions};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::interrupt::{self, Again};
+use crate::cli::interrupt::{self, Again, Listening};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::SettingArgs;
@@ -164,7 +164,7 @@ impl Job<'_> {
         }
         let listening = self.listen(&self.request.name)?;
         let result = Box::pin(self.engine.migrate_as_planned(&self.request, &plan)).await;
-        listening.abort();
+        drop(listening);
         self.tell(result)
     }
 
@@ -186,11 +186,11 @@ impl Job<'_> {
         }
         let listening = self.listen(&record.name)?;
         let result = Box::pin(self.engine.resume(record)).await;
-        listening.abort();
+        drop(listening);
         self.tell(result)
     }
 
-    fn listen(&self, name: &str) -> std::io::Result<tokio::task::JoinHandle<()>> {
+    fn listen(&self, name: &str) -> std::io::Result<Listening> {
         interrupt::listen(
             self.stop.clone(),
             Arc::clone(&self.progress),

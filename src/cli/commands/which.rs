@@ -89,13 +89,13 @@ fn unknown(records: &[Record], which: &Which, namespace: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use jiff::Timestamp;
 
     use crate::api::{MessageQueueConfig, StatefulMigrationSpec, StatefulMigrationStatus};
 
-    fn record(name: &str, pod: &str) -> Record {
+    pub(crate) fn record(name: &str, pod: &str) -> Record {
         Record {
             name: name.to_owned(),
             namespace: "default".to_owned(),

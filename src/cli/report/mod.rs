@@ -256,6 +256,7 @@ pub(crate) mod tests {
             target_pod: "worker-0-shadow".to_owned(),
             strategy: Strategy::ShadowPod,
             resumed: false,
+            back: false,
         }
     }
 

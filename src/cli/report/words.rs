@@ -15,14 +15,15 @@ pub(super) fn headline(started: &EventKind) -> String {
         target_pod,
         strategy,
         resumed,
+        back,
     } = started
     else {
         return String::new();
     };
-    let verb = if *resumed {
-        "going on to move"
-    } else {
-        "moving"
+    let verb = match (*resumed, *back) {
+        (false, _) => "moving",
+        (true, false) => "going on to move",
+        (true, true) => "rolling back the move of",
     };
     let how = match strategy {
         Strategy::ShadowPod => format!("ShadowPod {target_pod}"),

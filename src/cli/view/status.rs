@@ -86,10 +86,10 @@ fn strategy(record: &Record) -> Option<String> {
     settled.map(|strategy| strategy.to_string())
 }
 
-/// One migration in full.
+/// One migration in full. `worker` is who works on it, as far as that is known.
 #[must_use]
-pub fn details(record: &Record, paint: Paint, now: Timestamp) -> String {
-    let mut parts = vec![facts(record, paint, now), timeline(record, paint)];
+pub fn details(record: &Record, worker: &Worker, paint: Paint, now: Timestamp) -> String {
+    let mut parts = vec![facts(record, worker, paint, now), timeline(record, paint)];
     if !record.status.conditions.is_empty() {
         parts.push(format!(
             "{}\n{}",
@@ -97,13 +97,24 @@ pub fn details(record: &Record, paint: Paint, now: Timestamp) -> String {
             holds(record)
         ));
     }
-    if let Some(next) = next(record) {
+    if let Some(next) = next(record, worker) {
         parts.push(format!("{}\n  {next}", paint.tone(Tone::Strong, "Next")));
     }
     parts.join("\n\n")
 }
 
-fn facts(record: &Record, paint: Paint, now: Timestamp) -> String {
+/// Who works on a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Worker {
+    /// It cannot be seen, or the migration has ended.
+    Unknown,
+    /// No process does.
+    Nobody,
+    /// This one, as `process 12 on host-a`.
+    Somebody(String),
+}
+
+fn facts(record: &Record, worker: &Worker, paint: Paint, now: Timestamp) -> String {
     let spec = &record.spec;
     let status = &record.status;
     let queue = &spec.message_queue_config;
@@ -172,6 +183,11 @@ fn facts(record: &Record, paint: Paint, now: Timestamp) -> String {
                 ),
             ),
         ]);
+    }
+    match worker {
+        Worker::Unknown => {}
+        Worker::Nobody => rows.push(("Held by", "no process: it was left".to_owned())),
+        Worker::Somebody(who) => rows.push(("Held by", who.clone())),
     }
     if let Some(message) = &status.message {
         rows.push(("Message", message.clone()));
@@ -248,7 +264,7 @@ fn holds(record: &Record) -> String {
 }
 
 /// What there is to do about it, if anything.
-fn next(record: &Record) -> Option<String> {
+fn next(record: &Record, worker: &Worker) -> Option<String> {
     let (pod, namespace) = (&record.spec.source_pod, &record.namespace);
     let (abort, resume) = (record.abort_command(), record.resume_command());
     match phase(record) {
@@ -259,10 +275,16 @@ fn next(record: &Record) -> Option<String> {
         _ if is_stuck(record) => Some(format!(
             "once the reason in the message is gone, this undoes the rest: {abort}"
         )),
-        _ => Some(format!(
-            "if no process works on it any more, this goes on with it: {resume}\n  \
-             and this rolls it back, whoever works on it: {abort}"
-        )),
+        _ => Some(match worker {
+            Worker::Somebody(_) => format!("to have it rolled back: {abort}"),
+            Worker::Nobody => {
+                format!("to go on with it: {resume}\n  to roll it back: {abort}")
+            }
+            Worker::Unknown => format!(
+                "if no process works on it any more, to go on with it: {resume}\n  \
+                 to roll it back, whoever works on it: {abort}"
+            ),
+        }),
     }
 }
 
@@ -382,7 +404,7 @@ mod tests {
 
     #[test]
     fn one_that_is_complete_shows_its_receipt() {
-        insta::assert_snapshot!(details(&completed(), Paint(false), time(90)), @r#"
+        insta::assert_snapshot!(details(&completed(), &Worker::Unknown, Paint(false), time(90)), @r#"
         Name      default/worker-0-aaaaa
         Phase     Completed
         Pod       worker-0 (container worker)
@@ -414,7 +436,12 @@ mod tests {
 
     #[test]
     fn one_that_is_under_way_says_how_to_go_on() {
-        let shown = details(&record("m", Phase::Transferring), Paint(false), time(90));
+        let shown = details(
+            &record("m", Phase::Transferring),
+            &Worker::Nobody,
+            Paint(false),
+            time(90),
+        );
         let (_, shown) = shown.split_once("Phases").expect("it has that part");
         insta::assert_snapshot!(shown, @r"
           ✓ Pending           0.120s  ████
@@ -428,9 +455,22 @@ mod tests {
           Checkpointed  True  ArchiveWritten  the kubelet has written the archive
 
         Next
-          if no process works on it any more, this goes on with it: ms2m migrate --resume m -n default
-          and this rolls it back, whoever works on it: ms2m abort m -n default
+          to go on with it: ms2m migrate --resume m -n default
+          to roll it back: ms2m abort m -n default
         ");
+    }
+
+    #[test]
+    fn who_works_on_it_decides_what_to_type() {
+        let record = record("m", Phase::Transferring);
+        let shown = |worker: &Worker| details(&record, worker, Paint(false), time(90));
+        let held = shown(&Worker::Somebody("process 12 on host-a".to_owned()));
+        assert!(held.contains("Held by   process 12 on host-a"), "{held}");
+        assert!(!held.contains("--resume"), "{held}");
+        assert!(held.contains("ms2m abort m"), "{held}");
+        let unknown = shown(&Worker::Unknown);
+        assert!(!unknown.contains("Held by"), "{unknown}");
+        assert!(unknown.contains("if no process works on it"), "{unknown}");
     }
 
     #[test]
@@ -443,7 +483,7 @@ mod tests {
         status.message = Some(text.to_owned());
         let line = list(std::slice::from_ref(&record), false, time(90));
         assert!(line.contains(" Stuck "), "{line}");
-        let shown = details(&record, Paint(false), time(90));
+        let shown = details(&record, &Worker::Nobody, Paint(false), time(90));
         for words in [
             "Phase     Restoring, stuck in its roll-back",
             "left: queue q",
@@ -455,7 +495,7 @@ mod tests {
 
     #[test]
     fn one_that_failed_says_that_the_source_serves() {
-        let shown = details(&failed(), Paint(false), time(90));
+        let shown = details(&failed(), &Worker::Unknown, Paint(false), time(90));
         assert!(
             shown.ends_with(
                 "worker-0 serves as before; try again: ms2m migrate worker-0 -n default"

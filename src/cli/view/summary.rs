@@ -173,9 +173,9 @@ pub(crate) mod tests {
         ╰───────────────┴────────┴───────╯
         Migration  default/worker-0-x7k2f
         Pod        worker-0-shadow on node-b, ShadowPod
-        Downtime   0.480s = 0.410s around the checkpoint + 0.070s around the handoff
+        Downtime   0.480s = 0.410s around the checkpoint + 0.070s around the handoff (seen)
         Spent      0.310s checkpoint call + 1.100s transfer + 0.350s restore + 3.440s everything else
-        Replayed   312 messages (counted)
+        Replayed   312 of 312 messages (counted), 0 left
         Archive    100.00 MiB, 40.00 MiB as a layer
         Image      registry.example.com/checkpoints@sha256:0000000000000000000000000000000000000000000000000000000000000000
         ");

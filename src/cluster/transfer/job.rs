@@ -230,6 +230,9 @@ fn environment(namespace: &str, order: &TransferOrder, file: &str) -> Vec<EnvVar
         (env::PLAIN_HTTP, order.plain_http.to_string()),
         (env::KEEP_ARCHIVE, order.keep_archive.to_string()),
     ];
+    if order.discard {
+        rows.push((env::DISCARD, "true".to_owned()));
+    }
     if order.credentials_secret.is_some() {
         rows.push((env::DOCKER_CONFIG, CREDENTIALS.to_owned()));
     }
@@ -264,6 +267,7 @@ mod tests {
             plain_http: true,
             credentials_secret: None,
             keep_archive: false,
+            discard: false,
             deadline: Duration::from_secs(3600),
         }
     }
@@ -278,6 +282,7 @@ mod tests {
         let order = TransferOrder {
             credentials_secret: Some("checkpoints".into()),
             keep_archive: true,
+            discard: false,
             ..order()
         };
         let job = transfer_job("shop", &order).expect("a Job");

@@ -39,8 +39,7 @@ pub fn decide_back(
         UndoStep::AwaitTargetGone => await_target_gone(rules, stage, seen),
         UndoStep::OntoHold => onto_hold(rules, seen),
         UndoStep::PutBack => put_back(done, seen),
-        UndoStep::Reopen if done == 0 => Ok(Move::Do(Effect::OpenGate)),
-        UndoStep::Reopen => Err(UndoStep::Return),
+        UndoStep::Reopen => reopen(done, seen),
         UndoStep::Return => move_back(Party::Source, seen).ok_or(UndoStep::Dismantle),
         UndoStep::Dismantle => Ok(dismantle(done)),
     }
@@ -80,6 +79,22 @@ fn onto_hold(rules: Rules, seen: &Seen) -> Result<Move, UndoStep> {
     }
     match onto_own_queue(Party::Source, seen) {
         None => Err(UndoStep::Reopen),
+        Some(Move::GiveUp(_)) => Err(UndoStep::PutBack),
+        Some(other) => Ok(other),
+    }
+}
+
+/// The gate opens, so that what is left in H is finite at any rate: at a moment when H is empty, if
+/// there is one, so that a source that goes to the primary queue by habit could take next to
+/// nothing too early.
+fn reopen(done: usize, seen: &Seen) -> Result<Move, UndoStep> {
+    if done > 0 {
+        return Err(UndoStep::Return);
+    }
+    match onto_own_queue(Party::Source, seen) {
+        None if seen.good_moment_back => Ok(Move::Do(Effect::OpenGate)),
+        None => Ok(Move::Wait(Waiting::HoldQuiet)),
+        // It has gone for good since it was seen there.
         Some(Move::GiveUp(_)) => Err(UndoStep::PutBack),
         Some(other) => Ok(other),
     }

@@ -148,10 +148,11 @@ fn checkpoint(done: usize, seen: &Seen) -> Move {
 }
 
 /// The source onto H. Q stays silent, so that a restored process that consumes it by habit finds
-/// nothing to steal. A source that is gone has nothing to divert: the checkpoint has its state.
+/// nothing to steal. A source that is gone has nothing to divert: the checkpoint has its state, and
+/// nobody shares the primary queue with anybody.
 fn divert_source(seen: &Seen) -> Move {
     let diverted = Move::Advance(Stage::SourceDiverted);
-    if seen.source_lost && !seen.primary.consumed {
+    if (seen.source_lost || seen.source_silent) && !seen.primary.consumed {
         return diverted;
     }
     onto_own_queue(Party::Source, seen).unwrap_or(diverted)
@@ -163,12 +164,13 @@ fn start_target(seen: &Seen) -> Move {
     match seen.target {
         TargetPod::Lost => Move::GiveUp(Waiting::TargetThere),
         // A target that goes by the source's name would take an order that is left over there.
-        TargetPod::NotMade if seen.source_told == Told::Waiting => {
+        TargetPod::NotMade if seen.source_told == Told::Waiting && !seen.source_silent => {
             wait(Waiting::SourceOnHold, seen)
         }
         TargetPod::NotMade => Move::Do(Effect::StartTarget),
         TargetPod::Present if !seen.primary.consumed => wait(Waiting::TargetConnects, seen),
-        TargetPod::Present if seen.hold.consumed || seen.source_lost => {
+        // Should it be the source after all, the target is yet to be seen on R.
+        TargetPod::Present if seen.hold.consumed || seen.source_lost || seen.source_silent => {
             Move::Advance(Stage::TargetSeen)
         }
         // The source may have lost its connection and be there by habit.

@@ -83,6 +83,7 @@ mod tests {
             ready,
             unacknowledged: Some(0),
             consumers,
+            ..QueueView::default()
         }
     }
 

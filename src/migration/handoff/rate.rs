@@ -31,7 +31,9 @@ impl Rate {
                 self.inflow = Some(depth.saturating_sub(before) as f64 / seconds);
             }
         } else if replay.consumers > 0 {
-            self.attached.get_or_insert((at, depth));
+            // What was taken between the last look without a consumer and this one counts too.
+            let before = self.last.unwrap_or((at, depth));
+            self.attached.get_or_insert(before);
         }
         self.last = Some((at, depth));
     }
@@ -68,5 +70,43 @@ impl Rate {
         let came_in = self.inflow.unwrap_or(0.0) * self.inflow_seconds(begin, end);
         let taken = (before as f64 + came_in - now as f64).max(0.0).round() as u64;
         (taken, came_in == 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(rate: &mut Rate, millis: u64, ready: u64, consumers: u64) {
+        let replay = QueueView {
+            ready,
+            unacknowledged: Some(0),
+            consumers,
+            ..QueueView::default()
+        };
+        rate.sample(Duration::from_millis(millis), &replay);
+    }
+
+    /// A target that empties R between two looks has taken what was in it.
+    #[test]
+    fn what_is_taken_before_the_first_look_at_the_target_is_counted() {
+        let mut rate = Rate::default();
+        look(&mut rate, 0, 0, 0);
+        look(&mut rate, 1000, 100, 0);
+        look(&mut rate, 1100, 0, 1);
+        look(&mut rate, 1200, 0, 1);
+        assert_eq!(rate.replayed(), (120, false));
+        rate.inflow_ends(Duration::from_millis(1200));
+        look(&mut rate, 1500, 0, 1);
+        assert_eq!(rate.replayed(), (120, false));
+    }
+
+    #[test]
+    fn without_an_inflow_it_is_counted() {
+        let mut rate = Rate::default();
+        look(&mut rate, 0, 7, 0);
+        look(&mut rate, 1000, 7, 0);
+        look(&mut rate, 1500, 0, 1);
+        assert_eq!(rate.replayed(), (7, true));
     }
 }

@@ -92,6 +92,8 @@ pub struct Seen {
     pub target: TargetPod,
     /// The source pod is gone, or its node is.
     pub source_lost: bool,
+    /// The source has not read an order that one that is connected would have read.
+    pub source_silent: bool,
     /// The restored process listens on the source's control queue.
     pub target_stale: bool,
     /// What waits in R takes the target no longer than the pause that is aimed at, or source and
@@ -99,6 +101,8 @@ pub struct Seen {
     pub short_enough: bool,
     /// R is empty, or has been short enough for so long that it will hardly be emptier.
     pub good_moment: bool,
+    /// The same of H.
+    pub good_moment_back: bool,
     /// The wait in this stage has taken as long as it may.
     pub overdue: bool,
 }

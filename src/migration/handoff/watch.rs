@@ -59,7 +59,9 @@ pub struct Watch {
     source_told: Option<Order>,
     target_told: Option<Order>,
     unheard_since: Option<Duration>,
+    unread_since: Option<Duration>,
     short_since: Option<Duration>,
+    held_since: Option<Duration>,
     rate: Rate,
     peak: u64,
     run_side_by_side_since: Option<Duration>,
@@ -93,7 +95,9 @@ impl Watch {
             source_told: None,
             target_told: None,
             unheard_since: None,
+            unread_since: None,
             short_since: None,
+            held_since: None,
             rate: Rate::default(),
             peak: 0,
             run_side_by_side_since: None,
@@ -142,12 +146,18 @@ impl Watch {
 
     /// An order has been sent.
     pub fn told(&mut self, party: Party, message: Message, now: Duration) {
+        let again = self
+            .told_mut(party)
+            .is_some_and(|last| last.message == message);
         *self.told_mut(party) = Some(Order {
             message,
             when: now,
             obeyed: false,
         });
-        self.stage_begins(now);
+        // One that takes the same order again and again has not come any nearer.
+        if !again {
+            self.stage_begins(now);
+        }
     }
 
     /// What was told before says nothing about what is wanted now: the direction has changed, or
@@ -227,11 +237,24 @@ impl Watch {
             target_told: told(self.target_told, look.target_orders, look.at),
             target: self.target,
             source_lost: self.source_lost,
+            source_silent: self.source_silent(look),
             target_stale: self.target_stale(look),
             short_enough,
             good_moment: self.good_moment(look, short_enough),
+            good_moment_back: self.good_moment_back(look),
             overdue: self.waited(look.at) >= limit,
         }
+    }
+
+    /// An order has waited in the source's control queue for longer than one that is connected
+    /// leaves it there.
+    fn source_silent(&mut self, look: &Look) -> bool {
+        if look.source_orders == 0 || look.hold.consumers > 0 {
+            self.unread_since = None;
+            return false;
+        }
+        let since = *self.unread_since.get_or_insert(look.at);
+        look.at.saturating_sub(since) >= UNHEARD
     }
 
     /// Two listen on the source's control queue; or somebody has connected and is on the primary
@@ -264,6 +287,16 @@ impl Watch {
         look.replay.ready == 0 || look.at.saturating_sub(since) >= LINGER
     }
 
+    /// H grows as long as the gate is closed, so nothing is gained by waiting long.
+    fn good_moment_back(&mut self, look: &Look) -> bool {
+        if look.hold.consumers == 0 {
+            self.held_since = None;
+            return false;
+        }
+        let since = *self.held_since.get_or_insert(look.at);
+        look.hold.ready == 0 || look.at.saturating_sub(since) >= LINGER
+    }
+
     fn short_enough(&self, look: &Look) -> bool {
         let cutoff = self
             .run_side_by_side_since
@@ -293,6 +326,7 @@ fn fill(queue: QueueView, since: &mut Option<Duration>, now: Duration, settle: D
     } else {
         settle
     };
+    let enough = enough.max(queue.lag);
     if empty_for >= enough {
         Fill::Quiet
     } else {

@@ -13,6 +13,7 @@ fn queue(ready: u64, consumers: u64) -> QueueView {
         ready,
         unacknowledged: Some(0),
         consumers,
+        ..QueueView::default()
     }
 }
 
@@ -51,6 +52,33 @@ fn without_a_count_of_the_unacknowledged_it_takes_the_settle_time() {
     assert_eq!(watch.seen(&look(0), LIMIT).primary.fill, Fill::Settling);
     assert_eq!(watch.seen(&look(1999), LIMIT).primary.fill, Fill::Settling);
     assert_eq!(watch.seen(&look(2000), LIMIT).primary.fill, Fill::Quiet);
+}
+
+/// A count that may be 7 s old has to be 0 for as long.
+#[test]
+fn a_late_count_is_waited_for() {
+    let mut watch = watch();
+    let look = |millis, unacknowledged| Look {
+        at: Duration::from_millis(millis),
+        primary: QueueView {
+            unacknowledged,
+            lag: Duration::from_secs(7),
+            ..queue(0, 1)
+        },
+        ..Look::default()
+    };
+    let looks = [
+        (0, Some(0), Fill::Settling),
+        (3000, Some(5), Fill::Settling),
+        (8000, Some(0), Fill::Settling),
+        (14_000, None, Fill::Settling),
+        (14_999, Some(0), Fill::Settling),
+        (15_000, Some(0), Fill::Quiet),
+    ];
+    for (millis, unacknowledged, fill) in looks {
+        let seen = watch.seen(&look(millis, unacknowledged), LIMIT);
+        assert_eq!(seen.primary.fill, fill, "at {millis} ms");
+    }
 }
 
 #[test]

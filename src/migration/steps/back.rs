@@ -12,7 +12,7 @@ use crate::api::{HandoffStage as Stage, Phase, Time, UndoStep, conditions};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::event::EventKind;
 use crate::migration::handoff::abort::{decide_back, may_have_closed};
-use crate::migration::handoff::{Effect, Move, TargetPod};
+use crate::migration::handoff::{Effect, Move, Seen, TargetPod};
 
 /// The target's state is thrown away, so it gets no time to end.
 const AT_ONCE: Duration = Duration::ZERO;
@@ -23,6 +23,10 @@ impl Run {
         self.report(EventKind::UndoStarted {
             reason: trouble.reason(),
         });
+        if !self.is_aborting() {
+            // For whoever has to go on with it.
+            self.record.status.message = Some(trouble.reason());
+        }
         let mut undone = Vec::new();
         let result = self.undo(&mut undone).await;
         let mut error = match result {
@@ -64,7 +68,7 @@ impl Run {
             let step = self.handoff().undo;
             match decide_back(self.rules(), self.stage(), step, done, &seen) {
                 Err(next) => {
-                    self.begin_undo(next, undone).await?;
+                    self.begin_undo(next, &seen, undone).await?;
                     done = 0;
                     backoff.reset();
                 }
@@ -93,11 +97,12 @@ impl Run {
     async fn begin_undo(
         &mut self,
         next: UndoStep,
+        seen: &Seen,
         undone: &mut Vec<String>,
     ) -> Result<(), Trouble> {
         self.watch.stage_begins(self.ports.clock.elapsed());
         let served = next == UndoStep::Dismantle && may_have_closed(self.rules(), self.stage());
-        if served && !self.watch.source_lost {
+        if served && seen.primary.consumed {
             let words = format!(
                 "pod {} consumes queue {} as before",
                 self.source_pod(),

@@ -26,9 +26,11 @@ impl Run {
         self.say_committed();
         let aborting = self.handoff().aborting;
         let outcome = if aborting {
+            let reason = self.record.status.message.clone();
+            let reason = reason.unwrap_or_else(|| "it did not get to the end".to_owned());
             Err(Trouble::failed(
                 "an earlier process began to roll back",
-                "it did not get to the end",
+                reason,
             ))
         } else {
             self.forward().await
@@ -40,6 +42,7 @@ impl Run {
     }
 
     fn say_started(&self, resumed: bool) {
+        let stopped = self.stop.is_cancelled() && !self.stage().is_committed();
         let status = &self.record.status;
         self.report(EventKind::Started {
             namespace: self.record.namespace.clone(),
@@ -50,6 +53,7 @@ impl Run {
             target_pod: self.target_pod().to_owned(),
             strategy: status.strategy.unwrap_or(crate::api::Strategy::ShadowPod),
             resumed,
+            back: stopped || self.is_aborting(),
         });
     }
 
@@ -64,10 +68,11 @@ impl Run {
     async fn not_completed(&mut self, trouble: Trouble) -> Error {
         let error = match trouble {
             Trouble::LockLost => trouble.into_error(ErrorKind::Unfinished),
-            trouble if self.stage().is_committed() && !self.can_return().await => {
-                self.unfinished(trouble)
+            trouble if !self.stage().is_committed() || self.can_return().await => {
+                self.roll_back(trouble).await
             }
-            trouble => self.roll_back(trouble).await,
+            trouble if self.is_bereft() => self.bury(trouble).await,
+            trouble => self.unfinished(trouble),
         };
         self.report(EventKind::Failed {
             error: Box::new(error.clone()),
@@ -76,7 +81,7 @@ impl Run {
     }
 
     /// After the commit point there is only forward: what is left is left for the next process.
-    fn unfinished(&self, trouble: Trouble) -> Error {
+    pub(super) fn unfinished(&self, trouble: Trouble) -> Error {
         let again = format!(
             "run it again, it goes on from here: {}",
             self.record.resume_command()
@@ -107,6 +112,12 @@ impl Run {
             return false;
         }
         matches!(self.find_source().await, Ok(Some(pod)) if !pod.terminating)
+    }
+
+    /// Whether the target is lost when the source is gone already.
+    fn is_bereft(&self) -> bool {
+        (Stage::Committing..Stage::TargetServes).contains(&self.stage())
+            && self.watch.target == TargetPod::Lost
     }
 
     async fn forward(&mut self) -> Result<(), Trouble> {

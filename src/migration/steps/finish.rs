@@ -133,7 +133,7 @@ impl Run {
         });
         let (pull, transfer) = tokio::join!(pull, self.remove_transfer());
         pull.and(transfer)?;
-        self.delete_image().await;
+        tokio::join!(self.discard_archive(), self.delete_image());
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! between two looks at the broker. Every step may be repeated, by this process or another.
 
 mod back;
+mod bury;
 mod checkpoint;
 mod drive;
 mod finish;

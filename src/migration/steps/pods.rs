@@ -50,8 +50,8 @@ impl Run {
     }
 
     fn source_is_missed(&self, look: &Look) -> bool {
-        let idle = look.hold.consumers == 0 && look.primary.consumers == 0;
-        idle && (self.is_aborting() || matches!(self.stage(), Stage::Closed | Stage::Checkpointed))
+        let before_commit = (Stage::Closed..=Stage::TargetAttached).contains(&self.stage());
+        look.hold.consumers == 0 && (self.is_aborting() || before_commit)
     }
 
     async fn look_after_target(&mut self) -> Result<(), Trouble> {

@@ -24,12 +24,21 @@ impl Run {
 
     /// Moves what is in H to the primary queue, and opens the gate the moment that H is empty.
     pub(super) async fn put_back(&mut self) -> Result<(), Trouble> {
+        let hold = self.names.hold.clone();
+        let moved = self.put_back_from(&hold).await?;
+        self.step(format!(
+            "put {moved} messages back into queue {}, since the source does not obey",
+            self.names.queue
+        ));
+        Ok(())
+    }
+
+    /// The same for either replay queue; answers how many messages it was.
+    pub(super) async fn put_back_from(&mut self, from: &str) -> Result<u64, Trouble> {
         let broker = std::sync::Arc::clone(&self.ports.broker);
-        let (exchange, hold) = (self.names.put_back.clone(), self.names.hold.clone());
-        let (binding, to) = (
-            own_binding(&exchange),
-            Destination::Queue(self.names.queue.clone()),
-        );
+        let exchange = self.names.put_back.clone();
+        let binding = own_binding(&exchange);
+        let to = Destination::Queue(self.names.queue.clone());
         self.patiently("declare an exchange", || {
             broker.ensure_fanout(&exchange, None)
         })
@@ -38,20 +47,15 @@ impl Run {
             .await?;
         let moved = self
             .patiently("put messages back", || {
-                broker.move_messages(&hold, &exchange)
+                broker.move_messages(from, &exchange)
             })
             .await?;
         self.open_gate().await?;
         let late = self
             .patiently("put messages back", || {
-                broker.move_messages(&hold, &exchange)
+                broker.move_messages(from, &exchange)
             })
             .await?;
-        self.step(format!(
-            "put {} messages back into queue {}, since the source does not obey",
-            moved + late,
-            self.names.queue
-        ));
         if late > 0 {
             self.warn(format!(
                 "{late} of the messages that were put back came in while the gate was opening: newer ones of the same \
@@ -59,6 +63,6 @@ impl Run {
                 self.names.queue
             ));
         }
-        Ok(())
+        Ok(moved + late)
     }
 }

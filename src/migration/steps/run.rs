@@ -39,6 +39,8 @@ pub(in crate::migration) struct Run {
     pub(super) began: Duration,
     /// When it was last looked whether the pods are there.
     pub(super) pods_seen: Option<Duration>,
+    /// Whether the transfer has seen to the archive on the source node.
+    pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
     pub(super) said_committed: bool,
     phase_began: Duration,
@@ -109,6 +111,7 @@ impl Run {
             watch,
             began: now,
             pods_seen: None,
+            archive_is_gone: false,
             said_committed: false,
             phase_began: now,
         }

@@ -3,6 +3,8 @@
 //! Ensures `status.checkpointImage`. Undone by removing the Job; the image is deleted at the end
 //! of the migration, whichever that is.
 
+use std::time::Duration;
+
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::migration::event::EventKind;
@@ -10,6 +12,9 @@ use crate::migration::plan;
 use crate::migration::ports::{TransferEnd, TransferOrder};
 use crate::migration::summary::seconds_text;
 use ms2m_transfer::{FailureCode, Pushed, Report};
+
+/// How long the deletion of an archive may take: a Job's pod has to start for it.
+const DISCARD: Duration = Duration::from_secs(30);
 
 impl Run {
     /// Starts the transfer Job.
@@ -36,6 +41,8 @@ impl Run {
             self.ports.cluster.follow_transfer(&name, &progress)
         });
         let end = self.unless_stopped(follow).await??;
+        // The binary deletes it, whatever came of the transfer.
+        self.archive_is_gone = matches!(end, TransferEnd::Reported(_));
         let pushed = pushed(&name, end)?;
         self.step(format!("image pushed: {}", pushed.image));
         let receipt = self.receipt();
@@ -53,6 +60,60 @@ impl Run {
             self.ports.cluster.remove_transfer(&name)
         })
         .await
+    }
+
+    /// Deletes the archive on the source node, if the transfer has not: it holds the memory of the
+    /// process. Where that cannot be done it is said, with the path.
+    pub(super) async fn discard_archive(&self) {
+        let archive = Self::known(self.record.status.checkpoint_id.as_ref());
+        let sent = self.record.status.checkpoint_image.is_some();
+        if archive.is_empty() || sent || self.archive_is_gone || self.keeps_checkpoint() {
+            return;
+        }
+        let order = TransferOrder {
+            name: self.discard_job(),
+            discard: true,
+            deadline: DISCARD,
+            ..self.transfer_order()
+        };
+        if let Err(why) = self.discard(&order).await {
+            self.warn(format!(
+                "the archive could not be deleted ({why}); it holds the memory of the process, so delete it yourself: \
+                 {archive} on node {}",
+                self.source_node()
+            ));
+        } else {
+            self.step(format!("archive {archive} deleted"));
+        }
+    }
+
+    async fn discard(&self, order: &TransferOrder) -> Result<(), String> {
+        let cluster = &self.ports.cluster;
+        let followed = async {
+            cluster.ensure_transfer(order).await?;
+            cluster.follow_transfer(&order.name, &|_| {}).await
+        };
+        let end = tokio::select! {
+            end = followed => end.map_err(|error| error.to_string()),
+            () = self.ports.clock.sleep(DISCARD) => Err(format!("nothing has come of it in {} s", DISCARD.as_secs())),
+        };
+        let removed = cluster.remove_transfer(&order.name).await;
+        match end? {
+            TransferEnd::Reported(Report::Failed(report))
+                if matches!(
+                    report.code,
+                    FailureCode::Discarded | FailureCode::ArchiveMissing
+                ) => {}
+            TransferEnd::Reported(Report::Failed(report)) => return Err(report.message),
+            TransferEnd::Reported(Report::Pushed(_)) => {}
+            TransferEnd::Lost(words) => return Err(words),
+        }
+        removed.map_err(|error| error.to_string())
+    }
+
+    /// The Job that deletes an archive which is not wanted any more.
+    fn discard_job(&self) -> String {
+        self.object_name("discard")
     }
 
     pub(super) fn transfer_job(&self) -> String {
@@ -95,6 +156,7 @@ impl Run {
                 .unwrap_or(false),
             credentials_secret: self.credentials_secret(),
             keep_archive: self.keeps_checkpoint(),
+            discard: false,
             deadline: self.limits.transfer,
         }
     }

@@ -1,0 +1,54 @@
+//! The target was lost after the source had gone: nobody is left with the pod's state, as after
+//! any crash of a pod. What can be kept is the messages and a broker as it was found, so that
+//! whatever starts in the pod's place finds its queue.
+
+use super::run::Run;
+use super::trouble::Trouble;
+use crate::api::{Phase, Time, conditions};
+use crate::migration::error::{Error, ErrorKind};
+use crate::migration::handoff::decide::DISMANTLE;
+
+impl Run {
+    /// Puts what the target has not applied back into the primary queue, takes the gate out and
+    /// closes the record. What fails is left to the next process.
+    pub(super) async fn bury(&mut self, trouble: Trouble) -> Error {
+        if let Err(left) = self.put_away().await {
+            return self.unfinished(left);
+        }
+        let mut error = trouble.into_error(ErrorKind::TargetLost).hint(format!(
+            "pod {} is gone as after a crash: start it again as you would then",
+            self.target_pod()
+        ));
+        error.undone.push(format!(
+            "what the target had not applied waits in queue {} again",
+            self.names.queue
+        ));
+        if let Err(Trouble::Failed(unsaved)) = self.close_lost(&error).await {
+            self.warn(format!(
+                "the journal still shows the migration as unfinished: {unsaved}"
+            ));
+        }
+        error
+    }
+
+    async fn put_away(&mut self) -> Result<(), Trouble> {
+        let replay = self.names.replay.clone();
+        self.put_back_from(&replay).await?;
+        for effect in DISMANTLE {
+            self.perform(effect).await?;
+        }
+        self.clear_away().await
+    }
+
+    async fn close_lost(&mut self, error: &Error) -> Result<(), Trouble> {
+        let now = self.ports.clock.now();
+        self.enter(Phase::Failed);
+        let text = error.to_string();
+        let status = &mut self.record.status;
+        status.completion_time = Some(Time(now));
+        status.message = Some(text.clone());
+        let reason = conditions::reasons::TARGET_LOST;
+        status.set_condition(conditions::FAILED, true, reason, &text, now);
+        self.save().await
+    }
+}
