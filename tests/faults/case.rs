@@ -39,6 +39,9 @@ pub(crate) struct Case {
     /// The last process was killed with nothing left to do but to give back its lock, which
     /// nobody takes away.
     pub(crate) lock_may_stay: bool,
+    /// An archive may stay on the source node: nobody has learned its name, or nobody is allowed
+    /// to run the Job that would delete it. ms2m says so where it can.
+    pub(crate) archive_may_stay: bool,
     kubeconfig: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -71,6 +74,7 @@ impl Case {
             past_the_gate: None,
             arguments: Vec::new(),
             lock_may_stay: false,
+            archive_may_stay: false,
             kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
             _directory: directory,
             place,
@@ -183,8 +187,8 @@ impl Case {
             match outcome.code {
                 Some(0) => return End::Completed,
                 Some(4 | 130) => return End::RolledBack,
-                // Killed, held by a process that was killed, unfinished, stuck.
-                None | Some(3 | 5 | 6) => {}
+                // Killed, held by a process that was killed, unfinished, stuck, without its lock.
+                None | Some(3 | 5..=7) => {}
                 Some(_) => panic!("no way to end: {outcome:?}"),
             }
             if outcome.code == Some(3) && !outcome.stderr.contains("under way") {
