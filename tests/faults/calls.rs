@@ -87,6 +87,9 @@ const CHECKPOINT: &str = "take_the_checkpoint";
 /// Calls of a roll-back, with a restore that fails.
 const BACK: [Kind; 1] = [kind("remove_the_target", "delete", "/pods/POD-shadow$").may_conflict()];
 
+/// Comes by time: `lock` has its cases.
+const RENEWAL: Kind = kind("renew_the_lock", "update", "/leases/");
+
 pub(crate) fn add(trials: &mut Trials) {
     for kind in KINDS {
         if kind.name != CHECKPOINT {
@@ -199,6 +202,7 @@ async fn is_denied(kind: Kind) {
     let fault = order(&case, kind, 1_000_000, false, action).await;
     let outcome = case.migrate().outcome().await;
     case.cancel(fault).await;
+    case.archive_may_stay = kind.name == "make_the_job";
     let refused = outcome.code == Some(3);
     if refused {
         assert!(
@@ -218,6 +222,7 @@ async fn checkpoint_call(name: &str, action: Value, after: bool) {
     let mut case = Case::start(&format!("checkpoint-{}", name.replace('_', "-"))).await;
     let kind = KINDS[KINDS.len() - 1];
     let fault = order(&case, kind, 1, after, action).await;
+    case.archive_may_stay = after;
     let outcome = case.migrate().outcome().await.expect_code(4);
     assert!(!case.cancel(fault).await, "the call was made");
     let calls = case.requests().await;
@@ -267,8 +272,8 @@ async fn lock(times: u32) {
     case.backlog(250).await;
     let fault = case
         .fault(FaultOrder {
-            verb: "update",
-            path: "/leases/",
+            verb: RENEWAL.verb,
+            path: RENEWAL.path,
             skip: 0,
             times,
             after: false,
@@ -283,7 +288,7 @@ async fn lock(times: u32) {
     } else {
         assert_eq!(
             outcome.code,
-            Some(5),
+            Some(7),
             "it stops at once without its lock: {outcome:?}"
         );
     }
@@ -301,7 +306,7 @@ async fn no_other_kind() {
         .await
         .into_iter()
         .filter(|request| {
-            !KINDS.iter().chain(&BACK).any(|kind| {
+            !KINDS.iter().chain(&BACK).chain([&RENEWAL]).any(|kind| {
                 let path = kind.path.replace("POD", &case.app.pod);
                 let path = regex::Regex::new(&path).expect("an expression");
                 let bare = request.path.split('?').next().unwrap_or_default();

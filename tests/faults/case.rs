@@ -39,6 +39,9 @@ pub(crate) struct Case {
     /// The last process was killed with nothing left to do but to give back its lock, which
     /// nobody takes away.
     pub(crate) lock_may_stay: bool,
+    /// An archive may stay on the source node: nobody has learned its name, or nobody is allowed
+    /// to run the Job that would delete it. ms2m says so where it can.
+    pub(crate) archive_may_stay: bool,
     kubeconfig: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -71,6 +74,7 @@ impl Case {
             past_the_gate: None,
             arguments: Vec::new(),
             lock_may_stay: false,
+            archive_may_stay: false,
             kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
             _directory: directory,
             place,
@@ -162,6 +166,12 @@ impl Case {
     pub(crate) async fn settle(&mut self, first: Outcome) -> End {
         let mut outcome = first;
         for _ in 0..ATTEMPTS {
+            if std::env::var_os("MS2M_TEST_TELL").is_some() {
+                eprintln!(
+                    "{}: {:?}\n{}",
+                    self.app.namespace, outcome.code, outcome.stderr
+                );
+            }
             if outcome.code.is_none() {
                 // Killed after its last write: nothing but the lock is left.
                 let end = match self.phase().await.as_deref() {
@@ -177,8 +187,8 @@ impl Case {
             match outcome.code {
                 Some(0) => return End::Completed,
                 Some(4 | 130) => return End::RolledBack,
-                // Killed, held by a process that was killed, unfinished, stuck.
-                None | Some(3 | 5 | 6) => {}
+                // Killed, held by a process that was killed, unfinished, stuck, without its lock.
+                None | Some(3 | 5..=7) => {}
                 Some(_) => panic!("no way to end: {outcome:?}"),
             }
             if outcome.code == Some(3) && !outcome.stderr.contains("under way") {
@@ -253,6 +263,14 @@ impl Case {
         let pod = format!("^{}/", self.app.namespace);
         let fault = json!({"pod": pod, "on": on, "error": error, "times": times});
         self.place.world.order("/kubelet", fault).await;
+    }
+
+    /// After a completed migration: the target is the next one's source, and goes back.
+    pub(crate) async fn turn_round(&mut self) {
+        std::mem::swap(&mut self.app.pod, &mut self.app.target);
+        std::mem::swap(&mut self.app.from, &mut self.app.to);
+        self.lock_may_stay = false;
+        self.before = Listing::of(self).await;
     }
 
     /// Leaves nothing at work, so that the cases that follow have the machine for themselves.

@@ -44,6 +44,8 @@ async fn killed_after_line(line: usize) -> bool {
     let said = running.says_lines(line).await;
     if said {
         running.signal("KILL").await;
+        // The call for the checkpoint may have been its last.
+        case.archive_may_stay = true;
     }
     let end = case.settle(running.outcome().await).await;
     case.ends_well(end).await;
@@ -66,6 +68,8 @@ async fn killed_at(boundary: usize, after: bool) -> bool {
     let held = is_held(&case, boundary, &mut running).await;
     if held {
         running.signal("KILL").await;
+        // The call for the checkpoint may have been its last.
+        case.archive_may_stay = true;
     }
     case.cancel(fault).await;
     let end = case.settle(running.outcome().await).await;

@@ -21,13 +21,18 @@ mod nodes;
 mod place;
 mod registry;
 mod restores;
+mod soak;
 mod trials;
 mod verdict;
 
 fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = trials::Trials::default();
-    broker::add(&mut trials);
+    let turns = trials::Turns::default();
+    trials.add_in_turn(&turns, "soak::ten_rounds", || {
+        soak::soak(soak::SEED, soak::ROUNDS)
+    });
+    broker::add(&mut trials, &turns);
     calls::add(&mut trials);
     kills::add(&mut trials);
     aborts::add(&mut trials);

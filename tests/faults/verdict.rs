@@ -53,7 +53,11 @@ impl Listing {
         Self {
             cluster,
             broker: case.app.broker_listing().await,
-            archives: archives(case),
+            archives: if case.archive_may_stay {
+                Vec::new()
+            } else {
+                archives(case)
+            },
             images: images(case).await,
         }
     }

@@ -397,7 +397,8 @@ impl App {
                 .await;
             for item in list.as_array().into_iter().flatten() {
                 let name = item["name"].as_str().unwrap_or_default();
-                if name.starts_with(&self.namespace) || name.contains(&self.pod) {
+                let pod = self.pod.trim_end_matches("-shadow");
+                if name.starts_with(&self.namespace) || name.contains(pod) {
                     found.push(format!("{kind}/{name}"));
                 }
             }

@@ -186,6 +186,29 @@ impl World {
 
     /// Orders a fault of a node, the broker or the registry from the sandbox.
     pub(crate) async fn order(&self, path: &str, fault: serde_json::Value) -> serde_json::Value {
+        self.try_order(path, fault)
+            .await
+            .unwrap_or_else(|words| panic!("the sandbox refuses {words}"))
+    }
+
+    /// Takes all faults of kubelets and the registry back.
+    pub(crate) async fn clear_faults(&self) {
+        let url = format!("{}/faults", self.places.control_url);
+        let answer = reqwest::Client::new().delete(url).send().await;
+        assert!(
+            answer
+                .expect("the sandbox takes orders")
+                .status()
+                .is_success()
+        );
+    }
+
+    /// The same as [`Self::order`], giving the sandbox's words when it refuses.
+    pub(crate) async fn try_order(
+        &self,
+        path: &str,
+        fault: serde_json::Value,
+    ) -> Result<serde_json::Value, String> {
         let url = format!("{}{path}", self.places.control_url);
         let response = reqwest::Client::new()
             .post(url)
@@ -195,11 +218,10 @@ impl World {
             .expect("the sandbox takes orders");
         let status = response.status();
         let text = response.text().await.expect("it answers");
-        assert!(
-            status.is_success(),
-            "the sandbox refuses {fault}: {status} {text}"
-        );
-        serde_json::from_str(&text).unwrap_or_default()
+        if !status.is_success() {
+            return Err(format!("{fault}: {status} {text}"));
+        }
+        Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 }
 

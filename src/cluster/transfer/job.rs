@@ -228,11 +228,13 @@ fn environment(namespace: &str, order: &TransferOrder, file: &str) -> Vec<EnvVar
         (env::SOURCE_NODE, order.node.clone()),
         (env::COMPRESSION, compression.to_owned()),
         (env::PLAIN_HTTP, order.plain_http.to_string()),
-        (env::KEEP_ARCHIVE, order.keep_archive.to_string()),
     ];
-    if order.discard {
-        rows.push((env::DISCARD, "true".to_owned()));
-    }
+    // One of the two: the binary takes them for a contradiction, whatever their values.
+    rows.push(if order.discard {
+        (env::DISCARD, "true".to_owned())
+    } else {
+        (env::KEEP_ARCHIVE, order.keep_archive.to_string())
+    });
     if order.credentials_secret.is_some() {
         rows.push((env::DOCKER_CONFIG, CREDENTIALS.to_owned()));
     }
