@@ -100,6 +100,13 @@ impl Broker for AmqpBroker {
         Ok(management.consumers(queue).await.ok())
     }
 
+    async fn limits(&self, queue: &str) -> PortResult<Option<Vec<String>>> {
+        let Ok(management) = &self.management else {
+            return Ok(None);
+        };
+        Ok(management.limits(queue).await.ok().flatten())
+    }
+
     async fn exchange_exists(&self, name: &str) -> PortResult<bool> {
         let options = ExchangeDeclareOptions {
             passive: true,
