@@ -1,21 +1,20 @@
 //! The engine's port `Broker` over AMQP and, where it can be reached, the management API.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use lapin::options::{
     BasicPublishOptions, ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
-    ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
-    QueuePurgeOptions,
+    ExchangeUnbindOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions,
 };
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, ExchangeKind};
-use std::collections::HashMap;
-use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::channels::{ANSWER, Channels};
-use super::failure::{is_refusal, port_error};
-use super::management::{Management, Totals};
+use super::failure::port_error;
+use super::management::Management;
 use super::relay::relay;
 use super::url::BrokerUrl;
 use super::{arguments, probe};
@@ -36,11 +35,11 @@ pub struct Options {
 
 /// An AMQP 0-9-1 broker. Connects when it is first used.
 pub struct AmqpBroker {
-    channels: Channels,
-    management: Result<Management, PortError>,
+    pub(super) channels: Channels,
+    pub(super) management: Result<Management, PortError>,
     /// How late each queue's count of unacknowledged messages is, once it was told: it is no
     /// earlier while the management API is silent.
-    lags: Mutex<HashMap<String, Duration>>,
+    pub(super) lags: Mutex<HashMap<String, Duration>>,
 }
 
 impl AmqpBroker {
@@ -54,67 +53,8 @@ impl AmqpBroker {
         }
     }
 
-    /// What the management API tells of those of `names` that are there; `None` when it does not.
-    async fn totals(&self, names: &[&str]) -> Option<HashMap<String, Totals>> {
-        self.management.as_ref().ok()?.totals(names).await.ok()
-    }
-
-    async fn passively(&self, name: &str) -> PortResult<Option<QueueView>> {
-        let options = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let declared = self
-            .done(async |channel| {
-                channel
-                    .queue_declare(short(name), options, FieldTable::default())
-                    .await
-            })
-            .await;
-        match declared {
-            Ok(queue) => Ok(Some(QueueView {
-                ready: queue.message_count().into(),
-                unacknowledged: None,
-                lag: Duration::ZERO,
-                consumers: queue.consumer_count().into(),
-            })),
-            Err(PortError::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn delete(&self, name: &str, conditional: bool) -> PortResult<Deletion> {
-        let options = QueueDeleteOptions {
-            if_unused: conditional,
-            if_empty: conditional,
-            nowait: false,
-        };
-        let deleted = self
-            .channels
-            .on_channel(async |channel| channel.queue_delete(short(name), options).await)
-            .await?;
-        let Err(error) = deleted else {
-            return Ok(Deletion::Gone);
-        };
-        if is_refusal(
-            &error,
-            &AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED),
-        ) {
-            return Ok(Deletion::InUse);
-        }
-        if conditional && is_refusal(&error, &AMQPErrorKind::Hard(AMQPHardError::NOTIMPLEMENTED)) {
-            // A queue of a type that nobody could tell beforehand. The connection is gone, and
-            // made anew.
-            return Box::pin(self.delete(name, false)).await;
-        }
-        match port_error(&error) {
-            PortError::NotFound(_) => Ok(Deletion::Gone),
-            error => Err(error),
-        }
-    }
-
     /// Runs `work`; what the broker answers against it is an error.
-    async fn done<T>(
+    pub(super) async fn done<T>(
         &self,
         work: impl AsyncFnOnce(&lapin::Channel) -> lapin::Result<T>,
     ) -> PortResult<T> {
@@ -150,23 +90,7 @@ impl Broker for AmqpBroker {
     }
 
     async fn queues(&self, names: &[&str]) -> PortResult<Vec<Option<QueueView>>> {
-        let mut found = Vec::with_capacity(names.len());
-        // Ready messages are counted before the unacknowledged ones: a message that is taken and
-        // acknowledged in between is missed by neither.
-        for name in names {
-            found.push(self.passively(name).await?);
-        }
-        let totals = self.totals(names).await.unwrap_or_default();
-        let mut lags = self.lags.lock().await;
-        for (name, queue) in names.iter().zip(&mut found) {
-            let Some(queue) = queue else { continue };
-            if let Some(totals) = totals.get(*name) {
-                queue.unacknowledged = totals.unacknowledged();
-                lags.insert((*name).to_owned(), totals.lag());
-            }
-            queue.lag = lags.get(*name).copied().unwrap_or_default();
-        }
-        Ok(found)
+        self.look(names).await
     }
 
     async fn consumers(&self, queue: &str) -> PortResult<Option<Vec<ConsumerView>>> {
@@ -174,6 +98,13 @@ impl Broker for AmqpBroker {
             return Ok(None);
         };
         Ok(management.consumers(queue).await.ok())
+    }
+
+    async fn limits(&self, queue: &str) -> PortResult<Option<Vec<String>>> {
+        let Ok(management) = &self.management else {
+            return Ok(None);
+        };
+        Ok(management.limits(queue).await.ok().flatten())
     }
 
     async fn exchange_exists(&self, name: &str) -> PortResult<bool> {
@@ -313,20 +244,11 @@ impl Broker for AmqpBroker {
     }
 
     async fn delete_queue(&self, name: &str, only_if_idle: bool) -> PortResult<Deletion> {
-        if !only_if_idle {
-            return self.delete(name, false).await;
+        if only_if_idle {
+            self.delete_if_idle(name).await
+        } else {
+            self.delete(name, false).await
         }
-        // Quorum queues know no conditions, so it is looked first; classic ones check again
-        // themselves.
-        match self.queues(&[name]).await?.first().copied().flatten() {
-            None => return Ok(Deletion::Gone),
-            Some(queue) if is_in_use(queue) => return Ok(Deletion::InUse),
-            Some(_) => {}
-        }
-        let totals = self.totals(&[name]).await;
-        let known = totals.as_ref().and_then(|totals| totals.get(name));
-        let conditional = known.is_none_or(Totals::takes_conditions);
-        self.delete(name, conditional).await
     }
 
     async fn delete_exchange(&self, name: &str) -> PortResult<()> {
@@ -404,8 +326,4 @@ fn parts(binding: &HandoffBinding) -> PortResult<(ShortString, ShortString, Fiel
         short(&binding.routing_key),
         arguments::table(&binding.arguments)?,
     ))
-}
-
-fn is_in_use(queue: QueueView) -> bool {
-    queue.ready > 0 || queue.consumers > 0 || queue.unacknowledged.unwrap_or(0) > 0
 }

@@ -9,6 +9,7 @@ mod channels;
 mod failure;
 mod management;
 mod probe;
+mod queues;
 mod relay;
 pub mod url;
 

@@ -329,6 +329,11 @@ pub trait Broker: Send + Sync {
     /// missing at once, but a new one shows up within 5 s only: a list that is shorter than
     /// [`QueueView::consumers`] is late, so look again.
     async fn consumers(&self, queue: &str) -> PortResult<Option<Vec<ConsumerView>>>;
+    /// What makes the queue drop messages, or go, by itself, a line each as `max-length 100
+    /// (policy all)`; `None` when the broker does not tell, as in the first 5 s of a queue. A policy matches by name, so one that
+    /// is meant for the primary queue, or for all, may limit a replay queue, in which messages
+    /// wait for much longer.
+    async fn limits(&self, queue: &str) -> PortResult<Option<Vec<String>>>;
     /// Whether the exchange is there.
     async fn exchange_exists(&self, name: &str) -> PortResult<bool>;
     /// All bindings of the queue save the one to the default exchange, or `None` when the broker

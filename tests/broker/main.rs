@@ -92,3 +92,18 @@ pub(crate) fn publishing(
         window: 100,
     }
 }
+
+/// Puts a document into the management API.
+pub(crate) async fn put(path: &str, body: &'static str) {
+    let places = &World::get().places;
+    let owner = BrokerUrl::parse(&places.broker_url).expect("a URL");
+    let answer = reqwest::Client::new()
+        .put(format!("{}/api/{path}", places.management_url))
+        .basic_auth(owner.user(), Some(owner.password()))
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await
+        .expect("the management API answers");
+    assert!(answer.status().is_success(), "{}", answer.status());
+}

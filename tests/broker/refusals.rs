@@ -4,8 +4,8 @@ use ms2m::broker::{AmqpBroker, BrokerUrl, Options};
 use ms2m::migration::error::PortError;
 use ms2m::migration::ports::Broker;
 
-use crate::adapter_for;
 use crate::support::World;
+use crate::{adapter_for, put};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_told_without_the_password() {
@@ -45,21 +45,12 @@ async fn refusals_are_told_without_the_password() {
 
 /// A user who may connect and touch nothing.
 async fn powerless(url: &str) -> String {
-    let owner = BrokerUrl::parse(url).expect("a URL");
-    let base = &World::get().places.management_url;
     let rights = r#"{"configure":"^$","write":"^$","read":"^$"}"#;
     let user = r#"{"password":"p0werless","tags":""}"#;
     for (path, body) in [("users/nobody", user), ("permissions/%2F/nobody", rights)] {
-        let answer = reqwest::Client::new()
-            .put(format!("{base}/api/{path}"))
-            .basic_auth(owner.user(), Some(owner.password()))
-            .header("content-type", "application/json")
-            .body(body)
-            .send()
-            .await
-            .expect("the management API answers");
-        assert!(answer.status().is_success(), "{}", answer.status());
+        put(path, body).await;
     }
+    let owner = BrokerUrl::parse(url).expect("a URL");
     url.replace(
         &format!("{}:{}@", owner.user(), owner.password()),
         "nobody:p0werless@",

@@ -12,7 +12,7 @@ use ms2m_worker::producer;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{World, eventually};
-use crate::{adapter, binding, channel, channel_named, declare, mute, publishing};
+use crate::{adapter, binding, channel, channel_named, declare, mute, publishing, put};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_sees_what_is_there() {
@@ -176,4 +176,23 @@ async fn a_quorum_queue_is_not_quiet_before_its_last_message_is_acknowledged() {
         quiet.then_some(())
     })
     .await;
+}
+
+/// A policy that is meant for one queue takes in the queues that are named after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_tells_what_makes_a_queue_drop_messages() {
+    let broker = adapter().await;
+    let policy = r#"{"pattern":"^limited","definition":{"max-length":5},"apply-to":"queues"}"#;
+    put("policies/%2F/short", policy).await;
+    for queue in ["limited.ms2m-replay", "free.ms2m-replay"] {
+        broker.ensure_queue(queue).await.expect("it is declared");
+    }
+    let limits = async |queue| broker.limits(queue).await.expect("it answers");
+    let told = async |queue| eventually("the policy", async || limits(queue).await).await;
+    let limited = ["max-length 5 (policy short)"];
+    assert_eq!(told("limited.ms2m-replay").await, limited);
+    assert_eq!(told("free.ms2m-replay").await, [""; 0]);
+    assert_eq!(limits("no-such").await, Some(vec![]));
+    let mute = mute(&World::get().places.broker_url);
+    assert_eq!(mute.limits("any").await.expect("no error"), None);
 }

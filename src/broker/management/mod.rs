@@ -5,6 +5,7 @@
 
 mod bindings;
 mod consumers;
+mod limits;
 mod totals;
 
 use std::time::Duration;
