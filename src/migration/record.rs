@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{StatefulMigrationSpec, StatefulMigrationStatus};
+use crate::api::{StatefulMigrationSpec, StatefulMigrationStatus, conditions};
 
 /// A migration as it stands in a journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,15 @@ impl Record {
     #[must_use]
     pub fn is_begun(&self) -> bool {
         self.status.source_pod_uid.is_some()
+    }
+
+    /// Whether it has ended with nobody serving: the target was lost after the source had gone.
+    #[must_use]
+    pub fn has_lost_target(&self) -> bool {
+        self.status.conditions.iter().any(|condition| {
+            condition.type_ == conditions::FAILED
+                && condition.reason == conditions::reasons::TARGET_LOST
+        })
     }
 
     /// Whether something is left to do.

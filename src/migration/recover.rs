@@ -53,7 +53,11 @@ impl Engine {
             }
             Phase::Failed => {
                 let _ = lock.release().await;
-                Err(rolled_back_already(&record))
+                Err(if record.has_lost_target() {
+                    target_lost(&record)
+                } else {
+                    rolled_back_already(&record)
+                })
             }
             _ => self.run(record, lock, true).await,
         }
@@ -146,13 +150,14 @@ impl Engine {
 /// What came of a migration that was to be aborted and has ended.
 ///
 /// # Errors
-/// [`ErrorKind::TooLate`] when it has completed.
+/// [`ErrorKind::TooLate`] when it has completed, [`ErrorKind::TargetLost`] when nobody serves.
 pub fn end_of(record: &Record) -> Result<Aborted, Error> {
     match record.status.phase {
         Some(Phase::Completed) => {
             let target = record.status.target_pod.as_deref();
             Err(too_late(record, target.unwrap_or_default()))
         }
+        _ if record.has_lost_target() => Err(target_lost(record)),
         _ => Ok(aborted(
             record,
             record.status.message.clone().unwrap_or_default(),
@@ -184,6 +189,17 @@ fn too_late(record: &Record, target: &str) -> Error {
     ))
 }
 
+fn target_lost(record: &Record) -> Error {
+    let error = Error::new(
+        ErrorKind::TargetLost,
+        format!("migration {} has ended: its target was lost", record.name),
+    );
+    match &record.status.message {
+        Some(message) => error.because(message),
+        None => error,
+    }
+}
+
 fn rolled_back_already(record: &Record) -> Error {
     let pod = &record.spec.source_pod;
     let error = Error::refused(format!(
@@ -198,4 +214,63 @@ fn rolled_back_already(record: &Record) -> Error {
         "begin another one: ms2m migrate {pod} --to NODE -n {}",
         record.namespace
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::api::{
+        MessageQueueConfig, StatefulMigrationSpec, StatefulMigrationStatus, conditions,
+    };
+
+    fn ended(phase: Phase, reason: &str) -> Record {
+        let mut status = StatefulMigrationStatus {
+            phase: Some(phase),
+            target_pod: Some("w-shadow".to_owned()),
+            ..StatefulMigrationStatus::default()
+        };
+        if phase == Phase::Failed {
+            let now = Timestamp::UNIX_EPOCH;
+            status.set_condition(conditions::FAILED, true, reason, "words", now);
+            status.message = Some("words".to_owned());
+        }
+        Record {
+            name: "m".to_owned(),
+            namespace: "shop".to_owned(),
+            created: Timestamp::UNIX_EPOCH,
+            spec: StatefulMigrationSpec {
+                source_pod: "w".to_owned(),
+                container_name: None,
+                target_node: None,
+                checkpoint_image_repository: "reg/cp".to_owned(),
+                replay_cutoff_seconds: None,
+                message_queue_config: MessageQueueConfig {
+                    queue_name: "q".to_owned(),
+                    broker_url: "amqp://mq".to_owned(),
+                    exchange_name: "x".to_owned(),
+                    routing_key: String::new(),
+                },
+                migration_strategy: None,
+                handoff: None,
+                stale_identity: None,
+                force: None,
+                transfer: None,
+            },
+            status,
+        }
+    }
+
+    #[test]
+    fn an_abort_says_truly_who_serves() {
+        let rolled_back = ended(Phase::Failed, conditions::reasons::ROLLED_BACK);
+        let aborted = end_of(&rolled_back).expect("the source serves");
+        assert_eq!(aborted.reason, "words");
+        let kind = |record: &Record| end_of(record).map_err(|error| error.kind).err();
+        let lost = ended(Phase::Failed, conditions::reasons::TARGET_LOST);
+        assert_eq!(kind(&lost), Some(ErrorKind::TargetLost));
+        let completed = ended(Phase::Completed, "");
+        assert_eq!(kind(&completed), Some(ErrorKind::TooLate));
+    }
 }

@@ -116,6 +116,9 @@ fn ended(record: &Record) -> Error {
     let error = Error::refused(format!("migration {name} has ended"));
     match record.status.phase {
         Some(Phase::Completed) => error.because(format!("it is completed: pod {target} serves")),
+        _ if record.has_lost_target() => {
+            error.because(record.status.message.clone().unwrap_or_default())
+        }
         _ => error
             .because(record.status.message.clone().unwrap_or_default())
             .hint(format!(

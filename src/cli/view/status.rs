@@ -269,6 +269,9 @@ fn next(record: &Record, worker: &Worker) -> Option<String> {
     let (abort, resume) = (record.abort_command(), record.resume_command());
     match phase(record) {
         Phase::Completed => None,
+        Phase::Failed if record.has_lost_target() => {
+            Some("nobody serves: start the pod again as after a crash".to_owned())
+        }
         Phase::Failed => Some(format!(
             "{pod} serves as before; try again: ms2m migrate {pod} -n {namespace}"
         )),
