@@ -5,13 +5,20 @@ use std::time::Duration;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use ms2m::api::HandoffBinding;
+use ms2m::broker::AmqpBroker;
 use ms2m::migration::ports::{Broker, Destination};
 
 use crate::proxy::{Mode, Proxy};
 use crate::support::World;
 use crate::{BROKER, adapter};
 
-const MESSAGES: usize = 200;
+const MESSAGES: usize = 400;
+
+/// How often the connection is cut, if the messages last for so long.
+const ROUNDS: usize = 15;
+
+/// Long enough for the broker to carry out what was sent before the answers were lost.
+const STALL: Duration = Duration::from_millis(50);
 
 async fn channel() -> (Connection, Channel) {
     let url = &World::get().places.broker_url;
@@ -57,7 +64,13 @@ async fn take_all(channel: &Channel, queue: &str) -> Vec<usize> {
     all
 }
 
-/// The connection is cut again and again, with the answers lost before every second time.
+async fn depth(direct: &AmqpBroker) -> u64 {
+    let seen = direct.queues(&["move.replay"]).await;
+    seen.expect("the broker is up")[0].map_or(0, |queue| queue.ready)
+}
+
+/// The connection is cut again and again while messages are moved, mostly with the last answer
+/// lost: the broker has done what the adapter does not know of.
 #[tokio::test(flavor = "multi_thread")]
 async fn moving_messages_loses_none_and_doubles_none() {
     let _up = BROKER.read().await;
@@ -81,21 +94,27 @@ async fn moving_messages_loses_none_and_doubles_none() {
         .expect("bound");
     let (_connection, channel) = channel().await;
     publish(&channel, "move.in").await;
-    for round in 0..8_u64 {
+    for round in 0..ROUNDS {
         let moving = broker.move_messages("move.in", "move.fanout");
-        let disturbing = async {
-            tokio::time::sleep(Duration::from_millis(7 * round)).await;
-            if round % 2 == 1 {
-                proxy.set(Mode::LoseAnswers);
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::pin!(moving);
+        let before = depth(&direct).await;
+        let begun = async { while depth(&direct).await == before {} };
+        tokio::select! {
+            moved = &mut moving => {
+                moved.expect("nobody disturbs it");
+                break;
             }
-            proxy.cut();
-            proxy.set(Mode::Pass);
-        };
-        let (moved, ()) = tokio::join!(moving, disturbing);
-        if let Err(error) = moved {
-            assert!(error.is_transient(), "{error:?}");
+            () = begun => {}
         }
+        if round % 3 > 0 {
+            proxy.set(Mode::LoseAnswers);
+            let stalled = tokio::time::timeout(STALL, &mut moving).await;
+            assert!(stalled.is_err(), "no answer comes");
+        }
+        proxy.cut();
+        let error = moving.await.expect_err("its connection is cut");
+        assert!(error.is_transient(), "{error:?}");
+        proxy.set(Mode::Pass);
     }
     broker
         .move_messages("move.in", "move.fanout")
