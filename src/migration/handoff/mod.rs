@@ -17,7 +17,7 @@
 //! - [`decide`](mod@decide): forward, from the untouched broker to the target serving.
 //! - [`mirror`]: the stages that the handoff `Mirror` has of its own.
 //! - [`alone`]: forward once the source is stopped before the target serves.
-//! - [`abort`]: back.
+//! - [`abort`]: the way back.
 //! - [`parties`]: getting one party onto a queue and off it, which all of them do.
 
 pub mod abort;
