@@ -14,11 +14,11 @@
 //!                                          └──> H   replay queue of the source
 //! ```
 //!
-//! - [`decide`](mod@decide): forward, from the untouched broker to the target serving.
-//! - [`mirror`]: the stages that the handoff `Mirror` has of its own.
-//! - [`alone`]: forward once the source is stopped before the target serves.
+//! - [`decide`](mod@decide) leads forward, from the untouched broker to the target serving.
+//! - `mirror` has the stages that the handoff `Mirror` has of its own.
+//! - `alone` leads forward once the source is gone.
 //! - [`abort`]: the way back.
-//! - [`parties`]: getting one party onto a queue and off it, which all of them do.
+//! - `parties` gets one party onto a queue and off it, which all of them need.
 
 pub mod abort;
 mod alone;
