@@ -4,7 +4,6 @@
 //! faults: the same seed draws the same ones. The tests run a short one.
 
 #![allow(clippy::print_stderr, reason = "a soak tells how far it is")]
-
 #![allow(
     dead_code,
     reason = "it has the cases' support in common with the fault matrix and uses a part of it"

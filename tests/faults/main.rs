@@ -5,6 +5,11 @@
 //! run side by side, each in a namespace with a queue and a user of its own. Those that disturb
 //! everybody have a sandbox of their own and come one after the other.
 
+#![allow(
+    clippy::print_stderr,
+    reason = "a case that failed tells what was said"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

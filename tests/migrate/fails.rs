@@ -67,9 +67,9 @@ async fn a_transfer_image_that_cannot_be_pulled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_application_that_does_not_obey() {
-    // It polls its control queue so rarely that it does not hear within the limit. It hears later,
-    // which is what the roll-back waits for.
+async fn an_application_that_does_not_listen() {
+    // It polls its control queue so rarely that it does not hear within the limit: the gate is not
+    // closed for it.
     let options = Options {
         environment: vec![("CONTROL_POLL", "6s".to_owned())],
         ..Options::default()
@@ -78,7 +78,7 @@ async fn an_application_that_does_not_obey() {
     rolled_back(
         app,
         &["--obey-timeout", "2s"],
-        &["waited for the source to consume its replay queue"],
+        &["waited for the source to read its control queue"],
     )
     .await;
 }

@@ -11,7 +11,10 @@
 //! (the order that is promised is that of each), and the watch that turns depths into what is
 //! decided on, which has tests of its own.
 
-#![allow(clippy::print_stdout, reason = "the shortest way to a mistake is for people to read")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the shortest way to a mistake is for people to read"
+)]
 
 mod migration;
 mod mistakes;
