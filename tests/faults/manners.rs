@@ -116,6 +116,12 @@ async fn manners((name, environment, arguments, result): Row) {
         Moves => End::Completed,
         GivesUp(_) | Refuses(_) => End::RolledBack,
     };
+    if matches!(result, Refuses(_)) {
+        // What such an application makes of the order of its messages is its own affair.
+        case.serves(&case.app.pod).await;
+        case.nothing_is_left(end).await;
+        return case.clear().await;
+    }
     let end = if matches!(result, Refuses(_)) {
         end
     } else {
