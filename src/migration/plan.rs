@@ -460,6 +460,15 @@ fn consumers(
             "let the application acknowledge a message after it has applied it; --force goes on without a promise",
         ));
     }
+    if let Some(seen) = &world.consumers
+        && (seen.len() as u64) < several
+    {
+        // Up to 5 s late for one that has just connected (measured on RabbitMQ 3.10 and 4.3).
+        warnings.push(format!(
+            "the broker does not show yet whether the consumer of queue {name} acknowledges: with automatic \
+             acknowledgement messages would be lost"
+        ));
+    }
     for (what, why, remedy) in doubts {
         if spec.force != Some(true) {
             return Err(Error::refused(what).because(why).hint(remedy));

@@ -14,6 +14,9 @@ use crate::migration::ports::{PodView, RestoreState};
 /// looks.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a node that something depends on is still ready.
+const LOOK_AT_NODE: Duration = Duration::from_secs(3);
+
 impl Run {
     /// Looks whether the parties that keep us waiting are there at all.
     pub(super) async fn look_after_the_pods(&mut self, look: &Look) -> Result<(), Trouble> {
@@ -95,6 +98,34 @@ impl Run {
             .await?;
         let uid = self.record.status.source_pod_uid.as_deref();
         Ok(pod.filter(|pod| uid.is_none_or(|uid| uid == pod.uid)))
+    }
+
+    /// Does `work`, which only `node` can bring to its end, as long as that node is ready.
+    pub(super) async fn while_node_lives<T>(
+        &self,
+        node: &str,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        tokio::select! {
+            result = work => result,
+            lost = self.node_lost(node) => Err(lost),
+        }
+    }
+
+    async fn node_lost(&self, node: &str) -> Trouble {
+        loop {
+            self.ports.clock.sleep(LOOK_AT_NODE).await;
+            match self.node_is_ready(node).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Trouble::failed(
+                        format!("node {node} is not ready any more"),
+                        "what it was to do cannot come to an end there",
+                    );
+                }
+                Err(trouble) => return trouble,
+            }
+        }
     }
 
     /// Whether the node is there and ready.

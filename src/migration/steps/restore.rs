@@ -25,7 +25,9 @@ impl Run {
         }
         self.enter(Phase::Restoring);
         self.save().await?;
-        self.await_base_image().await?;
+        let node = self.target_node().to_owned();
+        self.while_node_lives(&node, self.await_base_image())
+            .await?;
         // Remembered before it is made: it must not be made twice.
         if !self.target_made() {
             self.handoff().target_made = true;
@@ -41,7 +43,7 @@ impl Run {
             "target pod {} made on node {}",
             order.target_pod, order.node
         ));
-        self.await_target().await?;
+        self.while_node_lives(&node, self.await_target()).await?;
         let took = (self.ports.clock.elapsed() - began).as_secs_f64();
         self.receipt().restore_run = seconds_text(took);
         let now = self.ports.clock.now();
@@ -82,7 +84,7 @@ impl Run {
     }
 
     /// CRI-O never pulls the base image by itself, and containerd does so without credentials.
-    async fn await_base_image(&mut self) -> Result<(), Trouble> {
+    async fn await_base_image(&self) -> Result<(), Trouble> {
         let name = self.pull_pod();
         let began = self.ports.clock.elapsed();
         let mut backoff = super::retry::Backoff::looks();

@@ -40,7 +40,8 @@ impl Run {
         let follow = self.patiently("follow the transfer Job", || {
             self.ports.cluster.follow_transfer(&name, &progress)
         });
-        let end = self.unless_stopped(follow).await??;
+        let follow = async { self.unless_stopped(follow).await? };
+        let end = self.while_node_lives(self.source_node(), follow).await?;
         // The binary deletes it, whatever came of the transfer.
         self.archive_is_gone = matches!(end, TransferEnd::Reported(_));
         let pushed = pushed(&name, end)?;
