@@ -99,6 +99,8 @@ async fn power_loss(name: &str, moment: &str, whose: Whose, victim: &str, expect
     };
     let case = Case::start_with(place, &name.replace('_', "-"), &options, 40.0).await;
     let mut case = case.with(&["--obey-timeout", "10s"]);
+    // Nobody can delete anything on a node that is gone: ms2m says so, with the path.
+    case.archive_may_stay = whose == Source;
     let mut running = case.migrate();
     assert!(running.says(moment).await, "'{moment}' was never said");
     power(&case, victim, false).await;
