@@ -5,6 +5,7 @@
 mod support;
 
 mod fails;
+mod manners;
 mod moves;
 mod recovery;
 mod refuses;

@@ -29,6 +29,9 @@ async fn move_at(name: &str, rate: f64, options: Options, more: &[&str]) -> Valu
     assert_eq!(report.restores, 1);
     assert_eq!(result["phase"], "Completed");
     assert_eq!(result["targetNode"], app.world.target_node.as_str());
+    assert_eq!(result["messagesLeft"], 0);
+    assert_eq!(result["messagesRouted"], result["messagesReplayed"]);
+    assert_eq!(result["downtimeBy"], "seen");
     app.await_broker(&after_move(&before, &app)).await;
     let pods = app
         .world
