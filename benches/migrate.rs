@@ -34,10 +34,10 @@ async fn measure() {
         "{ROUNDS} migrations of a small worker at {RATE} messages a second; seconds, and requests"
     );
     println!(
-        "{:>7} {:>10} {:>9} {:>8} {:>7} {:>9} {:>9}",
-        "total", "checkpoint", "transfer", "restore", "own", "downtime", "requests"
+        "{:>7} {:>10} {:>9} {:>8} {:>9} {:>7} {:>9} {:>9}",
+        "total", "checkpoint", "transfer", "restore", "reconnect", "own", "downtime", "requests"
     );
-    let mut columns: [Vec<f64>; 7] = Default::default();
+    let mut columns: [Vec<f64>; 8] = Default::default();
     let mut requests = BTreeMap::new();
     for round in 0..=ROUNDS {
         let (arguments, since) = (arguments(&app, round), last_request(app.world).await);
@@ -77,13 +77,14 @@ fn arguments(app: &App, round: usize) -> Vec<String> {
     arguments
 }
 
-fn row(result: &Value, requests: u64) -> [f64; 7] {
+fn row(result: &Value, requests: u64) -> [f64; 8] {
     let seconds = |name: &str| result[name].as_f64().unwrap_or(f64::NAN);
     [
         seconds("totalSeconds"),
         seconds("checkpointCallSeconds"),
         seconds("transferRunSeconds"),
         seconds("restoreRunSeconds"),
+        seconds("reconnectSeconds"),
         seconds("ownSeconds"),
         seconds("downtimeSeconds"),
         requests as f64,
@@ -96,13 +97,14 @@ fn print_row(
         checkpoint,
         transfer,
         restore,
+        reconnect,
         own,
         downtime,
         requests,
-    ]: &[f64; 7],
+    ]: &[f64; 8],
 ) {
     println!(
-        "{total:>7.3} {checkpoint:>10.3} {transfer:>9.3} {restore:>8.3} {own:>7.3} {downtime:>9.3} {requests:>9.0}"
+        "{total:>7.3} {checkpoint:>10.3} {transfer:>9.3} {restore:>8.3} {reconnect:>9.3} {own:>7.3} {downtime:>9.3} {requests:>9.0}"
     );
 }
 

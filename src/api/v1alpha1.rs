@@ -592,6 +592,10 @@ pub struct Receipt {
     /// From the making of the target pod until its container ran: the kubelet and the runtime.
     #[serde(default)]
     pub restore_run: String,
+    /// From the target's container running until the application was seen consuming again: its own
+    /// wait before it reconnects is the larger part.
+    #[serde(default)]
+    pub reconnect: String,
     /// From the start to the end.
     pub total: String,
 }

@@ -44,7 +44,9 @@ pub struct Summary {
     /// Seconds from the making of the target pod until its container ran: the kubelet and the
     /// runtime.
     pub restore_run_seconds: f64,
-    /// What is left of the total: waiting for the application, and ms2m itself.
+    /// Seconds from the target's container running until the application consumed again.
+    pub reconnect_seconds: f64,
+    /// What is left of the total: ms2m itself, and what Kubernetes and the broker take for it.
     pub own_seconds: f64,
     /// How the downtime is known: `seen` or `noted`.
     pub downtime_by: String,
@@ -111,6 +113,7 @@ impl Summary {
             &receipt.checkpoint_call,
             &receipt.transfer_run,
             &receipt.restore_run,
+            &receipt.reconnect,
         ]
         .map(|text| seconds_value(text));
         let total_seconds = seconds_value(&receipt.total);
@@ -128,6 +131,7 @@ impl Summary {
             checkpoint_call_seconds: others[0],
             transfer_run_seconds: others[1],
             restore_run_seconds: others[2],
+            reconnect_seconds: others[3],
             own_seconds: (total_seconds - others.iter().sum::<f64>()).max(0.0),
             downtime_seconds: seconds_value(&receipt.downtime),
             cut_pause_seconds: seconds_value(&receipt.cut_pause),

@@ -86,7 +86,9 @@ async fn without_a_control_queue_there_is_no_gate() {
         management: None,
     };
     let control = format!("ms2m.control.{}", app.pod);
-    let deleted = AmqpBroker::new(&options).delete_queue(&control, false).await;
+    let deleted = AmqpBroker::new(&options)
+        .delete_queue(&control, false)
+        .await;
     deleted.expect("the broker deletes it");
     let refused = app.migrate(&["--dry-run"]).await.expect_code(3);
     for words in ["has no control queue", "--handoff mirror"] {

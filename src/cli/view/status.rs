@@ -367,6 +367,7 @@ mod tests {
             checkpoint_call: "0.310s".to_owned(),
             transfer_run: "1.100s".to_owned(),
             restore_run: "0.350s".to_owned(),
+            reconnect: "0.520s".to_owned(),
             total: "5.200s".to_owned(),
         });
         record.status.message = Some("the target serves".to_owned());

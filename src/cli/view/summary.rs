@@ -82,10 +82,11 @@ fn details(summary: &Summary) -> String {
         (
             "Spent",
             format!(
-                "{} checkpoint call + {} transfer + {} restore + {} everything else",
+                "{} checkpoint call + {} transfer + {} restore + {} reconnecting + {} everything else",
                 seconds_text(summary.checkpoint_call_seconds),
                 seconds_text(summary.transfer_run_seconds),
                 seconds_text(summary.restore_run_seconds),
+                seconds_text(summary.reconnect_seconds),
                 seconds_text(summary.own_seconds)
             ),
         ),
@@ -144,7 +145,8 @@ pub(crate) mod tests {
             checkpoint_call_seconds: 0.31,
             transfer_run_seconds: 1.1,
             restore_run_seconds: 0.35,
-            own_seconds: 3.44,
+            reconnect_seconds: 0.52,
+            own_seconds: 2.92,
             downtime_by: "seen".to_owned(),
             messages_routed: 312,
             messages_replayed: 312,
@@ -174,7 +176,7 @@ pub(crate) mod tests {
         Migration  default/worker-0-x7k2f
         Pod        worker-0-shadow on node-b, ShadowPod
         Downtime   0.480s = 0.410s around the checkpoint + 0.070s around the handoff (seen)
-        Spent      0.310s checkpoint call + 1.100s transfer + 0.350s restore + 3.440s everything else
+        Spent      0.310s checkpoint call + 1.100s transfer + 0.350s restore + 0.520s reconnecting + 2.920s everything else
         Replayed   312 of 312 messages (counted), 0 left
         Archive    100.00 MiB, 40.00 MiB as a layer
         Image      registry.example.com/checkpoints@sha256:0000000000000000000000000000000000000000000000000000000000000000

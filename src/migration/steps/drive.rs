@@ -200,6 +200,7 @@ impl Run {
         let now = self.ports.clock.now();
         match stage {
             Stage::SourceDiverted => self.note_cut_pause(now),
+            Stage::TargetSeen => self.note_reconnect(),
             Stage::Returning => {
                 let reason = conditions::reasons::REPLAY_QUEUE_DRAINED;
                 let text = format!(

@@ -183,6 +183,14 @@ impl Run {
         }
     }
 
+    /// How long the application took until it consumed again.
+    pub(super) fn note_reconnect(&mut self) {
+        if let Some(ran) = self.target_ran {
+            let took = self.ports.clock.elapsed().saturating_sub(ran);
+            self.receipt().reconnect = seconds_text(took.as_secs_f64());
+        }
+    }
+
     /// What R came to: it was seen empty, with nothing unacknowledged.
     pub(super) fn note_replayed(&mut self) {
         let (replayed, counted) = self.watch.replayed();

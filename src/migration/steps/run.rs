@@ -39,6 +39,8 @@ pub(in crate::migration) struct Run {
     pub(super) began: Duration,
     /// When it was last looked whether the pods are there.
     pub(super) pods_seen: Option<Duration>,
+    /// When this process saw the target's container run.
+    pub(super) target_ran: Option<Duration>,
     /// Whether the transfer has seen to the archive on the source node.
     pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
@@ -111,6 +113,7 @@ impl Run {
             watch,
             began: now,
             pods_seen: None,
+            target_ran: None,
             archive_is_gone: false,
             said_committed: false,
             phase_began: now,
