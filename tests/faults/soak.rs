@@ -154,7 +154,8 @@ async fn struck(case: &Case, fault: Fault) -> Outcome {
         }
         Fault::Broker(after) => {
             strike(running, after, async |_| {
-                world.order("/broker", json!({"do": "kill"})).await;
+                // Not killed: see `src/migration/steps/outage.rs` for what that may undo.
+                world.order("/broker", json!({"do": "stop"})).await;
                 world.order("/broker", json!({"do": "start"})).await;
             })
             .await

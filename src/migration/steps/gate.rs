@@ -1,6 +1,6 @@
 //! The broker's part: looking at the queues, and the effects on gate, R, H and control queues.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::run::Run;
 use super::trouble::Trouble;
@@ -12,15 +12,12 @@ use crate::migration::handoff::watch::Look;
 use crate::migration::handoff::{Effect, Message, Party, Seen, topology};
 use crate::migration::ports::{Deletion, QueueView};
 
-/// A look that took so long found the broker away.
-const AWAY: Duration = Duration::from_secs(1);
-
 impl Run {
     /// Looks at the broker.
     pub(super) async fn look(&mut self) -> Result<Seen, Trouble> {
         let source_control = self.control_of(Party::Source);
         let target_control = self.control_of(Party::Target);
-        let began = self.ports.clock.elapsed();
+        let failed = AtomicBool::new(false);
         let look = self
             .patiently("look at the queues", || async {
                 let names = [
@@ -30,7 +27,9 @@ impl Run {
                     &source_control,
                     &target_control,
                 ];
-                let queues = self.ports.broker.queues(&names).await?;
+                let queues = self.ports.broker.queues(&names).await;
+                failed.fetch_or(queues.is_err(), Ordering::Relaxed);
+                let queues = queues?;
                 let queue = |index: usize| queues.get(index).copied().flatten();
                 let primary = queue(0).ok_or_else(|| {
                     PortError::NotFound(format!("queue {} is gone", self.names.queue))
@@ -46,9 +45,10 @@ impl Run {
                 })
             })
             .await?;
-        if look.at.saturating_sub(began) >= AWAY {
+        if failed.load(Ordering::Relaxed) {
             // The time in which the broker was away is nobody's fault.
             self.watch.stage_begins(look.at);
+            self.after_an_outage().await?;
         }
         self.say_depth(&look);
         self.look_after_the_pods(&look).await?;
@@ -92,7 +92,7 @@ impl Run {
     }
 
     /// Carries out what `effect` asks of the broker's exchanges, queues and bindings.
-    async fn rearrange(&self, effect: Effect) -> Result<(), Trouble> {
+    pub(super) async fn rearrange(&self, effect: Effect) -> Result<(), Trouble> {
         for request in topology::requests(effect, &self.names, self.own_bindings()) {
             self.patiently(&request.purpose(), || {
                 request.carry_out(&*self.ports.broker)
@@ -172,7 +172,7 @@ impl Run {
     }
 
     /// Whether messages have been led past the primary queue.
-    fn was_closed(&self) -> bool {
+    pub(super) fn was_closed(&self) -> bool {
         self.record
             .status
             .handoff

@@ -9,6 +9,7 @@ mod checkpoint;
 mod drive;
 mod finish;
 mod gate;
+mod outage;
 mod pods;
 mod prepare;
 mod put_back;

@@ -1,0 +1,84 @@
+//! After the broker was away: the gate is put again as it has to be.
+//!
+//! An orderly restart loses nothing. But RabbitMQ with its older metadata store (Mnesia; measured on
+//! 3.10) writes a changed binding to disk up to about two seconds late, so a broker that is killed
+//! in that time comes back without the change. A gate that had just been closed is open then, and
+//! until it is closed again messages reach the primary queue.
+
+use super::run::Run;
+use super::trouble::Trouble;
+use crate::api::{HandoffStage as Stage, UndoStep};
+use crate::migration::handoff::Effect;
+
+/// What makes the gate whole and closed, whatever is there.
+const CLOSED: [Effect; 6] = [
+    Effect::DeclareExchanges,
+    Effect::DeclareReplayQueues,
+    Effect::BindReplayQueues,
+    Effect::CloseGate,
+    Effect::LeadThroughGate,
+    Effect::CutDirectWay,
+];
+
+/// What makes it whole and open. While it is open more than one way to the queue does no harm.
+const OPEN: [Effect; 1] = [Effect::OpenGate];
+
+impl Run {
+    /// Puts the gate as the present stage needs it.
+    pub(super) async fn after_an_outage(&mut self) -> Result<(), Trouble> {
+        let aborting = self.is_aborting();
+        let stage = self.stage();
+        let undo = self.handoff().undo;
+        let opened = if aborting {
+            undo >= UndoStep::PutBack
+        } else {
+            stage >= Stage::Reopened
+        };
+        if !self.was_closed() || stage >= Stage::TargetServes || undo == UndoStep::Dismantle {
+            // Its effects are all yet to be done, or are done again.
+            return Ok(());
+        }
+        if opened {
+            return self.rearrange_all(&OPEN).await;
+        }
+        let leaked = self.is_open().await?;
+        self.rearrange_all(&CLOSED).await?;
+        if !leaked {
+            return Ok(());
+        }
+        let what = format!(
+            "the broker came back without the closing of the gate, so messages have reached queue {} in mid-migration",
+            self.names.queue
+        );
+        // With the source gone nobody shares that queue.
+        if aborting || stage.is_committed() {
+            self.warn(format!("{what}: they may be applied out of order"));
+            return Ok(());
+        }
+        Err(Trouble::failed(
+            what,
+            "a broker that is killed within two seconds of a change may have lost it",
+        )
+        .hint("messages of that time may have been applied out of order, and what the target took of them is lost with it"))
+    }
+
+    async fn rearrange_all(&self, effects: &[Effect]) -> Result<(), Trouble> {
+        for effect in effects {
+            self.rearrange(*effect).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the gate leads to the primary queue, where the broker tells.
+    async fn is_open(&self) -> Result<bool, Trouble> {
+        let queue = &self.names.queue;
+        let bindings = self
+            .patiently("look at the bindings", || self.ports.broker.bindings(queue))
+            .await?;
+        let open = |exchange: &str| exchange == self.names.gate;
+        Ok(bindings
+            .iter()
+            .flatten()
+            .any(|binding| open(&binding.exchange)))
+    }
+}
