@@ -161,6 +161,10 @@ impl Job<'_> {
             let text = plan_view::brief(&plan, &self.layers.resolved, self.ui.err_paint());
             self.ui.insist(&text);
             self.confirm("Move it?")?;
+        } else {
+            for warning in &plan.warnings {
+                self.ui.words(&format!("warning: {warning}"));
+            }
         }
         let listening = self.listen(&self.request.name)?;
         let result = Box::pin(self.engine.migrate_as_planned(&self.request, &plan)).await;
