@@ -287,7 +287,7 @@ async fn after_the_commit() {
         // It had been seen at work already, and the source was gone.
         Some(0) => case.clear().await,
         _ => {
-            let outcome = outcome.expect_code(5);
+            let outcome = outcome.expect_code(9);
             assert!(outcome.stderr.contains(&case.app.target), "{outcome:?}");
             case.clear().await;
         }

@@ -284,7 +284,8 @@ impl Watch {
             return false;
         }
         let since = *self.short_since.get_or_insert(look.at);
-        look.replay.ready == 0 || look.at.saturating_sub(since) >= LINGER
+        // What the target has in hand comes back to R should its connection be lost now.
+        depth(look.replay) == 0 || look.at.saturating_sub(since) >= LINGER
     }
 
     /// H grows as long as the gate is closed, so nothing is gained by waiting long.
@@ -294,14 +295,14 @@ impl Watch {
             return false;
         }
         let since = *self.held_since.get_or_insert(look.at);
-        look.hold.ready == 0 || look.at.saturating_sub(since) >= LINGER
+        depth(look.hold) == 0 || look.at.saturating_sub(since) >= LINGER
     }
 
     fn short_enough(&self, look: &Look) -> bool {
         let cutoff = self
             .run_side_by_side_since
             .is_some_and(|since| look.at.saturating_sub(since) >= self.limits.replay_cutoff);
-        let depth = look.replay.ready + look.replay.unacknowledged.unwrap_or(0);
+        let depth = depth(look.replay);
         let short = match self.rate.take() {
             _ if depth == 0 => true,
             Some(rate) if rate > 0.0 => depth as f64 / rate <= self.limits.max_pause.as_secs_f64(),
@@ -309,6 +310,10 @@ impl Watch {
         };
         look.replay.consumers > 0 && (short || cutoff)
     }
+}
+
+fn depth(queue: QueueView) -> u64 {
+    queue.ready + queue.unacknowledged.unwrap_or(0)
 }
 
 fn fill(queue: QueueView, since: &mut Option<Duration>, now: Duration, settle: Duration) -> Fill {

@@ -151,3 +151,26 @@ fn a_target_is_stale_when_two_listen_or_when_it_is_at_work_and_does_not_hear() {
     };
     assert!(!watch.seen(&heard, LIMIT).target_stale);
 }
+
+/// What the target has in hand is as good as waiting: it comes back with a lost connection.
+#[test]
+fn the_moment_to_open_is_one_at_which_nothing_is_left_in_hand_either() {
+    let mut watch = watch();
+    watch.target = TargetPod::Present;
+    watch.side_by_side(Duration::ZERO);
+    let at = |millis, in_hand| Look {
+        at: Duration::from_secs(200) + Duration::from_millis(millis),
+        replay: QueueView {
+            unacknowledged: Some(in_hand),
+            ..queue(0, 1)
+        },
+        ..Look::default()
+    };
+    assert!(!watch.seen(&at(0, 20), LIMIT).good_moment);
+    assert!(watch.seen(&at(10, 0), LIMIT).good_moment);
+    assert!(!watch.seen(&at(20, 1), LIMIT).good_moment);
+    assert!(
+        watch.seen(&at(2000, 1), LIMIT).good_moment,
+        "there may be none, and one does not wait for ever"
+    );
+}
