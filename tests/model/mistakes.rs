@@ -150,6 +150,11 @@ fn deleting_the_hold_queue_before_the_source_has_left_it() {
     ) -> Result<Move, UndoStep> {
         match step {
             UndoStep::Return => Err(UndoStep::Dismantle),
+            UndoStep::Dismantle => {
+                let mut seen = *seen;
+                seen.hold.consumed = false;
+                abort::decide_back(rules, stage, step, done, &seen)
+            }
             step => abort::decide_back(rules, stage, step, done, seen),
         }
     }
