@@ -397,8 +397,7 @@ impl App {
                 .await;
             for item in list.as_array().into_iter().flatten() {
                 let name = item["name"].as_str().unwrap_or_default();
-                let pod = self.pod.trim_end_matches("-shadow");
-                if name.starts_with(&self.namespace) || name.contains(pod) {
+                if self.owns(name) {
                     found.push(format!("{kind}/{name}"));
                 }
             }
@@ -409,13 +408,23 @@ impl App {
                 item["source"].as_str().unwrap_or_default(),
                 item["destination"].as_str().unwrap_or_default(),
             );
-            if !from.is_empty() && to.starts_with(&self.namespace) {
+            if !from.is_empty() && self.owns(to) {
                 let key = item["routing_key"].as_str().unwrap_or_default();
                 found.push(format!("binding {from} -> {to} by {key}"));
             }
         }
         found.sort();
         found
+    }
+
+    /// Whether a queue or an exchange is this application's: one is named after its namespace, or
+    /// after one of its pods. Another's number may begin with the digits of ours.
+    fn owns(&self, name: &str) -> bool {
+        let pod = self.pod.trim_end_matches("-shadow");
+        let control = format!("ms2m.control.{pod}");
+        name.starts_with(&format!("{}.", self.namespace))
+            || name == control
+            || name == format!("{control}-shadow")
     }
 
     /// Waits until the broker shows what it showed before.
