@@ -29,8 +29,12 @@ impl Run {
         let aborting = self.is_aborting();
         let stage = self.stage();
         let undo = self.handoff().undo;
+        if aborting && matches!(undo, UndoStep::PutBack | UndoStep::Reopen) {
+            // Open or closed, whichever it was: these steps open it themselves, when H is empty.
+            return Ok(());
+        }
         let opened = if aborting {
-            undo >= UndoStep::PutBack
+            undo >= UndoStep::Return
         } else {
             stage >= Stage::Reopened
         };
