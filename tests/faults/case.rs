@@ -42,6 +42,8 @@ pub(crate) struct Case {
     /// An archive may stay on the source node: nobody has learned its name, or nobody is allowed
     /// to run the Job that would delete it. ms2m says so where it can.
     pub(crate) archive_may_stay: bool,
+    /// When the latest migration that has ended was recorded.
+    settled: Option<String>,
     kubeconfig: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -74,6 +76,7 @@ impl Case {
             past_the_gate: None,
             arguments: Vec::new(),
             lock_may_stay: false,
+            settled: None,
             archive_may_stay: false,
             kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
             _directory: directory,
@@ -150,8 +153,16 @@ impl Case {
         crate::support::cli::start(&self.place.world, &arguments, &environment).follow()
     }
 
-    /// The phase that the record of the latest migration shows.
+    /// The phase that the record of the latest migration shows; `None` while there is none that
+    /// is newer than those that have ended before.
     pub(crate) async fn phase(&self) -> Option<String> {
+        let (created, phase) = self.latest().await?;
+        let newer = self.settled.as_ref().is_none_or(|last| created > *last);
+        newer.then_some(phase)
+    }
+
+    /// When the latest migration was recorded, and the phase that the record shows.
+    async fn latest(&self) -> Option<(String, String)> {
         let path = format!("/api/v1/namespaces/{}/configmaps", self.app.namespace);
         let list = self.place.api.get(&path).await?;
         let records = list["items"].as_array()?.iter().filter_map(|item| {
@@ -159,11 +170,17 @@ impl Case {
             let phase = record["status"]["phase"].as_str()?.to_owned();
             Some((record["created"].as_str()?.to_owned(), phase))
         });
-        records.max().map(|(_, phase)| phase)
+        records.max()
     }
 
     /// Starts `ms2m migrate` again, as a person would, until the migration has ended.
     pub(crate) async fn settle(&mut self, first: Outcome) -> End {
+        let end = self.await_end(first).await;
+        self.settled = self.latest().await.map(|(created, _)| created);
+        end
+    }
+
+    async fn await_end(&mut self, first: Outcome) -> End {
         let mut outcome = first;
         for _ in 0..ATTEMPTS {
             if std::env::var_os("MS2M_TEST_TELL").is_some() {
@@ -191,7 +208,11 @@ impl Case {
                 None | Some(3 | 5..=7) => {}
                 Some(_) => panic!("no way to end: {outcome:?}"),
             }
-            if outcome.code == Some(3) && !outcome.stderr.contains("under way") {
+            // Refused in passing: another process is at it, the broker is just being restarted, or
+            // the application has not connected again yet.
+            let passing = ["under way", "cannot reach the broker", "has no consumer"];
+            let refused = outcome.code == Some(3);
+            if refused && !passing.iter().any(|words| outcome.stderr.contains(words)) {
                 panic!("refused: {outcome:?}");
             }
             outcome = self.migrate().outcome().await;
