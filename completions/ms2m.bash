@@ -273,7 +273,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__migrate)
-            opts="-y -o -n -v -q -h --to --name --resume --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --repository --queue --exchange --routing-key --strategy --handoff --stale-identity --force --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-y -o -n -v -q -h --to --name --resume --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --repository --queue --exchange --routing-key --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -356,6 +356,14 @@ _ms2m() {
                     return 0
                     ;;
                 --force)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --orphan)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --strict)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -9,8 +9,9 @@ pub mod v1alpha1;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 pub use v1alpha1::{
     ArgumentType, BindingArgument, Compression, Handoff, HandoffBinding, HandoffStage,
-    HandoffStatus, MessageQueueConfig, Phase, Receipt, StaleIdentity, StatefulMigration,
-    StatefulMigrationSpec, StatefulMigrationStatus, Strategy, TransferConfig, UndoStep,
+    HandoffStatus, MessageQueueConfig, OwnerStatus, Phase, Receipt, StaleIdentity,
+    StatefulMigration, StatefulMigrationSpec, StatefulMigrationStatus, Strategy, TakeoverStatus,
+    TransferConfig, UndoStep,
 };
 
 /// API group of the resource, and prefix of every label and annotation that ms2m sets or reads.
@@ -19,7 +20,8 @@ pub const GROUP: &str = "migration.ms2m.io";
 /// Label on everything that ms2m creates in a cluster; its value is the migration's name.
 pub const MIGRATION_LABEL: &str = "migration.ms2m.io/migration";
 
-/// Label that says what part an object plays: `journal`, `transfer`, `image-pull` or `target`.
+/// Label that says what part an object plays: `journal`, `kept`, `transfer`, `image-pull` or
+/// `target`.
 pub const ROLE_LABEL: &str = "migration.ms2m.io/role";
 
 /// The `CustomResourceDefinition` as generated from the Rust types.

@@ -76,6 +76,14 @@ pub struct StatefulMigrationSpec {
     /// automatic acknowledgement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
+    /// Move a pod whose owner ms2m does not know. Whatever that owner does about it is its own
+    /// affair: the target has no owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphan: Option<bool>,
+    /// Refuse what is else only warned about: contents of volumes that do not travel, containers that
+    /// start fresh, a liveness probe that the checkpoint may trip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
     /// How the checkpoint travels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
@@ -343,12 +351,47 @@ pub struct StatefulMigrationStatus {
     /// What the handoff has done at the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handoff: Option<HandoffStatus>,
+    /// The pod's controlling owner, where it is one that has a part in the migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerStatus>,
+    /// Sequential: the pod could not be restored on the target node, so it is restored on the
+    /// source node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returning: bool,
+    /// ShadowPod for a StatefulSet: the second handoff, from the shadow to the set's own pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takeover: Option<TakeoverStatus>,
     /// What it came to, in figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
     /// The last thing worth saying to a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// The owner of the pod.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerStatus {
+    /// Its kind, as `StatefulSet`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it may have let its pods go: a StatefulSet is deleted without them, and made
+    /// again from what is kept in the cluster. Written before that is begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub let_go: bool,
+}
+
+/// The second handoff of a StatefulSet's pod that has moved as a shadow.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TakeoverStatus {
+    /// Name of the shadow, whose identity changes.
+    pub shadow_pod: String,
+    /// Its uid.
+    #[serde(rename = "shadowPodUID")]
+    pub shadow_pod_uid: String,
 }
 
 /// What the handoff has done at the broker: enough to go on or to undo it from another process.
@@ -376,6 +419,9 @@ pub struct HandoffStatus {
     /// When the gate was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_time: Option<MicroTime>,
+    /// When the source began to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving_time: Option<MicroTime>,
     /// When the gate was opened again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reopened_time: Option<MicroTime>,
@@ -490,6 +536,9 @@ pub enum HandoffStage {
     Committing,
     /// The source is gone, and the gate is closed.
     SourceRemoved,
+    /// Sequential: the target was seen consuming the primary queue, where nothing comes in. Nothing
+    /// has been taken from R before.
+    TargetRestored,
     /// The gate is open again; R has stopped growing.
     Reopened,
     /// R was drained; `END_REPLAY` goes to the target.
@@ -554,11 +603,16 @@ impl UndoStep {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
-    /// Time in which messages waited and no one took any: `cutPause` and `handoffPause` together.
+    /// Time in which messages waited and no one took any: `cutPause`, `absencePause` and
+    /// `handoffPause` together, over both handoffs where there were two.
     pub downtime: String,
     /// From the last message that the source took from the primary queue until it was seen
     /// consuming H: the checkpoint lies in it.
     pub cut_pause: String,
+    /// Sequential: from the moment at which the source began to go until the target was seen
+    /// consuming R.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub absence_pause: String,
     /// From the last message that the target took from R until it was seen consuming the primary
     /// queue.
     pub handoff_pause: String,

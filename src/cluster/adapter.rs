@@ -19,8 +19,8 @@ use super::transfer::Follow;
 use super::view::{node_view, pod_view};
 use super::watch::PodWatches;
 use crate::migration::ports::{
-    Cluster, ImagePull, MissingPermission, NodeView, PodView, PortResult, TransferEnd,
-    TransferOrder,
+    Adoption, Cluster, ImagePull, LetGoOrder, MissingPermission, NodeView, PodView, PortResult,
+    Surroundings, TransferEnd, TransferOrder,
 };
 
 /// How many objects one page of a list has.
@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub(super) watches: PodWatches,
     /// The last manifest read of each pod: some of it cannot change, and need not be read twice.
     manifests: Mutex<HashMap<String, Arc<Pod>>>,
+    /// The nodes as they were listed last: what rules ask of them seldom changes.
+    nodes: Mutex<Option<Vec<Node>>>,
     pub(super) transfers: Mutex<Transfers>,
 }
 
@@ -66,6 +68,7 @@ impl KubeCluster {
                 retry,
                 watches,
                 manifests: Mutex::default(),
+                nodes: Mutex::default(),
                 transfers: Mutex::default(),
             }),
         }
@@ -112,6 +115,33 @@ impl KubeCluster {
         Ok(Some(pod))
     }
 
+    async fn read_nodes(&self) -> PortResult<Vec<Node>> {
+        let nodes: Api<Node> = Api::all(self.inner.client.clone());
+        let mut params = ListParams::default().limit(PAGE);
+        let mut all = Vec::new();
+        loop {
+            let page = self
+                .inner
+                .retry
+                .run("list nodes", || nodes.list(&params))
+                .await?;
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|it| !it.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The nodes as they were read last, or as they are now.
+    pub(super) async fn known_nodes(&self) -> PortResult<Vec<Node>> {
+        let known = lock(&self.inner.nodes).clone();
+        match known {
+            Some(nodes) => Ok(nodes),
+            None => self.read_nodes().await,
+        }
+    }
+
     /// The pod as it was read last, or as it is now.
     pub(super) async fn known_pod(&self, name: &str) -> PortResult<Option<Arc<Pod>>> {
         let known = lock(&self.inner.manifests).get(name).cloned();
@@ -140,25 +170,19 @@ impl Cluster for KubeCluster {
     }
 
     async fn nodes(&self) -> PortResult<Vec<NodeView>> {
-        let nodes: Api<Node> = Api::all(self.inner.client.clone());
-        let mut params = ListParams::default().limit(PAGE);
-        let mut views = Vec::new();
-        loop {
-            let page = self
-                .inner
-                .retry
-                .run("list nodes", || nodes.list(&params))
-                .await?;
-            views.extend(page.items.iter().map(node_view));
-            match page.metadata.continue_.filter(|it| !it.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(views),
-            }
-        }
+        let nodes = self.read_nodes().await?;
+        let views = nodes.iter().map(node_view).collect();
+        *lock(&self.inner.nodes) = Some(nodes);
+        Ok(views)
     }
 
-    async fn missing_permissions(&self) -> PortResult<Vec<MissingPermission>> {
-        rights::missing(&self.inner.client, &self.inner.retry, &self.inner.namespace).await
+    async fn missing_permissions(&self, owner: Option<&str>) -> PortResult<Vec<MissingPermission>> {
+        let inner = &self.inner;
+        rights::missing(&inner.client, &inner.retry, &inner.namespace, owner).await
+    }
+
+    async fn surroundings(&self, pod: &PodView, crowd: bool) -> PortResult<Surroundings> {
+        self.look_around(pod, crowd).await
     }
 
     async fn checkpoint(
@@ -222,6 +246,27 @@ impl Cluster for KubeCluster {
 
     async fn belongings(&self, migration: &str, transfer: &str) -> PortResult<Vec<String>> {
         self.see_belongings(migration, transfer).await
+    }
+
+    async fn let_go(&self, order: &LetGoOrder) -> PortResult<()> {
+        self.let_pods_go(order).await
+    }
+
+    async fn take_back(
+        &self,
+        migration: &str,
+        set: &str,
+        pod: Option<&str>,
+    ) -> PortResult<Adoption> {
+        self.have_pods_back(migration, set, pod).await
+    }
+
+    async fn yield_place(&self, pod: &str, uid: &str) -> PortResult<()> {
+        self.mark_to_go(pod, uid).await
+    }
+
+    async fn keep_place(&self, pod: &str, uid: &str) -> PortResult<()> {
+        self.unmark(pod, uid).await
     }
 
     async fn hand_over_labels(&self, target_pod: &str) -> PortResult<()> {

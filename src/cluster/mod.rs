@@ -10,6 +10,7 @@ mod error;
 mod image_pull;
 pub mod journal;
 pub mod naming;
+mod owners;
 mod placement;
 mod pods;
 mod remedy;

@@ -20,6 +20,7 @@ pub(in crate::cluster) const TRANSFER_LABEL: &str = "migration.ms2m.io/transfer"
 /// Values of the label [`ROLE_LABEL`].
 pub(super) mod role {
     pub(in super::super) const JOURNAL: &str = "journal";
+    pub(in super::super) const KEPT: &str = "kept";
     pub(in super::super) const TRANSFER: &str = "transfer";
     pub(in super::super) const IMAGE_PULL: &str = "image-pull";
     pub(in super::super) const TARGET: &str = "target";

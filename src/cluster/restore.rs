@@ -1,25 +1,27 @@
 //! The port `Restore`, by the one way that runtimes know today: a pod whose container's image is
 //! the checkpoint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::KubeCluster;
-use super::naming::CONTAINER;
+use super::naming::{CONTAINER, labels, role};
 use super::remedy::restore_words;
 use super::start::{Start, start_of};
 use super::target::target_pod;
 use crate::migration::error::PortError;
-use crate::migration::ports::{PortResult, Restore, RestoreOrder, RestoreState};
+use crate::migration::ports::{PortResult, Restore, RestoreOrder, RestoreState, kept_name};
 
 /// How soon a pod in trouble is looked at again: its grace ends without any change to see.
 const IN_TROUBLE: Duration = Duration::from_secs(1);
 
-#[async_trait]
-impl Restore for KubeCluster {
-    async fn ensure_target(&self, order: &RestoreOrder) -> PortResult<()> {
+impl KubeCluster {
+    /// The source pod, as long as it is the one that was checkpointed.
+    async fn checkpointed(&self, order: &RestoreOrder) -> PortResult<Arc<Pod>> {
         let source = self
             .read_pod(&order.source_pod)
             .await?
@@ -30,13 +32,38 @@ impl Restore for KubeCluster {
                 order.source_pod
             )));
         }
+        Ok(source)
+    }
+}
+
+#[async_trait]
+impl Restore for KubeCluster {
+    async fn ensure_target(&self, order: &RestoreOrder) -> PortResult<()> {
+        let source = if order.kept {
+            let kept = self.kept_source(&order.migration).await?.map(Arc::new);
+            kept.ok_or_else(|| {
+                PortError::NotFound(format!(
+                    "ConfigMap {} with the source pod's manifest is gone",
+                    kept_name(&order.migration)
+                ))
+            })?
+        } else {
+            self.checkpointed(order).await?
+        };
         let target = self.ensure(&target_pod(&source, order)?).await?;
         self.inner.watches.observe(target);
         Ok(())
     }
 
-    async fn target(&self, name: &str) -> PortResult<RestoreState> {
-        let Some(pod) = self.inner.watches.current(name).await? else {
+    async fn target(&self, migration: &str, name: &str) -> PortResult<RestoreState> {
+        // A pod of that name that somebody else has made is not the target.
+        let ours = labels(migration, role::TARGET);
+        let is_ours = |pod: &Arc<Pod>| {
+            ours.iter()
+                .all(|(key, value)| pod.labels().get(key) == Some(value))
+        };
+        let found = self.inner.watches.current(name).await?;
+        let Some(pod) = found.filter(is_ours) else {
             return Ok(RestoreState::Absent);
         };
         let container = pod.annotations().get(CONTAINER).map(String::as_str);

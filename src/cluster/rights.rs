@@ -30,7 +30,9 @@ enum Need {
     Resource,
     /// See [`Need::Resource`].
     ConfigMap,
-    /// Only makes messages better.
+    /// For pods of an owner of this kind.
+    Owner(&'static str),
+    /// Only makes messages better, or the check before a migration.
     Helpful,
 }
 
@@ -106,6 +108,54 @@ const RIGHTS: &[Right] = &[
     },
     Right {
         scope: Scope::Namespace,
+        need: Need::Owner("StatefulSet"),
+        group: "apps",
+        resource: "statefulsets",
+        verbs: &["get", "create", "delete"],
+        purpose: "let a StatefulSet give its pod up, and put it back",
+    },
+    Right {
+        scope: Scope::Namespace,
+        need: Need::Owner("StatefulSet"),
+        group: "",
+        resource: "configmaps",
+        verbs: &["get", "create", "patch", "delete"],
+        purpose: "keep a StatefulSet's manifest while it is gone",
+    },
+    Right {
+        scope: Scope::Namespace,
+        need: Need::Owner("ReplicaSet"),
+        group: "apps",
+        resource: "replicasets",
+        verbs: &["get"],
+        purpose: "see whether a ReplicaSet would remove the right pod",
+    },
+    Right {
+        scope: Scope::Namespace,
+        need: Need::Owner("ReplicaSet"),
+        group: "apps",
+        resource: "deployments",
+        verbs: &["get"],
+        purpose: "see whether a rollout is under way",
+    },
+    Right {
+        scope: Scope::Namespace,
+        need: Need::Helpful,
+        group: "",
+        resource: "persistentvolumeclaims",
+        verbs: &["get"],
+        purpose: "see whether the pod's claims can be mounted on the target node",
+    },
+    Right {
+        scope: Scope::Namespace,
+        need: Need::Helpful,
+        group: "policy",
+        resource: "poddisruptionbudgets",
+        verbs: &["list"],
+        purpose: "see whether the pod may be missing for a moment",
+    },
+    Right {
+        scope: Scope::Namespace,
         need: Need::Helpful,
         group: "",
         resource: "events",
@@ -128,21 +178,38 @@ const RIGHTS: &[Right] = &[
         verbs: &["create"],
         purpose: "ask the source node's kubelet for the checkpoint",
     },
+    Right {
+        scope: Scope::Cluster,
+        need: Need::Helpful,
+        group: "",
+        resource: "persistentvolumes",
+        verbs: &["get"],
+        purpose: "see whether a volume can be reached from the target node",
+    },
 ];
 
-/// Which rights the caller lacks in `namespace`.
+/// Which rights the caller lacks in `namespace`: those that every migration takes, or those that
+/// pods of an owner of a kind take on top.
 pub(super) async fn missing(
     client: &Client,
     retry: &Retry,
     namespace: &str,
+    owner: Option<&str>,
 ) -> PortResult<Vec<MissingPermission>> {
+    let wanted: Vec<_> = RIGHTS
+        .iter()
+        .filter(|right| match (right.need, owner) {
+            (Need::Helpful, _) => false,
+            (Need::Owner(kind), owner) => owner == Some(kind),
+            (_, owner) => owner.is_none(),
+        })
+        .collect();
     // Administrators may do everything, and one question is enough to know.
-    if allowed(client, retry, None, "*", "*", "*").await? {
+    if wanted.is_empty() || allowed(client, retry, None, "*", "*", "*").await? {
         return Ok(Vec::new());
     }
-    let asked = RIGHTS
-        .iter()
-        .filter(|right| right.need != Need::Helpful)
+    let asked = wanted
+        .into_iter()
         .flat_map(|right| right.verbs.iter().map(move |verb| (right, *verb)));
     let answers = try_join_all(asked.map(|(right, verb)| async move {
         let place = (right.scope == Scope::Namespace).then_some(namespace);
@@ -165,7 +232,7 @@ fn relevant(lacking: &[(&'static Right, &'static str)], namespace: &str) -> Vec<
     lacking
         .iter()
         .filter(|(right, _)| match right.need {
-            Need::Always => true,
+            Need::Always | Need::Owner(_) => true,
             Need::ConfigMap => !has_journal,
             Need::Resource | Need::Helpful => false,
         })
@@ -258,6 +325,10 @@ fn role(text: &mut String, name: &str, comment: &str, scope: Scope) {
 fn remark(need: Need) -> &'static str {
     match need {
         Need::Always | Need::ConfigMap => "",
+        Need::Owner(kind) => match kind {
+            "StatefulSet" => " For pods of a StatefulSet alone.",
+            _ => " For pods of a ReplicaSet or Deployment alone.",
+        },
         Need::Resource => " Then the rights on ConfigMaps can go.",
         Need::Helpful => " Can be left out.",
     }
@@ -365,6 +436,6 @@ mod tests {
         assert_eq!(documents.len(), 4);
         let role: ClusterRole =
             serde_yaml::from_value(documents[0].clone()).expect("a ClusterRole");
-        assert!(role.rules.is_some_and(|rules| rules.len() == 8));
+        assert!(role.rules.is_some_and(|rules| rules.len() == 14));
     }
 }

@@ -1,9 +1,12 @@
 //! Kubernetes objects → what the engine knows of them. Pure.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Node, Pod, PodSpec, Probe, Volume};
 use kube::ResourceExt;
 
-use crate::migration::ports::{ContainerView, NodeView, OwnerView, PodView};
+use super::owners::controller;
+use crate::migration::ports::{ContainerView, NodeView, PodView, VolumeKind, VolumeView};
 
 /// Annotation by which the kubelet marks the mirror of a static pod.
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -39,19 +42,63 @@ pub(super) fn pod_view(pod: &Pod) -> PodView {
                         .map(|it| image_reference(&it.image_id))
                         .unwrap_or_default(),
                     running: status.is_some_and(is_running),
+                    liveness: container.liveness_probe.as_ref().map(patience),
                 }
             })
             .collect(),
-        owner: pod
-            .owner_references()
+        init_containers: spec.map(init_containers).unwrap_or_default(),
+        volumes: spec
+            .and_then(|spec| spec.volumes.as_deref())
+            .unwrap_or_default()
             .iter()
-            .find(|owner| owner.controller == Some(true))
-            .map(|owner| OwnerView {
-                kind: owner.kind.clone(),
-                name: owner.name.clone(),
-            }),
+            .filter_map(volume_view)
+            .collect(),
+        host_ports: spec.is_some_and(asks_for_host_ports),
+        owner: controller(pod.owner_references()),
         mirror: pod.annotations().contains_key(MIRROR),
     }
+}
+
+/// How long a probe fails until the kubelet acts (its defaults: every 10 s, three times).
+fn patience(probe: &Probe) -> Duration {
+    let seconds =
+        |value: Option<i32>, default| u64::try_from(value.unwrap_or(default)).unwrap_or(0);
+    let period = seconds(probe.period_seconds, 10).max(1);
+    Duration::from_secs(period * seconds(probe.failure_threshold, 3).max(1))
+}
+
+/// Those that end before the containers start: a restartable one is a sidecar.
+fn init_containers(spec: &PodSpec) -> Vec<String> {
+    let ends = |container: &&Container| container.restart_policy.as_deref() != Some("Always");
+    let all = spec.init_containers.iter().flatten();
+    all.filter(ends).map(|it| it.name.clone()).collect()
+}
+
+fn volume_view(volume: &Volume) -> Option<VolumeView> {
+    let kind = if let Some(claim) = &volume.persistent_volume_claim {
+        VolumeKind::Claim(claim.claim_name.clone())
+    } else if volume.empty_dir.is_some() {
+        VolumeKind::Local("emptyDir")
+    } else if volume.host_path.is_some() {
+        VolumeKind::Local("hostPath")
+    } else if volume.ephemeral.is_some() {
+        VolumeKind::Local("ephemeral")
+    } else {
+        return None;
+    };
+    Some(VolumeView {
+        name: volume.name.clone(),
+        kind,
+    })
+}
+
+fn asks_for_host_ports(spec: &PodSpec) -> bool {
+    let ports = spec
+        .containers
+        .iter()
+        .flat_map(|container| container.ports.iter().flatten());
+    let asks = |port: Option<i32>| port.is_some_and(|port| port > 0);
+    spec.host_network == Some(true) || ports.into_iter().any(|port| asks(port.host_port))
 }
 
 /// The engine's view of a node.

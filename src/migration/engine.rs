@@ -14,10 +14,13 @@ use super::handoff::Names;
 use super::handoff::names::control_queue;
 use super::limits::Limits;
 use super::plan::{self, Plan, Request, World};
-use super::ports::{Broker, Clock, Cluster, Journal, Lock, PortResult, Registry, Restore};
+use super::ports::{
+    Broker, Clock, Cluster, Journal, Lock, PortResult, Registry, Restore, Surroundings,
+};
 use super::record::Record;
 use super::steps::Run;
 use super::summary::Summary;
+use crate::api::Strategy;
 
 /// Everything outside.
 #[derive(Clone)]
@@ -226,7 +229,10 @@ impl Engine {
             unreadable("the broker", &error)
                 .hint("check --broker-url, and that the broker can be reached from here")
         };
-        let missing = cluster.missing_permissions().await.map_err(of_cluster)?;
+        let missing = cluster
+            .missing_permissions(None)
+            .await
+            .map_err(of_cluster)?;
         if !missing.is_empty() {
             // Reading on would only end in a less helpful refusal.
             return Ok(World::lacking(missing));
@@ -234,12 +240,26 @@ impl Engine {
         let (pod, pod_names, nodes) =
             tokio::try_join!(cluster.pod(pod_name), cluster.pod_names(), cluster.nodes())
                 .map_err(of_cluster)?;
+        let mut around = Surroundings::default();
+        if let Some(pod) = &pod {
+            if let Some(owner) = &pod.owner {
+                let missing = cluster.missing_permissions(Some(&owner.kind)).await;
+                let missing = missing.map_err(of_cluster)?;
+                if !missing.is_empty() {
+                    return Ok(World::lacking(missing));
+                }
+            }
+            let crowd = request.spec.target_node.is_none();
+            let surroundings = cluster.surroundings(pod, crowd).await;
+            around = surroundings.map_err(of_cluster)?;
+        }
         let broker_view = broker.describe().await.map_err(of_broker)?;
         let names = Names::of(queue);
         let exchange_exists =
             !exchange.is_empty() && broker.exchange_exists(exchange).await.map_err(of_broker)?;
         let control_of_source = control_queue(pod_name);
-        let control_of_target = control_queue(&plan::target_pod_name(pod_name));
+        let control_of_target =
+            control_queue(&plan::target_pod_name(pod_name, Strategy::ShadowPod));
         let queues = broker
             .queues(&[
                 queue,
@@ -280,6 +300,7 @@ impl Engine {
             missing,
             pod,
             pod_names,
+            around,
             nodes,
             broker: broker_view,
             exchange_exists,

@@ -4,6 +4,8 @@
 //! Every method that changes something is an idempotent 'ensure', save [`Cluster::checkpoint`]:
 //! there one call is one checkpoint, and an adapter must never repeat it by itself.
 
+mod workload;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +18,11 @@ use ms2m_transfer::event::Progress;
 use super::error::PortError;
 use super::record::Record;
 use crate::api::{Compression, HandoffBinding};
+
+pub use workload::{
+    Adoption, BudgetView, ClaimView, LetGoOrder, OwnerState, OwnerView, ReplicaSetView, SetView,
+    Surroundings, VolumeKind, VolumeView, kept_name,
+};
 
 /// What a port answers.
 pub type PortResult<T> = Result<T, PortError>;
@@ -41,6 +48,12 @@ pub struct PodView {
     pub ready: bool,
     /// Its containers in their order, without init containers.
     pub containers: Vec<ContainerView>,
+    /// Names of its init containers, those left out that run on as sidecars.
+    pub init_containers: Vec<String>,
+    /// Its volumes of which the contents matter: claims and what lies on the node.
+    pub volumes: Vec<VolumeView>,
+    /// Whether it asks for ports of the node.
+    pub host_ports: bool,
     /// The controlling owner, if it has one.
     pub owner: Option<OwnerView>,
     /// Whether it is a mirror of a static pod.
@@ -59,15 +72,8 @@ pub struct ContainerView {
     pub image_id: String,
     /// Whether it runs.
     pub running: bool,
-}
-
-/// A pod's controlling owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnerView {
-    /// Kind, as `StatefulSet`.
-    pub kind: String,
-    /// Name.
-    pub name: String,
+    /// How long its liveness probe may fail before the kubelet kills it, if it has one.
+    pub liveness: Option<Duration>,
 }
 
 /// A node, as far as a migration is concerned.
@@ -161,6 +167,11 @@ pub struct RestoreOrder {
     pub image: String,
     /// Secret with the registry's credentials.
     pub credentials_secret: Option<String>,
+    /// Whether it is made from the manifest that [`Cluster::let_go`] has kept; else from the source
+    /// pod, which must be there.
+    pub kept: bool,
+    /// Whether it has the source's labels from the start, where the source is gone by then.
+    pub labelled: bool,
 }
 
 /// How far the restore has come.
@@ -191,8 +202,12 @@ pub trait Cluster: Send + Sync {
     async fn pod_names(&self) -> PortResult<Vec<String>>;
     /// All nodes.
     async fn nodes(&self) -> PortResult<Vec<NodeView>>;
-    /// Which of the rights that a migration takes are missing; empty if none.
-    async fn missing_permissions(&self) -> PortResult<Vec<MissingPermission>>;
+    /// Which of the rights that a migration takes are missing; empty if none. With an owner's kind
+    /// those that are needed on top for its pods.
+    async fn missing_permissions(&self, owner: Option<&str>) -> PortResult<Vec<MissingPermission>>;
+    /// What surrounds a pod that [`Cluster::pod`] has given. With `crowd`, how many pods of the
+    /// namespace are on each node as well.
+    async fn surroundings(&self, pod: &PodView, crowd: bool) -> PortResult<Surroundings>;
     /// Takes one checkpoint through the kubelet and answers the archive's path on the node.
     /// Exactly one request goes out, whatever happens.
     async fn checkpoint(
@@ -230,6 +245,21 @@ pub trait Cluster: Send + Sync {
     /// What of a migration is still there, as `pod a` and `Job b`; its transfer Job goes by a name
     /// of its own.
     async fn belongings(&self, migration: &str, transfer: &str) -> PortResult<Vec<String>>;
+    /// Keeps the manifests of a StatefulSet and of one of its pods in the cluster, unless they are
+    /// kept already, and ensures that the set is gone and its pods are without an owner.
+    async fn let_go(&self, order: &LetGoOrder) -> PortResult<()>;
+    /// Ensures that the kept StatefulSet is there as it was, waits until it has adopted `pod`, and
+    /// forgets what was kept. Where nothing is kept there is nothing to do.
+    async fn take_back(
+        &self,
+        migration: &str,
+        set: &str,
+        pod: Option<&str>,
+    ) -> PortResult<Adoption>;
+    /// Marks the pod as the first one that its ReplicaSet removes.
+    async fn yield_place(&self, pod: &str, uid: &str) -> PortResult<()>;
+    /// Takes that mark back, if it is there.
+    async fn keep_place(&self, pod: &str, uid: &str) -> PortResult<()>;
     /// Gives the target the labels that it was made to take over at the commit.
     async fn hand_over_labels(&self, target_pod: &str) -> PortResult<()>;
 }
@@ -247,10 +277,11 @@ pub enum TransferEnd {
 /// it only by this trait.
 #[async_trait]
 pub trait Restore: Send + Sync {
-    /// Ensures the target pod. The source pod must still be there.
+    /// Ensures the target pod. [`PortError::Conflict`] when another pod has its name.
     async fn ensure_target(&self, order: &RestoreOrder) -> PortResult<()>;
-    /// How far it has come. Returns at once.
-    async fn target(&self, name: &str) -> PortResult<RestoreState>;
+    /// How far the target of that migration has come. Returns at once. Another pod of its name does
+    /// not count.
+    async fn target(&self, migration: &str, name: &str) -> PortResult<RestoreState>;
     /// Returns when the state of the target pod may have changed, or after `limit`.
     async fn target_changed(&self, name: &str, limit: Duration) -> PortResult<()>;
 }

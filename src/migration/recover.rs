@@ -256,6 +256,8 @@ mod tests {
                 handoff: None,
                 stale_identity: None,
                 force: None,
+                orphan: None,
+                strict: None,
                 transfer: None,
             },
             status,

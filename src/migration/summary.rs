@@ -35,6 +35,8 @@ pub struct Summary {
     pub downtime_seconds: f64,
     /// The part of it around the checkpoint.
     pub cut_pause_seconds: f64,
+    /// Sequential: the part of it in which there was neither source nor target.
+    pub absence_seconds: f64,
     /// The part of it around the commit.
     pub handoff_pause_seconds: f64,
     /// Seconds of the checkpoint call: the kubelet and the runtime.
@@ -135,6 +137,7 @@ impl Summary {
             own_seconds: (total_seconds - others.iter().sum::<f64>()).max(0.0),
             downtime_seconds: seconds_value(&receipt.downtime),
             cut_pause_seconds: seconds_value(&receipt.cut_pause),
+            absence_seconds: seconds_value(&receipt.absence_pause),
             handoff_pause_seconds: seconds_value(&receipt.handoff_pause),
             downtime_by: receipt.downtime_by,
             messages_routed: receipt.messages_routed,

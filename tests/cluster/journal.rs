@@ -35,6 +35,8 @@ fn record(name: &str) -> Record {
             handoff: None,
             stale_identity: None,
             force: None,
+            orphan: None,
+            strict: None,
             transfer: None,
         },
         status: StatefulMigrationStatus {

@@ -49,7 +49,7 @@ async fn a_whole_migration_takes_few_requests() {
     let (since, _) = world.requests(0).await;
 
     // Pending: look, take the lock, remember.
-    assert_eq!(cluster.missing_permissions().await.expect("asked"), []);
+    assert_eq!(cluster.missing_permissions(None).await.expect("asked"), []);
     cluster.pod("web-0").await.expect("read").expect("there");
     cluster.nodes().await.expect("listed");
     journal.list().await.expect("listed");
@@ -102,7 +102,7 @@ async fn a_whole_migration_takes_few_requests() {
         .await;
     soon(async {
         while !matches!(
-            cluster.target("web-0-shadow").await.expect("seen"),
+            cluster.target("m1", "web-0-shadow").await.expect("seen"),
             RestoreState::Running { .. }
         ) {
             cluster
@@ -208,6 +208,8 @@ fn record() -> Record {
             handoff: None,
             stale_identity: None,
             force: None,
+            orphan: None,
+            strict: None,
             transfer: None,
         },
         status: StatefulMigrationStatus::default(),
@@ -243,5 +245,7 @@ fn restore(uid: &str) -> RestoreOrder {
         container: "main".into(),
         image: "r/cp@sha256:cc".into(),
         credentials_secret: None,
+        kept: false,
+        labelled: false,
     }
 }

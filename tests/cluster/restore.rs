@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use crate::server::{World, soon};
 
+const MIGRATION: &str = "m1";
 const TARGET: &str = "web-0-shadow";
 
 fn order(uid: &str) -> RestoreOrder {
     RestoreOrder {
-        migration: "m1".into(),
+        migration: MIGRATION.into(),
         source_pod: "web-0".into(),
         source_uid: uid.into(),
         target_pod: TARGET.into(),
@@ -24,6 +25,8 @@ fn order(uid: &str) -> RestoreOrder {
         container: "main".into(),
         image: "registry:5000/cp@sha256:cc".into(),
         credentials_secret: None,
+        kept: false,
+        labelled: false,
     }
 }
 
@@ -40,7 +43,7 @@ async fn made(world: &World) -> KubeCluster {
 async fn until(cluster: &KubeCluster, fits: impl Fn(&RestoreState) -> bool) -> RestoreState {
     soon(async {
         loop {
-            let state = cluster.target(TARGET).await.expect("seen");
+            let state = cluster.target(MIGRATION, TARGET).await.expect("seen");
             if fits(&state) {
                 return state;
             }
@@ -60,7 +63,7 @@ async fn a_target_starts_runs_and_takes_over_the_labels() {
     let pod = world.api::<Pod>().get(TARGET).await.expect("made");
     assert_eq!(pod.labels().get("app"), None);
     assert!(matches!(
-        cluster.target(TARGET).await.expect("seen"),
+        cluster.target(MIGRATION, TARGET).await.expect("seen"),
         RestoreState::Starting(_)
     ));
     let begin = Instant::now();
@@ -100,7 +103,7 @@ async fn a_target_starts_runs_and_takes_over_the_labels() {
 async fn a_change_between_two_looks_is_not_missed() {
     let world = World::start().await;
     let cluster = made(&world).await;
-    cluster.target(TARGET).await.expect("seen");
+    cluster.target(MIGRATION, TARGET).await.expect("seen");
     world
         .container_state(TARGET, "main", "Running", json!({"running": {}}))
         .await;
@@ -163,7 +166,7 @@ async fn a_watch_that_is_cut_or_too_old_is_made_again() {
     world.cut("watch", "pods", 2);
     let cluster = made(&world).await;
     world.server.compact();
-    cluster.target(TARGET).await.expect("seen");
+    cluster.target(MIGRATION, TARGET).await.expect("seen");
     world
         .container_state(TARGET, "main", "Running", json!({"running": {}}))
         .await;
@@ -179,7 +182,7 @@ async fn no_target_is_made_from_another_pod_of_the_source_s_name() {
     let end = cluster.ensure_target(&order("another-uid")).await;
     assert!(matches!(end, Err(PortError::NotFound(_))), "{end:?}");
     assert_eq!(
-        cluster.target(TARGET).await.expect("seen"),
+        cluster.target(MIGRATION, TARGET).await.expect("seen"),
         RestoreState::Absent
     );
 }

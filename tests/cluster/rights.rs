@@ -13,7 +13,10 @@ async fn an_administrator_is_asked_about_once() {
     let world = World::start().await;
     let cluster = world.cluster().await;
     let (since, _) = world.requests(0).await;
-    assert_eq!(cluster.missing_permissions().await.expect("an answer"), []);
+    assert_eq!(
+        cluster.missing_permissions(None).await.expect("an answer"),
+        []
+    );
     let (_, asked) = world.requests(since).await;
     assert_eq!(asked, ["create selfsubjectaccessreviews"]);
 }
@@ -22,7 +25,7 @@ async fn an_administrator_is_asked_about_once() {
 async fn who_may_do_nothing_is_told_everything_that_is_missing() {
     let world = World::start().await;
     let jane = world.cluster_for("jane").await;
-    let missing = jane.missing_permissions().await.expect("an answer");
+    let missing = jane.missing_permissions(None).await.expect("an answer");
     let names: Vec<_> = missing.iter().map(|it| it.what.as_str()).collect();
     for what in [
         "create nodes/proxy",
@@ -53,7 +56,7 @@ async fn the_manifest_grants_all_that_is_asked_for() {
         }
     }
     let jane = world.cluster_for("jane").await;
-    assert_eq!(jane.missing_permissions().await.expect("an answer"), []);
+    assert_eq!(jane.missing_permissions(None).await.expect("an answer"), []);
 }
 
 /// The manifest, bound to jane.

@@ -117,6 +117,41 @@ fn a_target_that_goes_by_the_sources_name() {
 }
 
 #[test]
+fn a_target_in_the_place_of_the_source() {
+    let rules = Rules {
+        sequential: true,
+        ..Rules::default()
+    };
+    for (name, setup) in [
+        ("sequential", Setup::default()),
+        (
+            "sequential, lost connections",
+            Setup {
+                losses: 1,
+                ..Setup::default()
+            },
+        ),
+        (
+            "sequential, target crashes",
+            Setup {
+                target_crashes: true,
+                ..Setup::default()
+            },
+        ),
+        (
+            "sequential, source crashes",
+            Setup {
+                source_crashes: true,
+                messages: 1,
+                ..Setup::default()
+            },
+        ),
+    ] {
+        reach::check(name, Setup { rules, ..setup });
+    }
+}
+
+#[test]
 fn the_handoff_mirror() {
     reach::check(
         "mirror",

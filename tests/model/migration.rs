@@ -23,7 +23,15 @@ pub(crate) struct Journal {
     pub(crate) undo: UndoStep,
     pub(crate) target_made: bool,
     pub(crate) stale_target: bool,
+    pub(crate) sequential: bool,
     pub(crate) end: Option<End>,
+}
+
+impl Journal {
+    /// Sequential: the source is gone, and nothing was taken from R.
+    pub(crate) fn may_restore_again(&self) -> bool {
+        self.sequential && self.stage == Stage::SourceRemoved
+    }
 }
 
 /// What is about to be done: the world may change before it is.
@@ -43,7 +51,9 @@ pub(crate) struct Ms2m {
     target_told: Option<Message>,
     /// The target has been on the primary queue.
     target_seen: bool,
-    /// The source was removed without that.
+    /// The checkpoint is where it can be restored from.
+    sent: bool,
+    /// The source was removed without the one or, where that comes first, the other.
     pub(crate) removed_too_early: bool,
 }
 
@@ -57,7 +67,7 @@ pub(crate) struct Decisions {
 }
 
 impl Ms2m {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
             journal: Journal {
                 stage: Stage::Untouched,
@@ -65,6 +75,7 @@ impl Ms2m {
                 undo: UndoStep::RemoveTarget,
                 target_made: false,
                 stale_target: false,
+                sequential: rules.sequential,
                 end: None,
             },
             pending: None,
@@ -72,6 +83,7 @@ impl Ms2m {
             source_told: None,
             target_told: None,
             target_seen: false,
+            sent: false,
             removed_too_early: false,
         }
     }
@@ -133,6 +145,13 @@ impl Ms2m {
             }
             Move::Wait(_) => {}
             Move::GiveUp(_) if journal.aborting => self.crash(),
+            // Nothing was taken from R yet: the checkpoint is restored elsewhere.
+            Move::GiveUp(_) if journal.may_restore_again() => {
+                self.pending = Some(Pending::Save(Journal {
+                    target_made: false,
+                    ..journal
+                }));
+            }
             Move::GiveUp(_) if journal.stage.is_committed() && !self.can_return(world) => {
                 self.crash();
             }
@@ -154,7 +173,7 @@ impl Ms2m {
     /// The target is lost at the commit point itself, and the source untouched.
     fn can_return(&self, world: &World) -> bool {
         let untouched = self.journal.stage == Stage::Committing && world.source.is_some();
-        untouched && world.target.is_none()
+        untouched && world.target.is_none() && !self.journal.sequential
     }
 
     fn seen(&self, world: &World, overdue: bool) -> Seen {
@@ -169,13 +188,13 @@ impl Ms2m {
             consumed: world.consumers(place) > 0,
             crowded: world.consumers(place) > 1,
         };
-        let told = |last: Option<Message>, orders: &[Message]| match last {
+        let told = |last: Option<Message>, orders: &[(Party, Message)]| match last {
             _ if !orders.is_empty() => Told::Waiting,
             None => Told::Nothing,
             // Whether it was taken lately makes a difference only in how long one waits.
             Some(message) => Told::Old(message),
         };
-        let target_orders = if self.journal.stale_target {
+        let target_orders = if self.journal.stale_target || self.journal.sequential {
             &world.source_orders
         } else {
             &world.target_orders
@@ -257,6 +276,7 @@ impl Ms2m {
                 routes.through = false;
             }
             Effect::Checkpoint => return self.checkpoint(world),
+            Effect::SendCheckpoint => self.sent = true,
             Effect::StartTarget => return Some(self.start_target(world)),
             Effect::Tell(party, message) => self.tell(party, message, world),
             Effect::RemoveSource => return Some(self.remove_source(world)),
@@ -289,10 +309,16 @@ impl Ms2m {
         }
     }
 
-    /// Remembered first, then made; never twice.
+    /// Remembered first, then made; never twice once something was taken from R.
     fn start_target(&mut self, world: &mut World) -> bool {
         if !self.journal.target_made {
             self.journal.target_made = true;
+            if self.journal.may_restore_again() {
+                world.target_died = false;
+                if let Some(earlier) = world.target.take() {
+                    world.end_process(earlier);
+                }
+            }
             return false;
         }
         let state = world.checkpoint.clone().unwrap_or_default();
@@ -304,8 +330,10 @@ impl Ms2m {
 
     fn tell(&mut self, party: Party, message: Message, world: &mut World) {
         match party {
-            Party::Target if !self.journal.stale_target => world.target_orders.push(message),
-            Party::Source | Party::Target => world.source_orders.push(message),
+            Party::Target if !(self.journal.stale_target || self.journal.sequential) => {
+                world.target_orders.push((party, message));
+            }
+            Party::Source | Party::Target => world.source_orders.push((party, message)),
         }
         match party {
             Party::Source => self.source_told = Some(message),
@@ -321,7 +349,12 @@ impl Ms2m {
         }
         if let Some(source) = world.source.take() {
             world.end_process(source);
-            self.removed_too_early |= !self.target_seen;
+            let proven = if self.journal.sequential {
+                self.sent
+            } else {
+                self.target_seen
+            };
+            self.removed_too_early |= !proven;
         }
         true
     }
@@ -351,7 +384,9 @@ impl Ms2m {
         };
         world.source.iter_mut().for_each(cancelled);
         world.target.iter_mut().for_each(cancelled);
-        if self.journal.aborting || self.journal.stale_target {
+        if self.journal.sequential {
+            // Both go by one name, and whoever stays listens there.
+        } else if self.journal.aborting || self.journal.stale_target {
             world.target_orders.clear();
         } else {
             world.source_orders.clear();

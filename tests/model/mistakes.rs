@@ -1,7 +1,9 @@
 //! Deliberate mistakes in the decisions: the checker must find each.
 
 use ms2m::api::{HandoffStage as Stage, UndoStep};
-use ms2m::migration::handoff::{Effect, Fill, Move, Rules, Seen, TargetPod, abort, decide};
+use ms2m::migration::handoff::{
+    Effect, Fill, Message, Move, Party, Rules, Seen, TargetPod, Told, abort, decide,
+};
 
 use crate::migration::Decisions;
 use crate::model::Setup;
@@ -137,6 +139,54 @@ fn opening_the_gate_while_source_and_target_are_both_there() {
             setup.losses = 1;
         },
     );
+}
+
+#[test]
+fn leaving_the_sources_orders_to_a_target_of_the_same_name() {
+    fn forward(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
+        match decide(rules, stage, done, seen) {
+            Move::Do(Effect::Unsay) => Move::Advance(Stage::SourceRemoved),
+            other => other,
+        }
+    }
+    is_found("orders of the source that are left over", EXACT, |setup| {
+        setup.rules.sequential = true;
+        decisions(setup).forward = forward;
+    });
+}
+
+#[test]
+fn removing_the_source_before_its_checkpoint_is_sent() {
+    fn forward(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
+        match decide(rules, stage, done, seen) {
+            Move::Do(Effect::SendCheckpoint) => Move::Advance(Stage::Committing),
+            other => other,
+        }
+    }
+    is_found("a source that goes too early", SEEN, |setup| {
+        setup.rules.sequential = true;
+        decisions(setup).forward = forward;
+    });
+}
+
+#[test]
+fn restoring_again_after_something_was_taken_from_the_replay_queue() {
+    fn forward(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
+        // The target is told before that is remembered.
+        match (stage, decide(rules, stage, done, seen)) {
+            (Stage::SourceRemoved, Move::Advance(Stage::TargetRestored))
+                if seen.target_told == Told::Nothing =>
+            {
+                Move::Do(Effect::Tell(Party::Target, Message::StartReplay))
+            }
+            (_, other) => other,
+        }
+    }
+    is_found("a second restore with R begun", COMPLETE, |setup| {
+        setup.rules.sequential = true;
+        setup.target_crashes = true;
+        decisions(setup).forward = forward;
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The state, the actions and the properties, as a model that stateright explores.
 
 use ms2m::api::{Handoff, HandoffStage as Stage};
-use ms2m::migration::handoff::{Message, Rules, abort, decide};
+use ms2m::migration::handoff::{Message, Party, Rules, abort, decide};
 use stateright::{Model, Property};
 
 use crate::migration::{Decisions, End, Ms2m};
@@ -155,7 +155,8 @@ impl State {
     /// that.
     pub(crate) fn is_beyond_help(&self) -> bool {
         let journal = &self.ms2m.journal;
-        self.world.target_died && journal.stage.is_committed() && self.world.source.is_none()
+        let lost = self.world.target_died && journal.stage.is_committed();
+        lost && self.world.source.is_none() && !journal.may_restore_again()
     }
 }
 
@@ -166,7 +167,7 @@ impl Model for Setup {
     fn init_states(&self) -> Vec<State> {
         vec![State {
             world: World::new(),
-            ms2m: Ms2m::new(),
+            ms2m: Ms2m::new(self.rules),
         }]
     }
 
@@ -281,8 +282,12 @@ impl Setup {
             Action::Kill => state.ms2m.crash(),
             Action::Abort => {
                 let journal = state.ms2m.journal;
-                if journal.aborting || journal.stage.is_committed() || state.ms2m.pending.is_some()
-                {
+                // With a source that was not touched there is a way back from the commit point.
+                let untouched = journal.sequential
+                    && journal.stage == Stage::Committing
+                    && state.world.source.is_some();
+                let committed = journal.stage.is_committed() && !untouched;
+                if journal.aborting || committed || state.ms2m.pending.is_some() {
                     return None;
                 }
                 state.ms2m.abort();
@@ -298,7 +303,10 @@ impl Setup {
         };
         let (party, reads_sources) = match who {
             Who::Source => (&mut state.world.source, true),
-            Who::Target => (&mut state.world.target, self.stale_target),
+            Who::Target => (
+                &mut state.world.target,
+                self.stale_target || self.rules.sequential,
+            ),
         };
         let mut process = party.take()?;
         let orders = if reads_sources {
@@ -312,10 +320,10 @@ impl Setup {
             _ => Some(orders.remove(0)),
         };
         let to = match order {
-            Some(Message::StartReplay) if manners == Application::Obedient => {
-                Some(self.replay_queue(state, who))
+            Some((party, Message::StartReplay)) if manners == Application::Obedient => {
+                Some(replay_queue(party))
             }
-            Some(Message::EndReplay) if manners == Application::Obedient => Some(Place::Q),
+            Some((_, Message::EndReplay)) if manners == Application::Obedient => Some(Place::Q),
             _ => None,
         };
         if let Some(to) = to {
@@ -329,15 +337,13 @@ impl Setup {
         put(&mut state.world, who, process);
         order.map(drop)
     }
+}
 
-    /// The queue that a `START_REPLAY` names: a target that reads the source's orders is told of R
-    /// there, once the source is gone.
-    fn replay_queue(&self, state: &State, who: Who) -> Place {
-        match who {
-            Who::Source => Place::H,
-            Who::Target if self.stale_target && !state.ms2m.journal.stale_target => Place::H,
-            Who::Target => Place::R,
-        }
+/// The queue that a `START_REPLAY` names, for whomever it was meant.
+fn replay_queue(party: Party) -> Place {
+    match party {
+        Party::Source => Place::H,
+        Party::Target => Place::R,
     }
 }
 

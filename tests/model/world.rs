@@ -6,7 +6,7 @@
 //! acknowledging it is one step, since what a process does to itself between the two happens
 //! without ms2m as well.
 
-use ms2m::migration::handoff::Message;
+use ms2m::migration::handoff::{Message, Party};
 
 /// A queue, by its part in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,9 +90,9 @@ pub(crate) struct World {
     pub(crate) target_died: bool,
     /// The source's process has died and begun anew, or its pod has gone by itself.
     pub(crate) source_died: bool,
-    /// Orders that wait in the two control queues.
-    pub(crate) source_orders: Vec<Message>,
-    pub(crate) target_orders: Vec<Message>,
+    /// Orders that wait in the two control queues, and for whom they were meant.
+    pub(crate) source_orders: Vec<(Party, Message)>,
+    pub(crate) target_orders: Vec<(Party, Message)>,
     /// The state in the last checkpoint.
     pub(crate) checkpoint: Option<Vec<u8>>,
     /// It is one of a source that had lost its state.

@@ -102,7 +102,7 @@ impl Subject {
 /// Whoever may not even look learns of all the rights that are missing, at once.
 async fn unseen(reached: &Reached, what: &str, error: &PortError) -> Error {
     if matches!(error, PortError::Denied(_))
-        && let Ok(missing) = reached.cluster.missing_permissions().await
+        && let Ok(missing) = reached.cluster.missing_permissions(None).await
         && let Err(refusal) = plan::permissions(&missing)
     {
         return refusal;

@@ -116,6 +116,8 @@ pub(crate) mod tests {
                 handoff: None,
                 stale_identity: None,
                 force: None,
+                orphan: None,
+                strict: None,
                 transfer: None,
             },
             status: StatefulMigrationStatus::default(),

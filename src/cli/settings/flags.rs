@@ -86,6 +86,16 @@ pub struct SettingArgs {
     #[arg(long, help_heading = "Settings", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag, env = "MS2M_FORCE", hide_env_values = true)]
     pub force: Option<bool>,
 
+    /// Move a pod whose owner ms2m does not know, or whose StatefulSet somebody else manages. What
+    /// that owner does about it is its own affair [default: false]
+    #[arg(long, help_heading = "Settings", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag, env = "MS2M_ORPHAN", hide_env_values = true)]
+    pub orphan: Option<bool>,
+
+    /// Refuse what is else only warned about: volumes whose contents stay behind, containers that
+    /// start fresh, a liveness probe that the checkpoint may trip [default: false]
+    #[arg(long, help_heading = "Settings", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag, env = "MS2M_STRICT", hide_env_values = true)]
+    pub strict: Option<bool>,
+
     /// How long source and target may run side by side before the handoff is forced [default: 2m]
     #[arg(long, help_heading = "Settings", value_name = "DURATION", value_parser = value::duration, env = "MS2M_REPLAY_CUTOFF", hide_env_values = true)]
     pub replay_cutoff: Option<Duration>,

@@ -86,6 +86,10 @@ pub struct Settings {
     pub stale_identity: Option<StaleIdentity>,
     /// Go on in spite of what makes the result uncertain.
     pub force: Option<bool>,
+    /// Move a pod whose owner ms2m does not know.
+    pub orphan: Option<bool>,
+    /// Refuse what is else only warned about.
+    pub strict: Option<bool>,
     /// How the checkpoint travels.
     pub transfer: TransferConfig,
     /// How long things may take.
@@ -162,6 +166,8 @@ impl Settings {
             value::show_stale_identity,
         )?;
         let force = flag(layers, &table::FORCE, args.force)?;
+        let orphan = flag(layers, &table::ORPHAN, args.orphan)?;
+        let strict = flag(layers, &table::STRICT, args.strict)?;
         let replay_cutoff = span(layers, &table::REPLAY_CUTOFF, args.replay_cutoff)?;
         let transfer = transfer(args, layers)?;
         let limits = limits(args, layers, replay_cutoff)?;
@@ -182,6 +188,8 @@ impl Settings {
             handoff,
             stale_identity,
             force,
+            orphan,
+            strict,
             transfer,
             limits,
         }))
@@ -214,6 +222,8 @@ impl Settings {
                 handoff: self.handoff,
                 stale_identity: self.stale_identity,
                 force: self.force,
+                orphan: self.orphan,
+                strict: self.strict,
                 transfer: Some(self.transfer.clone()),
             },
         }
@@ -322,6 +332,8 @@ pub fn recorded(record: &Record) -> (String, BTreeMap<&'static str, String>) {
             spec.stale_identity.as_ref().map(value::show_stale_identity),
         ),
         (&table::FORCE, spec.force.map(|flag| flag.to_string())),
+        (&table::ORPHAN, spec.orphan.map(|flag| flag.to_string())),
+        (&table::STRICT, spec.strict.map(|flag| flag.to_string())),
         (
             &table::REPLAY_CUTOFF,
             spec.replay_cutoff_seconds

@@ -112,6 +112,18 @@ pub static FORCE: Setting = optional(
     "whether to go on where the result is uncertain",
     Some("false"),
 );
+/// Move a pod whose owner ms2m does not know.
+pub static ORPHAN: Setting = optional(
+    "orphan",
+    "whether to move a pod whose owner is not known",
+    Some("false"),
+);
+/// Refuse what is else only warned about.
+pub static STRICT: Setting = optional(
+    "strict",
+    "whether to refuse what is else only warned about",
+    Some("false"),
+);
 /// How long source and target may run side by side.
 pub static REPLAY_CUTOFF: Setting = optional(
     "replay-cutoff",

@@ -37,3 +37,12 @@ fn pairs(rows: &[(&str, String)]) -> String {
         .collect::<Vec<_>>()
         .join("\n")
 }
+
+/// The part of a downtime in which there was neither source nor target, where there was one.
+fn absence(seconds: &str) -> String {
+    if matches!(seconds, "" | "0.000s") {
+        String::new()
+    } else {
+        format!(" + {seconds} between source and target")
+    }
+}

@@ -160,6 +160,7 @@ mod tests {
             target_node: "node-b".to_owned(),
             target_pod: "worker-0-shadow".to_owned(),
             strategy: Strategy::ShadowPod,
+            owner: None,
             queue: "orders".to_owned(),
             bindings: vec![HandoffBinding {
                 exchange: "events".to_owned(),

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{bare, pairs};
+use super::{absence, bare, pairs};
 use crate::api::{Phase, conditions};
 use crate::cli::format;
 use crate::cli::ui::{Paint, Tone};
@@ -162,8 +162,11 @@ fn facts(record: &Record, worker: &Worker, paint: Paint, now: Timestamp) -> Stri
             (
                 "Downtime",
                 format!(
-                    "{} = {} around the checkpoint + {} around the handoff",
-                    receipt.downtime, receipt.cut_pause, receipt.handoff_pause
+                    "{} = {} around the checkpoint{} + {} around the handoff",
+                    receipt.downtime,
+                    receipt.cut_pause,
+                    absence(&receipt.absence_pause),
+                    receipt.handoff_pause
                 ),
             ),
             (
@@ -345,6 +348,8 @@ mod tests {
                 handoff: None,
                 stale_identity: None,
                 force: None,
+                orphan: None,
+                strict: None,
                 transfer: None,
             },
             status,
@@ -356,6 +361,7 @@ mod tests {
         record.status.receipt = Some(Receipt {
             downtime: "0.480s".to_owned(),
             cut_pause: "0.410s".to_owned(),
+            absence_pause: String::new(),
             handoff_pause: "0.070s".to_owned(),
             downtime_by: "seen".to_owned(),
             messages_routed: 312,

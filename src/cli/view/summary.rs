@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment};
 
-use super::{boxed, pairs};
+use super::{absence, boxed, pairs};
 use crate::api::Strategy;
 use crate::cli::format;
 use crate::cli::ui::{Paint, Tone};
@@ -72,9 +72,10 @@ fn details(summary: &Summary) -> String {
         (
             "Downtime",
             format!(
-                "{} = {} around the checkpoint + {} around the handoff ({})",
+                "{} = {} around the checkpoint{} + {} around the handoff ({})",
                 seconds_text(summary.downtime_seconds),
                 seconds_text(summary.cut_pause_seconds),
+                absence(&seconds_text(summary.absence_seconds)),
                 seconds_text(summary.handoff_pause_seconds),
                 summary.downtime_by
             ),
@@ -141,6 +142,7 @@ pub(crate) mod tests {
             total_seconds: 5.2,
             downtime_seconds: 0.48,
             cut_pause_seconds: 0.41,
+            absence_seconds: 0.0,
             handoff_pause_seconds: 0.07,
             checkpoint_call_seconds: 0.31,
             transfer_run_seconds: 1.1,

@@ -15,9 +15,10 @@ use crate::migration::error::PortError;
 use crate::migration::ports::{PortResult, RestoreOrder};
 
 /// Annotations that describe the source alone.
-const SOURCES_OWN: [&str; 2] = [
+const SOURCES_OWN: [&str; 3] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     "controller.kubernetes.io/pod-deletion-cost",
+    "migration.ms2m.io/former-deletion-cost",
 ];
 
 /// The target pod of `order`, made from `source`.
@@ -33,17 +34,22 @@ pub(in super::super) fn target_pod(source: &Pod, order: &RestoreOrder) -> PortRe
             order.source_pod, order.container
         )));
     }
+    let same_name = source.metadata.name.as_ref() == Some(&order.target_pod);
     Ok(Pod {
         metadata: metadata(source, order)?,
-        spec: Some(pod_spec(spec, order)),
+        spec: Some(pod_spec(spec, order, same_name)),
         status: None,
     })
 }
 
-/// None of the source's labels: a Service or a controller that selects on them must not find the
-/// target before the handoff commits.
+/// None of the source's labels, as long as the source is there: a Service or a controller that
+/// selects on them must not find the target before the handoff commits.
 fn metadata(source: &Pod, order: &RestoreOrder) -> PortResult<ObjectMeta> {
     let source_labels = own_labels_removed(source.metadata.labels.clone().unwrap_or_default());
+    let mut own_labels = labels(&order.migration, role::TARGET);
+    if order.labelled {
+        own_labels.extend(source_labels.clone());
+    }
     let source_labels = serde_json::to_string(&source_labels)
         .map_err(|error| PortError::Invalid(error.to_string()))?;
     let mut annotations: BTreeMap<String, String> = source
@@ -61,14 +67,13 @@ fn metadata(source: &Pod, order: &RestoreOrder) -> PortResult<ObjectMeta> {
     ]);
     Ok(ObjectMeta {
         name: Some(order.target_pod.clone()),
-        labels: Some(labels(&order.migration, role::TARGET)),
+        labels: Some(own_labels),
         annotations: Some(annotations),
         ..ObjectMeta::default()
     })
 }
 
-fn pod_spec(source: PodSpec, order: &RestoreOrder) -> PodSpec {
-    let same_name = order.source_pod == order.target_pod;
+fn pod_spec(source: PodSpec, order: &RestoreOrder, same_name: bool) -> PodSpec {
     PodSpec {
         affinity: Some(pinned(source.affinity, &order.node)),
         containers: source
@@ -154,6 +159,8 @@ mod tests {
             container: "main".into(),
             image: "registry:5000/cp@sha256:cc".into(),
             credentials_secret: Some("checkpoints".into()),
+            kept: false,
+            labelled: false,
         }
     }
 
@@ -234,6 +241,25 @@ mod tests {
         let spec = built(source(), &order).spec.expect("a spec");
         assert_eq!(spec.hostname.as_deref(), Some("web-0"));
         assert_eq!(spec.subdomain.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn a_target_in_the_place_of_its_source_has_its_labels_at_once() {
+        let labels = |labelled: bool| {
+            let order = RestoreOrder {
+                labelled,
+                ..order()
+            };
+            built(source(), &order).metadata.labels.expect("labels")
+        };
+        assert_eq!(labels(false).get("app"), None);
+        let found = labels(true);
+        assert_eq!(found.get("app").map(String::as_str), Some("web"));
+        assert_eq!(
+            found.get("migration.ms2m.io/role").map(String::as_str),
+            Some("target"),
+            "by which the migration knows it"
+        );
     }
 
     #[test]

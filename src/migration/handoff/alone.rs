@@ -10,6 +10,16 @@ use super::parties::{move_back, onto_own_queue, wait};
 use super::seen::{Fill, Seen, TargetPod};
 use crate::api::{Handoff, HandoffStage as Stage};
 
+/// Sequential: the target is made, and seen where every restored process goes first.
+pub(super) fn restore(seen: &Seen) -> Move {
+    match seen.target {
+        TargetPod::Lost => Move::GiveUp(Waiting::TargetThere),
+        TargetPod::NotMade => Move::Do(Effect::StartTarget),
+        TargetPod::Present if seen.primary.consumed => Move::Advance(Stage::TargetRestored),
+        TargetPod::Present => wait(Waiting::TargetConnects, seen),
+    }
+}
+
 /// The target on R; then the gate opens, so that what is left in R is finite at any rate. It does
 /// so at a moment when R is empty, if there is one: then what a target that goes to the primary
 /// queue by habit could take too early is next to nothing.

@@ -6,6 +6,11 @@
 //! a closed one, since what came in between would be applied out of order; and when the source
 //! goes there is no way back.
 //!
+//! With the strategy Sequential the target has the source's name, so the source goes before there
+//! is a target: `Committing` follows `SourceDiverted`, once the checkpoint is in the registry and
+//! the base image on the target node. What is in R is not touched before `TargetRestored`, so up to
+//! there the same checkpoint can be restored elsewhere.
+//!
 //! # Why the source goes while the gate is still closed
 //! A party that loses its connection comes back on the primary queue by habit. While the gate is
 //! closed that queue is silent and it is simply told again. Were the gate open with both parties
@@ -18,7 +23,7 @@ use super::moves::{Effect, Message, Move, Party, Waiting};
 use super::parties::{onto_own_queue, wait};
 use super::seen::{Fill, Seen, TargetPod, Told};
 use super::{alone, mirror};
-use crate::api::{Handoff, HandoffStage as Stage, StaleIdentity, StatefulMigrationSpec};
+use crate::api::{Handoff, HandoffStage as Stage, StaleIdentity, StatefulMigrationSpec, Strategy};
 
 /// What was asked for, as far as it bears on the handoff.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -27,15 +32,18 @@ pub struct Rules {
     pub handoff: Handoff,
     /// What to do about a target that listens on the source's control queue.
     pub stale_identity: StaleIdentity,
+    /// Whether the source goes before the target is made. Goes with the handoff `Gate` alone.
+    pub sequential: bool,
 }
 
 impl Rules {
-    /// Those of a migration.
+    /// Those of a migration by `strategy`.
     #[must_use]
-    pub fn of(spec: &StatefulMigrationSpec) -> Self {
+    pub fn of(spec: &StatefulMigrationSpec, strategy: Strategy) -> Self {
         Self {
             handoff: spec.handoff.unwrap_or_default(),
             stale_identity: spec.stale_identity.unwrap_or_default(),
+            sequential: strategy == Strategy::Sequential,
         }
     }
 }
@@ -79,6 +87,9 @@ pub fn decide(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
         }
         Stage::Checkpointed => divert_source(seen),
         Stage::SourceDiverted if rules.handoff == Handoff::Mirror => mirror::attach_target(seen),
+        Stage::SourceDiverted if rules.sequential => {
+            in_order(&[Effect::SendCheckpoint], done, Stage::Committing)
+        }
         Stage::SourceDiverted => start_target(seen),
         Stage::TargetSeen => attach_target(rules, seen),
         Stage::TargetAttached if rules.handoff == Handoff::Mirror => mirror::side_by_side(seen),
@@ -86,8 +97,15 @@ pub fn decide(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
         Stage::CutoverPreparing => mirror::prepare_cutover(done),
         Stage::CutoverClosing => mirror::close(done),
         Stage::CutoverClosed => mirror::cut_over(seen),
+        // The target will listen on the same control queue: it must not find the source's orders.
+        Stage::Committing if rules.sequential => in_order(
+            &[Effect::RemoveSource, Effect::Unsay],
+            done,
+            Stage::SourceRemoved,
+        ),
         Stage::Committing => in_order(&[Effect::RemoveSource], done, Stage::SourceRemoved),
-        Stage::SourceRemoved => alone::reopen(rules, done, seen),
+        Stage::SourceRemoved if rules.sequential => alone::restore(seen),
+        Stage::SourceRemoved | Stage::TargetRestored => alone::reopen(rules, done, seen),
         Stage::Reopened => alone::drain(seen),
         Stage::Returning => alone::serve(seen),
         Stage::TargetServes => in_order(&DISMANTLE, done, Stage::Dismantled),

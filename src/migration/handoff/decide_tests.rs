@@ -6,6 +6,7 @@ use crate::migration::handoff::Line;
 const RULES: Rules = Rules {
     handoff: Handoff::Gate,
     stale_identity: StaleIdentity::RollBack,
+    sequential: false,
 };
 const QUIET: Line = Line {
     fill: Fill::Quiet,
@@ -319,5 +320,47 @@ fn a_source_that_is_gone_after_the_checkpoint_holds_nothing_up() {
     assert_eq!(
         decide(RULES, Stage::Closed, 0, &seen),
         Move::GiveUp(Waiting::SourceThere)
+    );
+}
+
+#[test]
+fn sequential_the_source_goes_first_and_its_orders_with_it() {
+    let rules = Rules {
+        sequential: true,
+        ..RULES
+    };
+    let next = |stage, done, seen: &Seen| decide(rules, stage, done, seen);
+    let nobody = Seen {
+        primary: QUIET,
+        ..Seen::default()
+    };
+    let diverted = Stage::SourceDiverted;
+    assert_eq!(next(diverted, 0, &nobody), Move::Do(Effect::SendCheckpoint));
+    assert_eq!(next(diverted, 1, &nobody), Move::Advance(Stage::Committing));
+    let going = Stage::Committing;
+    assert_eq!(next(going, 0, &nobody), Move::Do(Effect::RemoveSource));
+    assert_eq!(next(going, 1, &nobody), Move::Do(Effect::Unsay));
+    let gone = Stage::SourceRemoved;
+    assert_eq!(next(gone, 0, &nobody), Move::Do(Effect::StartTarget));
+    let present = Seen {
+        target: TargetPod::Present,
+        ..nobody
+    };
+    assert_eq!(
+        next(gone, 1, &present),
+        Move::Wait(Waiting::TargetConnects),
+        "nothing is told before it is seen"
+    );
+    let connected = Seen {
+        primary: DRAINED,
+        ..present
+    };
+    assert_eq!(
+        next(gone, 1, &connected),
+        Move::Advance(Stage::TargetRestored)
+    );
+    assert_eq!(
+        next(Stage::TargetRestored, 0, &connected),
+        Move::Do(Effect::Tell(Party::Target, Message::StartReplay))
     );
 }

@@ -58,7 +58,9 @@ pub enum Effect {
     UnmirrorReplay,
     /// Checkpoint the source.
     Checkpoint,
-    /// Pack and send the checkpoint, start the target from it.
+    /// Pack and send the checkpoint, and see that the target node has the base image.
+    SendCheckpoint,
+    /// Pack and send the checkpoint unless that was done, and start the target from it.
     StartTarget,
     /// Tell a party something.
     Tell(Party, Message),

@@ -103,6 +103,7 @@ pub fn requests(effect: Effect, names: &Names, ways: &[HandoffBinding]) -> Vec<R
         | Effect::Unsay
         | Effect::PutBack
         | Effect::Checkpoint
+        | Effect::SendCheckpoint
         | Effect::StartTarget
         | Effect::Tell(..)
         | Effect::RemoveSource

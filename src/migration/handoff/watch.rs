@@ -108,6 +108,14 @@ impl Watch {
         }
     }
 
+    /// Another handoff begins: nothing of what was seen concerns it.
+    pub fn begin_again(&mut self, now: Duration) {
+        *self = Self {
+            usual_consumers: self.usual_consumers,
+            ..Self::new(self.limits.clone(), now)
+        };
+    }
+
     /// A new stage begins: its waits are counted from `now`.
     pub fn stage_begins(&mut self, now: Duration) {
         self.waiting = None;

@@ -47,11 +47,18 @@ impl Run {
 
     /// The order matters: the broker first, since that is where the service is.
     async fn undo(&mut self, undone: &mut Vec<String>) -> Result<(), Trouble> {
+        self.undo_handoff(undone).await?;
+        self.undo_letting_go(undone).await
+    }
+
+    /// Undoes the handoff that is under way, and clears away what it has made.
+    pub(super) async fn undo_handoff(&mut self, undone: &mut Vec<String>) -> Result<(), Trouble> {
         if self.stage() > Stage::Untouched {
             self.handoff().aborting = true;
             self.save().await?;
             self.hand_back(undone).await?;
         }
+        self.keep_place().await?;
         self.clear_away().await?;
         self.tell_undone(undone, "the pods and the Job of the migration are removed");
         Ok(())
@@ -146,7 +153,7 @@ impl Run {
         self.tell_undone(undone, &words);
     }
 
-    fn tell_undone(&self, undone: &mut Vec<String>, what: &str) {
+    pub(super) fn tell_undone(&self, undone: &mut Vec<String>, what: &str) {
         self.report(EventKind::Undone {
             what: what.to_owned(),
         });

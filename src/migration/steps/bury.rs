@@ -37,7 +37,9 @@ impl Run {
         for effect in DISMANTLE {
             self.perform(effect).await?;
         }
-        self.clear_away().await
+        self.clear_away().await?;
+        // It starts an empty pod in the place of the one that is lost, as after any crash.
+        self.put_owner_back(None).await
     }
 
     async fn close_lost(&mut self, error: &Error) -> Result<(), Trouble> {

@@ -6,7 +6,6 @@
 use super::run::Run;
 use super::trouble::{Trouble, while_doing};
 use crate::api::conditions;
-use crate::migration::summary::seconds_text;
 
 impl Run {
     /// Checkpoints the source. It is never repeated by itself: a failed call may have left the
@@ -37,7 +36,7 @@ impl Run {
                 "container {container} of pod {pod} could not be checkpointed on node {node}"
             )))?;
         let took = (self.ports.clock.elapsed() - began).as_secs_f64();
-        self.receipt().checkpoint_call = seconds_text(took);
+        self.add_seconds(|receipt| &mut receipt.checkpoint_call, took);
         self.step(format!("checkpoint taken: {path}"));
         let now = self.ports.clock.now();
         let text = format!("{path} on node {node}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::retry::Backoff;
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::api::{HandoffStage as Stage, Phase, conditions};
+use crate::api::{HandoffStage as Stage, MicroTime, Phase, conditions};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::event::EventKind;
 use crate::migration::handoff::names::control_queue;
@@ -36,13 +36,14 @@ impl Run {
             self.forward().await
         };
         match outcome {
+            Ok(()) if self.record.status.returning => Err(self.fail(self.returned())),
             Ok(()) => Ok(self.conclude()),
             Err(trouble) => Err(self.not_completed(trouble).await),
         }
     }
 
     fn say_started(&self, resumed: bool) {
-        let stopped = self.stop.is_cancelled() && !self.stage().is_committed();
+        let stopped = self.stop.is_cancelled() && !self.is_committed();
         let status = &self.record.status;
         self.report(EventKind::Started {
             namespace: self.record.namespace.clone(),
@@ -69,11 +70,20 @@ impl Run {
         let error = match trouble {
             Trouble::LockLost => trouble.into_error(ErrorKind::Unfinished),
             trouble if !self.stage().is_committed() || self.can_return().await => {
-                self.roll_back(trouble).await
+                if self.is_takeover() {
+                    self.undo_takeover(trouble).await
+                } else {
+                    self.roll_back(trouble).await
+                }
             }
+            trouble if self.can_go_home() => self.go_home(trouble).await,
             trouble if self.is_bereft() => self.bury(trouble).await,
             trouble => self.unfinished(trouble),
         };
+        self.fail(error)
+    }
+
+    fn fail(&self, error: Error) -> Error {
         self.report(EventKind::Failed {
             error: Box::new(error.clone()),
         });
@@ -105,10 +115,11 @@ impl Run {
         }
     }
 
-    /// Whether there is a way back from the commit point itself: the target is lost, and the source
-    /// was not touched.
+    /// Whether there is a way back from the commit point itself: the source was not touched, and there
+    /// is no target that could go on.
     async fn can_return(&mut self) -> bool {
-        if self.stage() != Stage::Committing || self.watch.target != TargetPod::Lost {
+        let hopeless = self.watch.target == TargetPod::Lost || self.target_unready;
+        if self.stage() != Stage::Committing || !(hopeless || self.is_sequential()) {
             return false;
         }
         matches!(self.find_source().await, Ok(Some(pod)) if !pod.terminating)
@@ -118,12 +129,17 @@ impl Run {
     fn is_bereft(&self) -> bool {
         (Stage::Committing..Stage::TargetServes).contains(&self.stage())
             && self.watch.target == TargetPod::Lost
+            && !self.may_restore_again()
     }
 
-    async fn forward(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn forward(&mut self) -> Result<(), Trouble> {
         self.may_go_on()?;
         self.prepare().await?;
         if self.stage() < Stage::Dismantled {
+            self.hand_over().await?;
+        }
+        if self.needs_takeover() {
+            self.begin_takeover().await?;
             self.hand_over().await?;
         }
         self.finish().await
@@ -172,15 +188,22 @@ impl Run {
             // It was told on a control queue that it does not read.
             self.watch.forget_orders();
         }
+        if next == Stage::Committing {
+            self.handoff().leaving_time = Some(MicroTime(self.ports.clock.now()));
+        }
         self.watch.stage_begins(now);
         self.note_stage(next);
         match next {
             Stage::SourceDiverted => self.enter(Phase::Transferring),
             Stage::TargetAttached => self.enter_replaying(),
+            // Sequential: there is no target yet.
+            Stage::Committing if self.is_sequential() => {}
             Stage::Committing => {
                 self.enter_replaying();
                 self.enter(Phase::Finalizing);
             }
+            Stage::TargetRestored => self.enter_replaying(),
+            Stage::Returning => self.enter(Phase::Finalizing),
             _ => {}
         }
         self.save().await?;
@@ -200,7 +223,7 @@ impl Run {
         let now = self.ports.clock.now();
         match stage {
             Stage::SourceDiverted => self.note_cut_pause(now),
-            Stage::TargetSeen => self.note_reconnect(),
+            Stage::TargetSeen | Stage::TargetRestored => self.note_reconnect(),
             Stage::Returning => {
                 let reason = conditions::reasons::REPLAY_QUEUE_DRAINED;
                 let text = format!(
@@ -231,6 +254,7 @@ impl Run {
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Trouble> {
         match effect {
             Effect::Checkpoint => self.checkpoint().await,
+            Effect::SendCheckpoint => self.send_checkpoint().await,
             Effect::StartTarget => self.start_target().await,
             Effect::RemoveSource => self.remove_source().await,
             Effect::RemoveTarget => self.remove_target().await,

@@ -51,6 +51,7 @@ impl Run {
             self.after_an_outage().await?;
         }
         self.say_depth(&look);
+        self.note_absence(&look);
         self.look_after_the_pods(&look).await?;
         if self.is_aborting() {
             self.watch.headway(&look);
@@ -82,6 +83,7 @@ impl Run {
             Effect::DeleteReplayQueues => self.delete_replay_queues().await,
             Effect::Tell(party, message) => self.tell(party, message).await,
             Effect::Checkpoint
+            | Effect::SendCheckpoint
             | Effect::StartTarget
             | Effect::RemoveSource
             | Effect::RemoveTarget => {
@@ -145,7 +147,8 @@ impl Run {
         } else {
             (&self.names.replay, &self.names.hold, self.source_pod())
         };
-        let control = control_queue(gone_pod);
+        // Where both go by one name, whoever stays listens there.
+        let control = (self.source_pod() != self.target_pod()).then(|| control_queue(gone_pod));
         // Only a queue that the closed gate has led to can hold what is not elsewhere.
         let only_if_idle = self.was_closed();
         let broker = &self.ports.broker;
@@ -160,10 +163,12 @@ impl Run {
             broker.delete_queue(dropped, false)
         })
         .await?;
-        self.patiently("delete a control queue", || {
-            broker.delete_queue(&control, false)
-        })
-        .await?;
+        if let Some(control) = control {
+            self.patiently("delete a control queue", || {
+                broker.delete_queue(&control, false)
+            })
+            .await?;
+        }
         self.step(format!(
             "gate and replay queues of queue {} removed",
             self.names.queue

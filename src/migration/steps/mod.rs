@@ -9,7 +9,9 @@ mod checkpoint;
 mod drive;
 mod finish;
 mod gate;
+mod home;
 mod outage;
+pub(super) mod owner;
 mod pods;
 mod prepare;
 mod put_back;
@@ -17,6 +19,7 @@ mod restore;
 mod retry;
 mod run;
 mod stuck;
+mod takeover;
 mod transfer;
 mod trouble;
 

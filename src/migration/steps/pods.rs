@@ -45,8 +45,11 @@ impl Run {
             }
             Stage::TargetAttached
             | Stage::CutoverClosed
-            | Stage::SourceRemoved
+            | Stage::TargetRestored
             | Stage::Reopened => on_replay,
+            // Sequential: it may not be there yet, and goes to the primary queue first.
+            Stage::SourceRemoved if self.is_sequential() => look.primary.consumers > 0,
+            Stage::SourceRemoved => on_replay,
             _ => true,
         };
         !working && !self.is_aborting() && self.watch.target == TargetPod::Present
@@ -61,7 +64,7 @@ impl Run {
         let name = self.target_pod().to_owned();
         let state = self
             .patiently("look at the target pod", || {
-                self.ports.restore.target(&name)
+                self.ports.restore.target(&self.record.name, &name)
             })
             .await?;
         let lost = match state {
@@ -96,7 +99,7 @@ impl Run {
         let pod = self
             .patiently("look at the source pod", || self.ports.cluster.pod(name))
             .await?;
-        let uid = self.record.status.source_pod_uid.as_deref();
+        let uid = self.source_uid();
         Ok(pod.filter(|pod| uid.is_none_or(|uid| uid == pod.uid)))
     }
 

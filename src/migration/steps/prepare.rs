@@ -10,7 +10,11 @@ impl Run {
     /// Starts the pull of the base image, which the restore needs on the target node, and enters
     /// the next phase. After the restore there is nothing to prepare.
     pub(super) async fn prepare(&mut self) -> Result<(), Trouble> {
-        if self.stage() < Stage::TargetAttached && !self.target_made() {
+        // In the second handoff, and on the way home, the node has run that image.
+        let known_there = self.is_takeover() || self.record.status.returning;
+        let needed = self.stage() < Stage::TargetAttached
+            || self.is_sequential() && self.stage() < Stage::TargetRestored;
+        if needed && !self.target_made() && !known_there {
             self.start_image_pull().await?;
         }
         if self.stage() < Stage::TargetServes {

@@ -7,27 +7,39 @@ use std::time::Duration;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{Phase, conditions};
+use crate::migration::error::PortError;
 use crate::migration::handoff::TargetPod;
 use crate::migration::ports::{ImagePull, RestoreOrder, RestoreState};
-use crate::migration::summary::seconds_text;
 
 /// How long one wait for a change lasts before it is looked again all the same.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often a pod in the target's place is removed before that is given up.
+const ATTEMPTS: u32 = 5;
 
 /// How long it rests when it cannot watch.
 const AFTER_A_BROKEN_WATCH: Duration = Duration::from_millis(200);
 
 impl Run {
-    /// Sends the checkpoint, and starts the target from it.
-    pub(super) async fn start_target(&mut self) -> Result<(), Trouble> {
+    /// Sends the checkpoint unless that was done, and sees that the target node has the base
+    /// image: from then on nothing but the target pod is missing.
+    pub(super) async fn send_checkpoint(&mut self) -> Result<(), Trouble> {
         if self.record.status.checkpoint_image.is_none() {
             self.transfer().await?;
         }
         self.enter(Phase::Restoring);
         self.save().await?;
         let node = self.target_node().to_owned();
-        self.while_node_lives(&node, self.await_base_image())
-            .await?;
+        self.while_node_lives(&node, self.await_base_image()).await
+    }
+
+    /// Starts the target from the checkpoint.
+    pub(super) async fn start_target(&mut self) -> Result<(), Trouble> {
+        // Back on the source node the base image is there.
+        if !self.record.status.returning {
+            self.send_checkpoint().await?;
+        }
+        let node = self.target_node().to_owned();
         // Remembered before it is made: it must not be made twice.
         if !self.target_made() {
             self.handoff().target_made = true;
@@ -35,17 +47,14 @@ impl Run {
         }
         let order = self.restore_order();
         let began = self.ports.clock.elapsed();
-        self.patiently("make the target pod", || {
-            self.ports.restore.ensure_target(&order)
-        })
-        .await?;
+        self.make_target(&order).await?;
         self.step(format!(
             "target pod {} made on node {}",
             order.target_pod, order.node
         ));
         self.while_node_lives(&node, self.await_target()).await?;
         let took = (self.ports.clock.elapsed() - began).as_secs_f64();
-        self.receipt().restore_run = seconds_text(took);
+        self.add_seconds(|receipt| &mut receipt.restore_run, took);
         let now = self.ports.clock.now();
         let text = format!("pod {} runs on node {}", order.target_pod, order.node);
         let reason = conditions::reasons::TARGET_RUNNING;
@@ -60,6 +69,44 @@ impl Run {
         Ok(())
     }
 
+    /// Makes the target pod. Where it has the name of a StatefulSet's pod, somebody may have put the
+    /// set back meanwhile, which made an empty pod: it goes, and the set once more.
+    async fn make_target(&mut self, order: &RestoreOrder) -> Result<(), Trouble> {
+        let mut attempts = 0;
+        loop {
+            let made = self
+                .patiently("make the target pod", || async {
+                    match self.ports.restore.ensure_target(order).await {
+                        Err(PortError::Conflict(words)) => Ok(Err(words)),
+                        other => other.map(Ok),
+                    }
+                })
+                .await?;
+            let Err(words) = made else {
+                return Ok(());
+            };
+            attempts += 1;
+            if !self.has_let_go() || attempts > ATTEMPTS {
+                let what = format!("could not make target pod {}", order.target_pod);
+                return Err(Trouble::failed(what, words));
+            }
+            self.warn(format!(
+                "pod {} was made by somebody else ({words}): it is removed",
+                order.target_pod
+            ));
+            self.let_owner_go().await?;
+            self.remove_intruder(&order.target_pod).await?;
+        }
+    }
+
+    async fn remove_intruder(&self, pod: &str) -> Result<(), Trouble> {
+        let cluster = &self.ports.cluster;
+        self.patiently("remove a pod that is in the way", || {
+            cluster.remove_pod(pod, None, Duration::ZERO)
+        })
+        .await
+    }
+
     /// What a process that takes over needs to know of the target.
     pub(super) async fn recall_target(&mut self) -> Result<(), Trouble> {
         if !self.target_made() {
@@ -68,9 +115,15 @@ impl Run {
         let name = self.target_pod().to_owned();
         let state = self
             .patiently("look at the target pod", || {
-                self.ports.restore.target(&name)
+                self.ports.restore.target(&self.record.name, &name)
             })
             .await?;
+        if self.may_restore_again()
+            && matches!(state, RestoreState::Absent | RestoreState::Failed(_))
+        {
+            // Nothing was taken from R, so another attempt is as good as the first.
+            return self.make_room().await;
+        }
         self.watch.target = match state {
             // Ensured by its name, so starting it again changes nothing.
             RestoreState::Starting(_) => TargetPod::NotMade,
@@ -125,7 +178,9 @@ impl Run {
         let began = self.ports.clock.elapsed();
         loop {
             let waits_for = match self
-                .patiently("look at the target pod", || self.ports.restore.target(name))
+                .patiently("look at the target pod", || {
+                    self.ports.restore.target(&self.record.name, name)
+                })
                 .await?
             {
                 RestoreState::Running { .. } => return Ok(()),
@@ -163,7 +218,9 @@ impl Run {
         RestoreOrder {
             migration: self.record.name.clone(),
             source_pod: self.source_pod().to_owned(),
-            source_uid: Self::known(self.record.status.source_pod_uid.as_ref()).to_owned(),
+            source_uid: self.source_uid().unwrap_or_default().to_owned(),
+            kept: self.has_let_go(),
+            labelled: self.is_sequential(),
             target_pod: self.target_pod().to_owned(),
             node: self.target_node().to_owned(),
             container: self.container().to_owned(),

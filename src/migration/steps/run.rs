@@ -9,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::retry::Backoff;
 use super::trouble::{Trouble, while_doing};
-use crate::api::{HandoffStage, HandoffStatus, Phase, StatefulMigrationStatus, Time, conditions};
+use crate::api::{
+    HandoffStage, HandoffStatus, OwnerStatus, Phase, StatefulMigrationStatus, Strategy, Time,
+    conditions,
+};
 use crate::migration::engine::Ports;
 use crate::migration::error::PortError;
 use crate::migration::event::{Event, EventKind, Reporter};
@@ -45,6 +48,8 @@ pub(in crate::migration) struct Run {
     pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
     pub(super) said_committed: bool,
+    /// Whether the target has not become ready, where it must before the source may go.
+    pub(super) target_unready: bool,
     phase_began: Duration,
 }
 
@@ -65,6 +70,11 @@ impl Run {
             container: Some(plan.container.clone()),
             target_node: Some(plan.target_node.clone()),
             base_image: Some(plan.base_image.clone()),
+            owner: plan.owner.as_ref().map(|owner| OwnerStatus {
+                kind: owner.kind.clone(),
+                name: owner.name.clone(),
+                let_go: false,
+            }),
             handoff: Some(HandoffStatus {
                 bindings: plan.bindings.clone(),
                 ..HandoffStatus::default()
@@ -116,6 +126,7 @@ impl Run {
             target_ran: None,
             archive_is_gone: false,
             said_committed: false,
+            target_unready: false,
             phase_began: now,
         }
     }
@@ -162,7 +173,8 @@ impl Run {
 
     /// What was asked for, as far as it bears on the handoff.
     pub(super) fn rules(&self) -> Rules {
-        Rules::of(&self.record.spec)
+        let strategy = self.record.status.strategy.unwrap_or(Strategy::ShadowPod);
+        Rules::of(&self.record.spec, strategy)
     }
 
     /// Whether the handoff is being undone.
@@ -194,11 +206,13 @@ impl Run {
     /// Ends the present phase and begins `next`, in memory: whoever calls it saves the record,
     /// together with whatever else belongs to that moment.
     ///
+    /// The second handoff of a StatefulSet's pod is a part of the phase that it began in.
+    ///
     /// # Panics
     /// When the table of the phases does not allow it, which would be a mistake in the engine.
     pub(super) fn enter(&mut self, next: Phase) {
         let phase = self.phase();
-        if phase == next {
+        if phase == next || self.is_takeover() && !next.is_final() {
             return;
         }
         assert!(is_legal(phase, next), "no way from phase {phase} to {next}");
@@ -264,7 +278,7 @@ impl Run {
 
     /// Whether it may go on at all.
     pub(super) fn may_go_on(&self) -> Result<(), Trouble> {
-        if self.stop.is_cancelled() && !self.stage().is_committed() {
+        if self.stop.is_cancelled() && !self.is_committed() {
             return Err(Trouble::Stopped);
         }
         Ok(())
@@ -276,7 +290,7 @@ impl Run {
         &self,
         work: impl Future<Output = T>,
     ) -> Result<T, Trouble> {
-        let stoppable = !self.stage().is_committed();
+        let stoppable = !self.is_committed();
         tokio::select! {
             biased;
             () = self.lock.lost() => Err(Trouble::LockLost),
@@ -285,9 +299,19 @@ impl Run {
         }
     }
 
-    /// A name for something that belongs to this migration and plays `role`.
+    /// A name for something that belongs to the handoff under way and plays `role`.
     pub(super) fn object_name(&self, role: &str) -> String {
-        format!("{}-{role}", self.record.name)
+        format!("{}-{role}", self.handoff_name())
+    }
+
+    /// The migration's name; another one for its second handoff.
+    pub(super) fn handoff_name(&self) -> String {
+        let name = &self.record.name;
+        if self.is_takeover() {
+            format!("{name}-takeover")
+        } else {
+            name.clone()
+        }
     }
 
     /// A field of the status that is set when the record is made.
@@ -295,8 +319,19 @@ impl Run {
         field.map_or("", String::as_str)
     }
 
+    /// The pod that serves before the handoff under way.
     pub(super) fn source_pod(&self) -> &str {
-        &self.record.spec.source_pod
+        match &self.record.status.takeover {
+            Some(takeover) => &takeover.shadow_pod,
+            None => &self.record.spec.source_pod,
+        }
+    }
+
+    pub(super) fn source_uid(&self) -> Option<&str> {
+        match &self.record.status.takeover {
+            Some(takeover) => Some(&takeover.shadow_pod_uid),
+            None => self.record.status.source_pod_uid.as_deref(),
+        }
     }
 
     pub(super) fn target_pod(&self) -> &str {
@@ -304,11 +339,22 @@ impl Run {
     }
 
     pub(super) fn source_node(&self) -> &str {
-        Self::known(self.record.status.source_node.as_ref())
+        let status = &self.record.status;
+        Self::known(if self.is_takeover() {
+            status.target_node.as_ref()
+        } else {
+            status.source_node.as_ref()
+        })
     }
 
+    /// The node that the target is to run on now.
     pub(super) fn target_node(&self) -> &str {
-        Self::known(self.record.status.target_node.as_ref())
+        let status = &self.record.status;
+        Self::known(if status.returning {
+            status.source_node.as_ref()
+        } else {
+            status.target_node.as_ref()
+        })
     }
 
     pub(super) fn container(&self) -> &str {

@@ -153,7 +153,7 @@ impl Run {
     fn image(&self) -> String {
         let pushed = self.record.status.checkpoint_image.clone();
         let repository = &self.record.spec.checkpoint_image_repository;
-        pushed.unwrap_or_else(|| plan::checkpoint_image(repository, &self.record.name))
+        pushed.unwrap_or_else(|| plan::checkpoint_image(repository, &self.handoff_name()))
     }
 }
 

@@ -10,7 +10,6 @@ use super::trouble::Trouble;
 use crate::migration::event::EventKind;
 use crate::migration::plan;
 use crate::migration::ports::{TransferEnd, TransferOrder};
-use crate::migration::summary::seconds_text;
 use ms2m_transfer::{FailureCode, Pushed, Report};
 
 /// How long the deletion of an archive may take: a Job's pod has to start for it.
@@ -46,8 +45,8 @@ impl Run {
         self.archive_is_gone = matches!(end, TransferEnd::Reported(_));
         let pushed = pushed(&name, end)?;
         self.step(format!("image pushed: {}", pushed.image));
+        self.add_seconds(|receipt| &mut receipt.transfer_run, pushed.seconds);
         let receipt = self.receipt();
-        receipt.transfer_run = seconds_text(pushed.seconds);
         receipt.archive_bytes = i64::try_from(pushed.archive_bytes).unwrap_or(i64::MAX);
         receipt.layer_bytes = i64::try_from(pushed.layer_bytes).unwrap_or(i64::MAX);
         self.record.status.checkpoint_image = Some(pushed.image);
@@ -145,7 +144,7 @@ impl Run {
             migration: self.record.name.clone(),
             node: self.source_node().to_owned(),
             archive: Self::known(self.record.status.checkpoint_id.as_ref()).to_owned(),
-            image: plan::checkpoint_image(&spec.checkpoint_image_repository, &self.record.name),
+            image: plan::checkpoint_image(&spec.checkpoint_image_repository, &self.handoff_name()),
             transfer_image: plan::transfer_image(spec),
             pod: self.source_pod().to_owned(),
             container: self.container().to_owned(),

@@ -1,0 +1,126 @@
+//! The manifests of a pod and its StatefulSet as they are kept while the set is gone, and as the set
+//! is made again. Pure.
+//!
+//! The set is kept as the API server shows it, field by field, and not as this version of ms2m knows
+//! StatefulSets: a field that got lost would be a changed template, and a rollout.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DynamicObject;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::super::naming::{labels, role};
+use crate::migration::error::PortError;
+use crate::migration::ports::{LetGoOrder, PortResult};
+
+/// Key of the pod's manifest.
+const POD: &str = "pod.json";
+
+/// Key of the set's.
+const SET: &str = "statefulset.json";
+
+/// The ConfigMap that keeps both.
+pub(super) fn kept(order: &LetGoOrder, pod: &Pod, set: &DynamicObject) -> PortResult<ConfigMap> {
+    Ok(ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(order.kept()),
+            labels: Some(labels(&order.migration, role::KEPT)),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([
+            (POD.to_owned(), text(&without_history_of_pod(pod))?),
+            (SET.to_owned(), text(&as_new(set))?),
+        ])),
+        ..ConfigMap::default()
+    })
+}
+
+/// The pod that is kept.
+pub(super) fn kept_pod(kept: &ConfigMap) -> PortResult<Pod> {
+    read(kept, POD)
+}
+
+/// The set that is kept.
+pub(super) fn kept_set(kept: &ConfigMap) -> PortResult<DynamicObject> {
+    read(kept, SET)
+}
+
+/// The set as whoever made it would make it again: nothing that the API server sets.
+pub(super) fn as_new(set: &DynamicObject) -> DynamicObject {
+    let metadata = &set.metadata;
+    let mut data = set.data.clone();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("status");
+    }
+    DynamicObject {
+        types: set.types.clone(),
+        metadata: ObjectMeta {
+            name: metadata.name.clone(),
+            namespace: metadata.namespace.clone(),
+            labels: metadata.labels.clone(),
+            annotations: metadata.annotations.clone(),
+            finalizers: metadata.finalizers.clone(),
+            owner_references: metadata.owner_references.clone(),
+            ..ObjectMeta::default()
+        },
+        data,
+    }
+}
+
+fn without_history_of_pod(pod: &Pod) -> Pod {
+    let mut pod = pod.clone();
+    pod.metadata.managed_fields = None;
+    pod.status = None;
+    pod
+}
+
+fn text<K: Serialize>(object: &K) -> PortResult<String> {
+    serde_json::to_string(object).map_err(|error| PortError::Invalid(error.to_string()))
+}
+
+fn read<K: DeserializeOwned>(kept: &ConfigMap, key: &str) -> PortResult<K> {
+    let name = kept.metadata.name.clone().unwrap_or_default();
+    let text = kept
+        .data
+        .as_ref()
+        .and_then(|data| data.get(key))
+        .ok_or_else(|| PortError::Invalid(format!("ConfigMap {name} has no {key}")))?;
+    serde_json::from_str(text)
+        .map_err(|error| PortError::Invalid(format!("{key} of ConfigMap {name}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_set_is_made_again_with_every_field_and_no_history() {
+        let set: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {
+                "name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 3,
+                "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"app": "web"},
+                "annotations": {"note": "kept"}, "managedFields": [{"manager": "kubectl"}]
+            },
+            "spec": {"replicas": 3, "aFieldOfTomorrow": {"deep": [1]}},
+            "status": {"replicas": 3}
+        }))
+        .expect("a set");
+        let new = serde_json::to_value(as_new(&set)).expect("JSON");
+        assert_eq!(
+            new,
+            json!({
+                "apiVersion": "apps/v1", "kind": "StatefulSet",
+                "metadata": {
+                    "name": "web", "namespace": "shop", "labels": {"app": "web"}, "annotations": {"note": "kept"}
+                },
+                "spec": {"replicas": 3, "aFieldOfTomorrow": {"deep": [1]}}
+            })
+        );
+    }
+}

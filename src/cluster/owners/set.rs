@@ -1,0 +1,249 @@
+//! A StatefulSet that lets its pods go for a while, and has them back.
+//!
+//! It is deleted with the propagation policy `Orphan`, which leaves pods, claims and revisions
+//! as they are, and made again from its manifest; then it adopts what has its labels and names
+//! (measured on the real controller: no other pod is restarted, facts.md, Owners).
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::ResourceExt as _;
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
+    PropagationPolicy,
+};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::super::KubeCluster;
+use super::super::error::is_already_exists;
+use super::manifest::{as_new, kept, kept_pod, kept_set};
+use crate::migration::error::PortError;
+use crate::migration::ports::{Adoption, LetGoOrder, PortResult, kept_name};
+
+/// How long the garbage collector may take to free the pods, and the set's controller to adopt one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks: neither has anything to watch that would not have to be looked at again.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Finalizer by which the garbage collector frees the dependents first.
+const ORPHAN: &str = "orphan";
+
+impl KubeCluster {
+    /// Keeps the manifests, and ensures that the set is gone and the pod free.
+    pub(in super::super) async fn let_pods_go(&self, order: &LetGoOrder) -> PortResult<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let set = self.find_set(&order.set).await?;
+            let pod: Option<Pod> = self.find(&order.pod).await?;
+            if let Some(set) = &set {
+                self.keep(order, pod.as_ref(), set).await?;
+                self.orphan(set).await?;
+            }
+            let owned = pod.as_ref().is_some_and(|pod| {
+                let owners = pod.owner_references();
+                owners.iter().any(|owner| owner.controller == Some(true))
+            });
+            if set.is_none() && !owned {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(PortError::Busy(format!(
+                    "StatefulSet {} was asked to let its pods go and has not done so",
+                    order.set
+                )));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Only the first manifests count: what somebody puts there in mid-migration is taken away again,
+    /// and its changes with it, which is why the latest set is kept.
+    async fn keep(
+        &self,
+        order: &LetGoOrder,
+        pod: Option<&Pod>,
+        set: &DynamicObject,
+    ) -> PortResult<()> {
+        let name = order.kept();
+        let maps: Api<ConfigMap> = self.namespaced();
+        let found: Option<ConfigMap> = self.find(&name).await?;
+        let pod = match (&found, pod) {
+            (Some(found), _) => kept_pod(found)?,
+            (None, Some(pod)) if pod.uid().as_deref() == Some(order.pod_uid.as_str()) => {
+                pod.clone()
+            }
+            (None, _) => {
+                return Err(PortError::NotFound(format!(
+                    "pod {} is not the one that is to be moved any more",
+                    order.pod
+                )));
+            }
+        };
+        let wanted = kept(order, &pod, set)?;
+        let what = format!("keep manifests in ConfigMap {name}");
+        match found {
+            Some(found) if found.data == wanted.data => Ok(()),
+            Some(_) => {
+                let patch = Patch::Merge(json!({"data": wanted.data}));
+                let params = PatchParams::default();
+                self.inner
+                    .retry
+                    .run(&what, || maps.patch(&name, &params, &patch))
+                    .await
+                    .map(drop)
+            }
+            None => self.ensure(&wanted).await.map(drop),
+        }
+    }
+
+    fn sets(&self) -> Api<DynamicObject> {
+        let resource = ApiResource::erase::<StatefulSet>(&());
+        Api::namespaced_with(self.inner.client.clone(), &self.inner.namespace, &resource)
+    }
+
+    async fn find_set(&self, name: &str) -> PortResult<Option<DynamicObject>> {
+        let sets = self.sets();
+        let what = format!("read StatefulSet {name}");
+        self.inner.retry.run(&what, || sets.get_opt(name)).await
+    }
+
+    async fn orphan(&self, set: &DynamicObject) -> PortResult<()> {
+        if set.metadata.deletion_timestamp.is_some() {
+            if set.finalizers().iter().any(|it| it == ORPHAN) {
+                return Ok(());
+            }
+            return Err(PortError::Invalid(format!(
+                "StatefulSet {} is being deleted by somebody else, with its pods",
+                set.name_any()
+            )));
+        }
+        let name = set.name_any();
+        let sets = self.sets();
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Orphan),
+            preconditions: Some(Preconditions {
+                uid: set.uid(),
+                // Changed since: it is to be kept as it is now.
+                resource_version: set.resource_version(),
+            }),
+            ..DeleteParams::default()
+        };
+        let what = format!("delete StatefulSet {name} without its pods");
+        self.inner
+            .retry
+            .run(&what, || async {
+                match sets.delete(&name, &params).await {
+                    Ok(_) => Ok(()),
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                    // Looked at again.
+                    Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+                    Err(error) => Err(error),
+                }
+            })
+            .await
+    }
+
+    /// The manifest of the pod that was let go, for the target that takes its place.
+    pub(in super::super) async fn kept_source(&self, migration: &str) -> PortResult<Option<Pod>> {
+        let found: Option<ConfigMap> = self.find(&kept_name(migration)).await?;
+        found.as_ref().map(kept_pod).transpose()
+    }
+
+    /// Ensures that the set is there again and has adopted the pod, and forgets what was kept.
+    pub(in super::super) async fn have_pods_back(
+        &self,
+        migration: &str,
+        set: &str,
+        pod: Option<&str>,
+    ) -> PortResult<Adoption> {
+        let name = kept_name(migration);
+        let Some(kept) = self.find::<ConfigMap>(&name).await? else {
+            return Ok(Adoption::Adopted);
+        };
+        let uid = self.make_again(&kept_set(&kept)?, set).await?;
+        let adoption = match pod {
+            Some(pod) => self.await_adoption(pod, &uid).await?,
+            None => Adoption::Adopted,
+        };
+        let maps: Api<ConfigMap> = self.namespaced();
+        let what = format!("delete ConfigMap {name}");
+        let params = DeleteParams::default();
+        self.inner
+            .retry
+            .run(&what, || async {
+                match maps.delete(&name, &params).await {
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                    other => other.map(drop),
+                }
+            })
+            .await?;
+        Ok(adoption)
+    }
+
+    /// The uid of the set, made again unless somebody was faster. One that is still on its way out is
+    /// waited for.
+    async fn make_again(&self, wanted: &DynamicObject, name: &str) -> PortResult<String> {
+        let sets = self.sets();
+        let (wanted, params) = (as_new(wanted), PostParams::default());
+        let what = format!("make StatefulSet {name} again");
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let made = self
+                .inner
+                .retry
+                .run(&what, || async {
+                    match sets.create(&params, &wanted).await {
+                        Ok(made) => Ok(Some(made)),
+                        Err(error) if is_already_exists(&error) => Ok(None),
+                        Err(error) => Err(error),
+                    }
+                })
+                .await?;
+            let there = match made {
+                Some(made) => Some(made),
+                None => self.find_set(name).await?,
+            };
+            let there = there.filter(|set| set.metadata.deletion_timestamp.is_none());
+            if let Some(uid) = there.and_then(|set| set.uid()) {
+                return Ok(uid);
+            }
+            if Instant::now() > until {
+                return Err(PortError::Busy(format!(
+                    "an earlier StatefulSet {name} is still being deleted"
+                )));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn await_adoption(&self, pod: &str, set_uid: &str) -> PortResult<Adoption> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let Some(found) = self.find::<Pod>(pod).await? else {
+                return Ok(Adoption::Refused("it is gone".to_owned()));
+            };
+            if found.metadata.deletion_timestamp.is_some() {
+                return Ok(Adoption::Refused("it is being deleted".to_owned()));
+            }
+            let controller = found
+                .owner_references()
+                .iter()
+                .find(|owner| owner.controller == Some(true));
+            match controller {
+                Some(owner) if owner.uid == set_uid => return Ok(Adoption::Adopted),
+                Some(owner) => {
+                    let words = format!("it belongs to {} {}", owner.kind, owner.name);
+                    return Ok(Adoption::Refused(words));
+                }
+                None if Instant::now() > until => {
+                    let words = "the StatefulSet's controller has not adopted it; is it running?";
+                    return Ok(Adoption::Refused(words.to_owned()));
+                }
+                None => sleep(LOOK).await,
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Observed facts → a validated [`Plan`]: the only way into the engine.
+//!
+//! Pure: it reads nothing and changes nothing. What it refuses, it refuses with the remedy.
+
+mod broker;
+mod node;
+mod owner;
+mod pod;
+
+use serde::Serialize;
+
+use super::error::Error;
+use super::ports::{
+    BrokerView, ConsumerView, MissingPermission, NodeView, OwnerView, PodView, QueueView,
+    Surroundings,
+};
+use crate::api::{Compression, HandoffBinding, StatefulMigrationSpec, Strategy};
+
+/// What somebody wants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Name of the migration.
+    pub name: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// What to move, where to, and how. The broker's URL is without user and password.
+    pub spec: StatefulMigrationSpec,
+}
+
+/// The world as it was seen for one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct World {
+    /// Rights that the caller lacks. Where there are any, the rest was not looked at.
+    pub missing: Vec<MissingPermission>,
+    /// The source pod.
+    pub pod: Option<PodView>,
+    /// The other pods of the namespace.
+    pub pod_names: Vec<String>,
+    /// What surrounds it.
+    pub around: Surroundings,
+    /// All nodes.
+    pub nodes: Vec<NodeView>,
+    /// The broker.
+    pub broker: BrokerView,
+    /// Whether the exchange is there.
+    pub exchange_exists: bool,
+    /// The primary queue.
+    pub queue: Option<QueueView>,
+    /// Its bindings, where the broker tells.
+    pub bindings: Option<Vec<HandoffBinding>>,
+    /// Parts of a gate that are there already.
+    pub leftovers: Vec<String>,
+    /// Who consumes the primary queue, where the broker tells.
+    pub consumers: Option<Vec<ConsumerView>>,
+    /// Whether the source's control queue is there.
+    pub has_control_queue: bool,
+    /// Consumers on the control queues of the source and of the target.
+    pub control_consumers: (u64, u64),
+}
+
+impl World {
+    /// A world that was not looked at, for want of rights.
+    #[must_use]
+    pub fn lacking(missing: Vec<MissingPermission>) -> Self {
+        Self {
+            missing,
+            pod: None,
+            pod_names: Vec::new(),
+            around: Surroundings::default(),
+            nodes: Vec::new(),
+            broker: BrokerView {
+                product: String::new(),
+                management: None,
+            },
+            exchange_exists: false,
+            queue: None,
+            bindings: None,
+            leftovers: Vec::new(),
+            consumers: None,
+            has_control_queue: false,
+            control_consumers: (0, 0),
+        }
+    }
+}
+
+/// A migration that fits the world as it was seen: every choice made, every name settled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// Name of the migration.
+    pub name: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod that moves.
+    pub source_pod: String,
+    /// Its uid.
+    pub source_uid: String,
+    /// The node that it leaves.
+    pub source_node: String,
+    /// The container that is moved.
+    pub container: String,
+    /// Its image by digest.
+    pub base_image: String,
+    /// The node that it goes to.
+    pub target_node: String,
+    /// Name of the target pod.
+    pub target_pod: String,
+    /// How.
+    pub strategy: Strategy,
+    /// The owner that has a part in it: a StatefulSet or a ReplicaSet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerView>,
+    /// The primary queue.
+    pub queue: String,
+    /// Its bindings, which the gate takes over.
+    pub bindings: Vec<HandoffBinding>,
+    /// Reference that the checkpoint is pushed to.
+    pub checkpoint_image: String,
+    /// Image of the transfer Job.
+    pub transfer_image: String,
+    /// Compression of the checkpoint layer.
+    pub compression: Compression,
+    /// What the operator should know before it begins.
+    pub warnings: Vec<String>,
+}
+
+/// Makes the plan for `request` in `world`, or says what stands against it.
+///
+/// # Errors
+/// [`super::error::ErrorKind::Refused`] with the reason and the remedy; nothing was changed.
+pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
+    let spec = &request.spec;
+    permissions(&world.missing)?;
+    let mut warnings = Vec::new();
+    let pod = pod::source_pod(request, world)?;
+    let container = pod::container(pod, spec.container_name.as_deref())?;
+    let (strategy, owner) = owner::strategy(spec, pod, world, &mut warnings)?;
+    let source_node = node::source_node(pod, world)?;
+    let target_node = node::target_node(spec.target_node.as_deref(), source_node, world)?;
+    let target_pod = target_pod_name(&pod.name, strategy);
+    is_free(request, &pod.name, &target_pod, world)?;
+    pod::what_stays(spec, pod, container, strategy, world, &mut warnings)?;
+    let bindings = broker::bindings(spec, world, &mut warnings)?;
+    broker::queue(spec, world)?;
+    broker::consumers(spec, world, &mut warnings)?;
+    broker::handoff(spec, &pod.name, world, &mut warnings)?;
+    broker::control_queues(&pod.name, &target_pod, world)?;
+    Ok(Plan {
+        name: request.name.clone(),
+        namespace: request.namespace.clone(),
+        source_pod: pod.name.clone(),
+        source_uid: pod.uid.clone(),
+        source_node: source_node.name.clone(),
+        container: container.name.clone(),
+        base_image: pod::base_image(container, &mut warnings),
+        target_node: target_node.name.clone(),
+        target_pod,
+        strategy,
+        owner,
+        queue: spec.message_queue_config.queue_name.clone(),
+        bindings,
+        checkpoint_image: checkpoint_image(&spec.checkpoint_image_repository, &request.name),
+        transfer_image: transfer_image(spec),
+        compression: compression(spec),
+        warnings,
+    })
+}
+
+/// Whether the target pod can have its name.
+fn is_free(request: &Request, source: &str, target: &str, world: &World) -> Result<(), Error> {
+    if target == source || !world.pod_names.iter().any(|name| name == target) {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "a pod named {target} is already there, and the target pod would have that name"
+    ))
+    .hint(format!(
+        "delete it if it is not needed: kubectl delete pod {target} -n {}",
+        request.namespace
+    )))
+}
+
+/// Reference that a migration's checkpoint is pushed to. Runtimes reuse a tag that they already
+/// have, so each migration has one of its own.
+#[must_use]
+pub fn checkpoint_image(repository: &str, migration: &str) -> String {
+    format!("{repository}:{migration}")
+}
+
+/// Image of the transfer Job: as given, or `ms2m-transfer` of this version in the registry of the
+/// checkpoints.
+#[must_use]
+pub fn transfer_image(spec: &StatefulMigrationSpec) -> String {
+    let given = spec
+        .transfer
+        .as_ref()
+        .and_then(|transfer| transfer.image.clone());
+    given.unwrap_or_else(|| {
+        let registry = spec
+            .checkpoint_image_repository
+            .split('/')
+            .next()
+            .unwrap_or_default();
+        format!("{registry}/ms2m-transfer:{}", env!("CARGO_PKG_VERSION"))
+    })
+}
+
+/// Compression of the checkpoint layer: as given, or gzip.
+#[must_use]
+pub fn compression(spec: &StatefulMigrationSpec) -> Compression {
+    spec.transfer
+        .as_ref()
+        .and_then(|transfer| transfer.compression)
+        .unwrap_or(Compression::Gzip)
+}
+
+/// Name of the pod that takes `source`'s place. Sequentially that is its own; else `worker-0`
+/// becomes `worker-0-shadow`, and that one becomes `worker-0` again when it moves on.
+#[must_use]
+pub fn target_pod_name(source: &str, strategy: Strategy) -> String {
+    const SUFFIX: &str = "-shadow";
+    if strategy == Strategy::Sequential {
+        return source.to_owned();
+    }
+    match source.strip_suffix(SUFFIX) {
+        Some(original) if !original.is_empty() => original.to_owned(),
+        _ => format!("{source}{SUFFIX}"),
+    }
+}
+
+/// Of `names`, the one that `name` was probably meant to be.
+#[must_use]
+pub fn closest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Refuses whoever lacks rights, naming each and what it is needed for.
+///
+/// # Errors
+/// [`super::error::ErrorKind::Refused`] if any is missing.
+pub fn permissions(missing: &[MissingPermission]) -> Result<(), Error> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing
+        .iter()
+        .map(|right| match &right.namespace {
+            Some(namespace) => format!(
+                "{} in namespace {namespace} ({})",
+                right.what, right.purpose
+            ),
+            None => format!("{} ({})", right.what, right.purpose),
+        })
+        .collect::<Vec<_>>()
+        .join("; ");
+    Err(Error::refused("you lack permissions that a migration takes")
+        .because(list)
+        .hint("ask a cluster administrator to bind the roles in examples/manifests/rbac-cli.yaml to you"))
+}

@@ -1,0 +1,274 @@
+//! The pod's owner → the strategy, or the reason why it stands against a migration. Pure.
+//!
+//! Every owner fights a migration in its own way: a StatefulSet makes a pod that is gone anew at
+//! once, a ReplicaSet removes whichever pod it likes least, a Job counts, a DaemonSet has one pod a
+//! node (facts.md, Owners).
+
+use super::World;
+use crate::api::{Handoff, StatefulMigrationSpec, Strategy};
+use crate::migration::error::Error;
+use crate::migration::ports::{OwnerState, OwnerView, PodView, ReplicaSetView, SetView};
+use crate::migration::steps::owner::kinds::{REPLICA_SET, STATEFUL_SET};
+
+/// Label by which a StatefulSet knows the revision of a pod.
+const REVISION: &str = "controller-revision-hash";
+
+/// The strategy, and the owner where it has a part in the migration.
+pub(super) fn strategy(
+    spec: &StatefulMigrationSpec,
+    pod: &PodView,
+    world: &World,
+    warnings: &mut Vec<String>,
+) -> Result<(Strategy, Option<OwnerView>), Error> {
+    let wanted = spec.migration_strategy;
+    let Some(owner) = &pod.owner else {
+        return without_owner(pod, wanted).map(|strategy| (strategy, None));
+    };
+    let strategy = match (&world.around.owner, owner.kind.as_str()) {
+        (Some(OwnerState::StatefulSet(set)), _) => {
+            stateful_set(spec, pod, owner, set)?;
+            let strategy = wanted.unwrap_or(Strategy::Sequential);
+            of_set(spec, pod, strategy, world)?;
+            strategy
+        }
+        (Some(OwnerState::ReplicaSet(set)), _) => {
+            replica_set(owner, set)?;
+            shadow_only(pod, owner, wanted)?
+        }
+        (None, STATEFUL_SET | REPLICA_SET) => {
+            return Err(Error::refused(format!(
+                "{} {} of pod {} is gone or being deleted",
+                owner.kind, owner.name, pod.name
+            )));
+        }
+        (None, _) => {
+            unknown(spec, pod, owner, warnings)?;
+            let strategy = shadow_only(pod, owner, wanted)?;
+            one_node_claims(pod, world)?;
+            return Ok((strategy, None));
+        }
+    };
+    if strategy == Strategy::ShadowPod {
+        one_node_claims(pod, world)?;
+    }
+    Ok((strategy, Some(owner.clone())))
+}
+
+fn without_owner(pod: &PodView, wanted: Option<Strategy>) -> Result<Strategy, Error> {
+    match wanted {
+        Some(Strategy::Sequential) => Err(Error::refused(format!(
+            "strategy Sequential is for pods of a StatefulSet, and pod {} has no owner",
+            pod.name
+        ))
+        .hint("leave --strategy out, or choose shadow-pod")),
+        Some(Strategy::ShadowPod) | None => Ok(Strategy::ShadowPod),
+    }
+}
+
+fn shadow_only(
+    pod: &PodView,
+    owner: &OwnerView,
+    wanted: Option<Strategy>,
+) -> Result<Strategy, Error> {
+    match wanted {
+        Some(Strategy::Sequential) => Err(Error::refused(format!(
+            "strategy Sequential is for pods of a StatefulSet, and pod {} belongs to {} {}",
+            pod.name, owner.kind, owner.name
+        ))
+        .because("its owner would start an empty pod the moment that the source is gone")
+        .hint("leave --strategy out, or choose shadow-pod")),
+        Some(Strategy::ShadowPod) | None => Ok(Strategy::ShadowPod),
+    }
+}
+
+/// Both pods run at once, on two nodes.
+fn one_node_claims(pod: &PodView, world: &World) -> Result<(), Error> {
+    let one_node = world.around.claims.iter().find(|claim| claim.one_node);
+    match one_node {
+        None => Ok(()),
+        Some(claim) => Err(Error::refused(format!(
+            "claim {} of pod {} can be mounted on one node at a time",
+            claim.name, pod.name
+        ))
+        .because("with strategy ShadowPod source and target run side by side on two nodes")
+        .hint("a pod of a StatefulSet can be moved with --strategy sequential: the source lets go of the claim first")),
+    }
+}
+
+fn stateful_set(
+    spec: &StatefulMigrationSpec,
+    pod: &PodView,
+    owner: &OwnerView,
+    set: &SetView,
+) -> Result<(), Error> {
+    let name = &owner.name;
+    let refused = |what: String| Err(Error::refused(what));
+    if set.terminating {
+        return refused(format!("StatefulSet {name} is being deleted"));
+    }
+    if let Some(above) = &set.owner
+        && spec.orphan != Some(true)
+    {
+        return Err(Error::refused(format!(
+            "StatefulSet {name} is managed by {} {}, which would put it back in mid-migration",
+            above.kind, above.name
+        ))
+        .hint("let that operator rest for the time of the migration, then say --orphan"));
+    }
+    if !set.observed {
+        return refused(format!("StatefulSet {name} has just been changed"))
+            .map_err(|error| error.hint("try again in a moment"));
+    }
+    if set.deletes_claims {
+        return Err(Error::refused(format!(
+            "StatefulSet {name} deletes its pods' claims when it is deleted or scaled down"
+        ))
+        .because("ms2m has to delete the set, without its pods, for a moment")
+        .hint(
+            "set spec.persistentVolumeClaimRetentionPolicy to Retain for the time of the migration",
+        ));
+    }
+    let ordinal = ordinal(&pod.name, name);
+    let range = set.start..set.start + set.replicas;
+    if !ordinal.is_some_and(|ordinal| range.contains(&ordinal)) {
+        return refused(format!(
+            "pod {} is not one of the {} that StatefulSet {name} keeps, so it is about to go",
+            pod.name, set.replicas
+        ));
+    }
+    revision(pod, name, set)
+}
+
+/// A set that is made again knows only the revision of its template as it is now.
+fn revision(pod: &PodView, name: &str, set: &SetView) -> Result<(), Error> {
+    if set.on_delete || set.current_revision == set.update_revision {
+        return Ok(());
+    }
+    let own = pod.labels.get(REVISION).map(String::as_str);
+    let held = set.partition > set.start;
+    let what = if held && own != Some(set.update_revision.as_str()) {
+        format!(
+            "a rollout of StatefulSet {name} is held by its partition at ordinal {}",
+            set.partition
+        )
+    } else {
+        format!("a rollout of StatefulSet {name} is under way")
+    };
+    Err(Error::refused(what)
+        .because("ms2m has to delete the set, without its pods, for a moment, and it would forget the older revision")
+        .hint(format!("wait for it to end (kubectl rollout status statefulset/{name}), or undo it")))
+}
+
+/// The number in the name of a StatefulSet's pod.
+fn ordinal(pod: &str, set: &str) -> Option<i64> {
+    let rest = pod.strip_prefix(set)?.strip_prefix('-')?;
+    rest.parse().ok()
+}
+
+/// What stands against one strategy and not against the other.
+fn of_set(
+    spec: &StatefulMigrationSpec,
+    pod: &PodView,
+    strategy: Strategy,
+    world: &World,
+) -> Result<(), Error> {
+    match strategy {
+        Strategy::Sequential if spec.handoff == Some(Handoff::Mirror) => {
+            Err(Error::refused("handoff Mirror goes with strategy ShadowPod alone")
+                .because("the source stays on its queue until the target has caught up, and sequentially it goes first")
+                .hint("add --strategy shadow-pod"))
+        }
+        Strategy::Sequential => {
+            let exhausted = world.around.budgets.iter().find(|budget| budget.allowed < 1);
+            match exhausted {
+                Some(budget) if spec.force != Some(true) => Err(Error::refused(format!(
+                    "PodDisruptionBudget {} allows no pod to be missing now",
+                    budget.name
+                ))
+                .because("sequentially the source goes before the target is there")
+                .hint("wait until the other pods are healthy, or choose --strategy shadow-pod")
+                .hint("--force goes on all the same")),
+                _ => Ok(()),
+            }
+        }
+        Strategy::ShadowPod if pod.host_ports => Err(Error::refused(format!(
+            "pod {} asks for ports of its node",
+            pod.name
+        ))
+        .because("with strategy ShadowPod a StatefulSet's pod changes its name on the target node, where two pods would ask for one port")
+        .hint("choose --strategy sequential")),
+        Strategy::ShadowPod => Ok(()),
+    }
+}
+
+/// It removes pods that are not ready before any other.
+fn replica_set(owner: &OwnerView, set: &ReplicaSetView) -> Result<(), Error> {
+    let name = &owner.name;
+    let above = set.owner.as_ref().map_or_else(
+        || format!("ReplicaSet {name}"),
+        |above| format!("{} {}", above.kind, above.name),
+    );
+    if set.terminating {
+        return Err(Error::refused(format!(
+            "ReplicaSet {name} is being deleted"
+        )));
+    }
+    if set.rolling_out {
+        return Err(Error::refused(format!("a rollout of {above} is under way"))
+            .because("its old pods are about to go, state and all")
+            .hint(format!(
+                "wait for it to end, then start again; the pods of {above} have other names then"
+            )));
+    }
+    if set.pods != set.replicas || set.ready != set.replicas {
+        return Err(Error::refused(format!(
+            "{above} has {} pods, {} of them ready, and wants {}",
+            set.pods, set.ready, set.replicas
+        ))
+        .because("of two pods it removes the one that is not ready, whichever ms2m means")
+        .hint(format!(
+            "wait until all are ready: kubectl get replicaset {name}"
+        )));
+    }
+    Ok(())
+}
+
+fn unknown(
+    spec: &StatefulMigrationSpec,
+    pod: &PodView,
+    owner: &OwnerView,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let belongs = format!("pod {} belongs to {} {}", pod.name, owner.kind, owner.name);
+    let refused = |because: &str, hint: &str| {
+        Err(Error::refused(belongs.clone()).because(because).hint(hint))
+    };
+    match owner.kind.as_str() {
+        "DaemonSet" => refused(
+            "a DaemonSet has one pod on each of its nodes, so there is nowhere to move it to",
+            "if the pod's state matters, run it as a StatefulSet",
+        ),
+        "Job" => refused(
+            "a Job counts how its pods end, and would start another one in the place of this",
+            "let it end, or run it as a StatefulSet",
+        ),
+        "Node" => refused(
+            "it is a static pod, which only its node's kubelet can move",
+            "move its manifest to the other node instead",
+        ),
+        _ if spec.orphan == Some(true) => {
+            warnings.push(format!(
+                "{belongs}: what that owner does when the source goes is not known, and the target has no owner"
+            ));
+            Ok(())
+        }
+        _ => refused(
+            "ms2m does not know what that owner does when the pod goes",
+            "--orphan moves it all the same; the target has no owner then",
+        ),
+    }
+}
+
+#[cfg(test)]
+#[path = "owner_tests.rs"]
+mod tests;
