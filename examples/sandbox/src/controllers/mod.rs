@@ -1,12 +1,17 @@
 //! The built-in controllers that a migration meets. Each is a client of the API server like any
 //! other and a loop of its own: it watches, and makes the world as the objects say.
 
+mod backoff;
+mod hash;
 mod job;
 mod job_memory;
 mod job_status;
 mod node_lifecycle;
+mod owners;
+mod pods;
 mod scheduler;
 mod scheduling;
+mod stateful_set;
 
 use std::time::Duration;
 
@@ -28,6 +33,7 @@ impl Controllers {
         let mut tasks = JoinSet::new();
         tasks.spawn(scheduler::run(client("scheduler")));
         tasks.spawn(job::run(client("job-controller")));
+        tasks.spawn(stateful_set::run(client("statefulset-controller")));
         tasks.spawn(node_lifecycle::run(client("node-controller")));
         Self { tasks }
     }

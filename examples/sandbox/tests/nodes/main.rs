@@ -9,5 +9,6 @@ mod faults;
 mod jobs;
 mod pods;
 mod restores;
+mod stateful_sets;
 mod support;
 mod volumes;

@@ -1,12 +1,15 @@
 //! A sandbox for all tests, and a scene in it for each.
 
+mod kubectl;
 mod programs;
+mod record;
 mod scene;
 mod world;
 
 use std::time::Duration;
 
 pub(crate) use programs::{ACTOR, SANDBOX, pack_checkpoint, push_actor, worker_binary};
+pub(crate) use record::Record;
 pub(crate) use scene::{Scene, condition, container, message, pod, reason, waiting};
 pub(crate) use world::{World, world};
 
