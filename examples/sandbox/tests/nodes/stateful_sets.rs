@@ -3,10 +3,13 @@
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::support::{Record, Scene, condition, container, push_actor, wait_for};
+use super::support::{
+    Record, Scene, by_hand, condition, container, end, owner, pods, push_actor, relabel, uid,
+    wait_for,
+};
 
 const REVISION: &str = "controller-revision-hash";
 
@@ -29,21 +32,6 @@ fn set(image: &str, replicas: u32) -> Value {
     })
 }
 
-/// A pod as somebody else makes it: bound by hand, never restarted, with those labels.
-fn by_hand(name: &str, node: &str, image: &str, labels: Value) -> Value {
-    json!({
-        "metadata": { "name": name, "labels": labels },
-        "spec": {
-            "nodeName": node,
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "hostname": name,
-            "subdomain": "svc",
-            "containers": [{ "name": "main", "image": image, "args": ["print", "moved", "wait"] }],
-        },
-    })
-}
-
 async fn rolled_out(scene: &Scene) {
     scene
         .kubectl(&["rollout", "status", "statefulset/st", "--timeout=50s"])
@@ -60,35 +48,6 @@ async fn status_when(scene: &Scene, wanted: impl Fn(&Value) -> bool) -> Value {
         Some(status(scene).await).filter(|status| wanted(status))
     })
     .await
-}
-
-async fn pods(scene: &Scene) -> Vec<Value> {
-    let pods = scene.api::<Pod>().list(&ListParams::default()).await;
-    let pods = pods.expect("are listed").items;
-    pods.into_iter().map(|pod| json!(pod)).collect()
-}
-
-fn uid(pod: &Value) -> &str {
-    pod["metadata"]["uid"].as_str().unwrap_or_default()
-}
-
-/// Deletes a pod and waits for its end; another of its name may be there by then.
-async fn end(scene: &Scene, pod: &Value) {
-    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-    let pods = scene.api::<Pod>();
-    pods.delete(name, &DeleteParams::default())
-        .await
-        .expect("is deleted");
-    wait_for("the pod's end", async || {
-        let now = pods.get_opt(name).await.expect("answers");
-        let same = now.is_some_and(|now| now.uid().as_deref() == Some(uid(pod)));
-        (!same).then_some(())
-    })
-    .await;
-}
-
-fn owner(pod: &Value) -> Option<&str> {
-    pod["metadata"]["ownerReferences"][0]["uid"].as_str()
 }
 
 #[tokio::test]
@@ -267,10 +226,7 @@ async fn a_set_of_none_adopts_a_pod_and_deletes_it() {
         .await;
     scene.ready("st-0").await;
     labels["app"] = json!("st");
-    let patch = Patch::Merge(json!({ "metadata": { "labels": labels } }));
-    pods.patch("st-0", &PatchParams::default(), &patch)
-        .await
-        .expect("labels may change");
+    relabel(&scene, "st-0", json!({ "labels": labels })).await;
     wait_for("the pod's end", async || {
         pods.get_opt("st-0")
             .await
@@ -302,11 +258,7 @@ async fn a_name_that_is_taken_holds_a_set_up() {
     // Nobody tells the set of a pod that is not its own: it tries again by itself.
     rolled_out(&scene).await;
     // A pod that does not match any more is let go, and its name is taken again.
-    let pods = scene.api::<Pod>();
-    let patch = Patch::Merge(json!({ "metadata": { "labels": { "app": "other" } } }));
-    pods.patch("st-0", &PatchParams::default(), &patch)
-        .await
-        .expect("labels may change");
+    relabel(&scene, "st-0", json!({ "labels": { "app": "other" } })).await;
     let released = scene.pod_when("st-0", |pod| owner(pod).is_none()).await;
     end(&scene, &released).await;
     scene

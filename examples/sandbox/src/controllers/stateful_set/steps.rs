@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::decide::Step;
 use super::{claims, members};
-use crate::controllers::pods;
+use crate::controllers::{pods, words};
 use crate::node::{Recorder, Severity};
 
 /// Why a step was not done.
@@ -21,14 +21,6 @@ pub(super) enum Error {
     /// A claim that is needed is about to go.
     #[error("pvc {0} is being deleted")]
     ClaimGoes(String),
-}
-
-/// What the API server said, without what kube adds.
-fn words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(answer) => answer.message.clone(),
-        other => other.to_string(),
-    }
 }
 
 impl Error {

@@ -1,5 +1,6 @@
 //! A sandbox for all tests, and a scene in it for each.
 
+mod hand;
 mod kubectl;
 mod programs;
 mod record;
@@ -8,6 +9,7 @@ mod world;
 
 use std::time::Duration;
 
+pub(crate) use hand::{by_hand, end, owner, pods, relabel, uid};
 pub(crate) use programs::{ACTOR, SANDBOX, pack_checkpoint, push_actor, worker_binary};
 pub(crate) use record::Record;
 pub(crate) use scene::{Scene, condition, container, message, pod, reason, waiting};
