@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
-use super::job_status::{failed, phase};
+use super::job_status::failed;
+use super::pods::phase;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {

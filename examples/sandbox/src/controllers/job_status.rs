@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::job_memory::Gone;
+use super::pods::{is_ready, phase};
 
 /// What is to be done.
 #[derive(Debug, PartialEq)]
@@ -151,13 +152,6 @@ fn done(completions: Option<i32>, counts: Counts) -> bool {
     }
 }
 
-pub(super) fn phase(pod: &Pod) -> &str {
-    let status = pod.status.as_ref();
-    status
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or("Pending")
-}
-
 fn is_active(pod: &Pod) -> bool {
     phase(pod) != "Succeeded" && !failed(pod)
 }
@@ -185,17 +179,6 @@ fn count(pods: &[Pod]) -> Counts {
         }
     }
     counts
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Restarts of a running pod count as failures.

@@ -1,12 +1,18 @@
 //! The built-in controllers that a migration meets. Each is a client of the API server like any
 //! other and a loop of its own: it watches, and makes the world as the objects say.
 
+mod backoff;
+mod hash;
 mod job;
 mod job_memory;
 mod job_status;
 mod node_lifecycle;
+mod owners;
+mod pods;
+mod replica_set;
 mod scheduler;
 mod scheduling;
+mod stateful_set;
 
 use std::time::Duration;
 
@@ -28,6 +34,8 @@ impl Controllers {
         let mut tasks = JoinSet::new();
         tasks.spawn(scheduler::run(client("scheduler")));
         tasks.spawn(job::run(client("job-controller")));
+        tasks.spawn(replica_set::run(client("replicaset-controller")));
+        tasks.spawn(stateful_set::run(client("statefulset-controller")));
         tasks.spawn(node_lifecycle::run(client("node-controller")));
         Self { tasks }
     }
@@ -61,6 +69,14 @@ where
             }
         });
     (store, changes)
+}
+
+/// What the API server said, without what kube adds.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(answer) => answer.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// How soon a controller tries again what the API server refused.

@@ -8,6 +8,8 @@ mod ending;
 mod faults;
 mod jobs;
 mod pods;
+mod replica_sets;
 mod restores;
+mod stateful_sets;
 mod support;
 mod volumes;

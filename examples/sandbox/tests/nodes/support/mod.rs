@@ -1,12 +1,17 @@
 //! A sandbox for all tests, and a scene in it for each.
 
+mod hand;
+mod kubectl;
 mod programs;
+mod record;
 mod scene;
 mod world;
 
 use std::time::Duration;
 
+pub(crate) use hand::{by_hand, end, owner, pods, relabel, uid};
 pub(crate) use programs::{ACTOR, SANDBOX, pack_checkpoint, push_actor, worker_binary};
+pub(crate) use record::Record;
 pub(crate) use scene::{Scene, condition, container, message, pod, reason, waiting};
 pub(crate) use world::{World, world};
 
