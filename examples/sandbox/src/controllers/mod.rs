@@ -1,12 +1,14 @@
 //! The built-in controllers that a migration meets. Each is a client of the API server like any
 //! other and a loop of its own: it watches, and makes the world as the objects say.
 
+mod host_ports;
 mod job;
 mod job_memory;
 mod job_status;
 mod node_lifecycle;
 mod scheduler;
 mod scheduling;
+mod storage;
 
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use crate::storage::Storage;
+
 /// The running controllers. They end when this is dropped.
 #[derive(Debug)]
 pub struct Controllers {
@@ -23,12 +27,14 @@ pub struct Controllers {
 }
 
 impl Controllers {
-    /// Starts all controllers. `client` makes a client for the controller of that name.
-    pub fn start(client: impl Fn(&str) -> Client) -> Self {
+    /// Starts all controllers. `client` makes a client for the controller of that name, and
+    /// `disks` is where the data of volumes lies.
+    pub fn start(client: impl Fn(&str) -> Client, disks: Storage) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(scheduler::run(client("scheduler")));
         tasks.spawn(job::run(client("job-controller")));
         tasks.spawn(node_lifecycle::run(client("node-controller")));
+        storage::start(&mut tasks, &client, disks);
         Self { tasks }
     }
 
@@ -61,6 +67,12 @@ where
             }
         });
     (store, changes)
+}
+
+/// Takes the changes that have already come: one look at the world is an answer to all of them.
+fn drain(changes: &mut (impl Stream<Item = ()> + Unpin)) {
+    use futures_util::FutureExt as _;
+    while let Some(Some(())) = changes.next().now_or_never() {}
 }
 
 /// How soon a controller tries again what the API server refused.
