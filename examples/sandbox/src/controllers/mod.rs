@@ -1,6 +1,7 @@
 //! The built-in controllers that a migration meets. Each is a client of the API server like any
 //! other and a loop of its own: it watches, and makes the world as the objects say.
 
+mod disruption;
 mod host_ports;
 mod job;
 mod job_memory;
@@ -34,6 +35,7 @@ impl Controllers {
         tasks.spawn(scheduler::run(client("scheduler")));
         tasks.spawn(job::run(client("job-controller")));
         tasks.spawn(node_lifecycle::run(client("node-controller")));
+        tasks.spawn(disruption::run(client("disruption-controller")));
         storage::start(&mut tasks, &client, disks);
         Self { tasks }
     }
