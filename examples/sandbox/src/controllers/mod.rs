@@ -2,6 +2,7 @@
 //! other and a loop of its own: it watches, and makes the world as the objects say.
 
 mod disruption;
+mod endpoints;
 mod host_ports;
 mod job;
 mod job_memory;
@@ -36,6 +37,7 @@ impl Controllers {
         tasks.spawn(job::run(client("job-controller")));
         tasks.spawn(node_lifecycle::run(client("node-controller")));
         tasks.spawn(disruption::run(client("disruption-controller")));
+        tasks.spawn(endpoints::run(client("endpointslice-controller")));
         storage::start(&mut tasks, &client, disks);
         Self { tasks }
     }

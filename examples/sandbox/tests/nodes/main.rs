@@ -10,5 +10,6 @@ mod faults;
 mod jobs;
 mod pods;
 mod restores;
+mod services;
 mod support;
 mod volumes;
