@@ -3,7 +3,8 @@
 //!
 //! - [`apiserver`]: the Kubernetes API. Everything else talks to it over HTTP, as in a cluster.
 //! - [`node`]: kubelets, images, and the container runtime with checkpoint and restore.
-//! - [`controllers`]: scheduler, Jobs, node lifecycle.
+//! - [`controllers`]: scheduler, Jobs, claims, endpoints, node lifecycle.
+//! - [`storage`]: where the data of persistent volumes lies.
 //! - [`services`]: RabbitMQ and the image registry.
 //! - [`image`]: images made of one static binary.
 //! - [`control`]: where faults are ordered.
@@ -22,3 +23,4 @@ pub mod node;
 pub mod process;
 pub mod sandbox;
 pub mod services;
+pub mod storage;

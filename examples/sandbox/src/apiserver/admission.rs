@@ -1,5 +1,6 @@
 //! What the admission plugins of a real cluster do when an object is created: the namespace's
-//! life cycle, service accounts, Pod Security, priority classes.
+//! life cycle, service accounts, Pod Security, priority classes, the default storage class and the
+//! protection of volumes in use.
 
 use serde_json::{Value, json};
 
@@ -49,12 +50,55 @@ pub(crate) fn namespace_accepts(call: &Call) -> ApiResult<()> {
 /// # Errors
 /// 403 for a pod that its namespace does not admit.
 pub(crate) fn on_create(call: &Call, object: &mut Value) -> ApiResult<()> {
-    if !call.def.is("pods") {
-        return Ok(());
+    match &*call.def.key {
+        "pods" => {
+            service_account(call, object)?;
+            priority(call, object)?;
+            pod_security::check(call, object)
+        }
+        "persistentvolumeclaims" => {
+            default_class(call, object);
+            protect(object, "kubernetes.io/pvc-protection");
+            Ok(())
+        }
+        "persistentvolumes" => {
+            protect(object, "kubernetes.io/pv-protection");
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    service_account(call, object)?;
-    priority(call, object)?;
-    pod_security::check(call, object)
+}
+
+/// A claim that names no class gets the default one; one that names the empty class gets none.
+fn default_class(call: &Call, claim: &mut Value) {
+    const BETA: &str = "/metadata/annotations/volume.beta.kubernetes.io~1storage-class";
+    if meta::text(claim, "/spec/storageClassName").is_some() || meta::text(claim, BETA).is_some() {
+        return;
+    }
+    const CLASSES: &str = "storageclasses.storage.k8s.io";
+    const DEFAULT: &str = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
+    let classes = call.server.store.list(CLASSES, None).objects;
+    // Of several the newest.
+    let default = classes
+        .iter()
+        .filter(|class| meta::text(class, DEFAULT) == Some("true"))
+        .max_by_key(|class| meta::text(class, "/metadata/creationTimestamp"));
+    if let Some(class) = default {
+        let name = meta::name(class).into();
+        meta::object_at(claim, "spec").insert("storageClassName".into(), name);
+    }
+}
+
+/// What is in use does not go when it is deleted.
+fn protect(object: &mut Value, finalizer: &str) {
+    let finalizers = meta::metadata(object)
+        .entry("finalizers")
+        .or_insert_with(|| json!([]));
+    if let Value::Array(finalizers) = finalizers
+        && !finalizers.iter().any(|one| one == finalizer)
+    {
+        finalizers.push(finalizer.into());
+    }
 }
 
 fn service_account(call: &Call, pod: &mut Value) -> ApiResult<()> {

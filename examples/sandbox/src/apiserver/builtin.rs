@@ -169,7 +169,7 @@ fn cluster_resources() -> Vec<Builder> {
     use discovery::v1::EndpointSlice;
     use policy::v1::PodDisruptionBudget;
     use rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-    use storage::v1::StorageClass;
+    use storage::v1::{StorageClass, VolumeAttachment};
     const RBAC: &str = "rbac.authorization.k8s.io";
     vec![
         of::<Lease>("coordination.k8s.io", "v1", "leases", "Lease", NAMESPACED),
@@ -207,6 +207,14 @@ fn cluster_resources() -> Vec<Builder> {
             CLUSTER,
         )
         .short(&["sc"]),
+        of::<VolumeAttachment>(
+            "storage.k8s.io",
+            "v1",
+            "volumeattachments",
+            "VolumeAttachment",
+            CLUSTER,
+        )
+        .with(&["status"]),
         of::<k8s_openapi::api::scheduling::v1::PriorityClass>(
             "scheduling.k8s.io",
             "v1",

@@ -178,10 +178,16 @@ impl ApiError {
 
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = json_response(self.code, &self.status());
-        if self.code == 429 {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        // A server under load says nothing else; whoever says more says when, too.
+        let seconds = match &self.details {
+            None if self.code == 429 => Some(1),
+            details => details
+                .as_ref()
+                .and_then(|details| details["retryAfterSeconds"].as_i64()),
+        };
+        if let Some(seconds) = seconds {
+            let value = HeaderValue::from(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, value);
         }
         response
     }

@@ -1,5 +1,5 @@
-//! What a fresh cluster has: the standard namespaces, roles, priority classes and the service
-//! of the API server itself.
+//! What a fresh cluster has: the standard namespaces, roles, priority and storage classes, and
+//! the service of the API server itself.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::handlers::create::furnish_namespace;
 use super::server::Server;
 use super::{meta, rbac_defaults};
+use crate::storage::{LOCAL, LOCAL_DRIVER, NETWORK_DRIVER, STANDARD};
 
 /// Puts it all in. The store is empty, so nothing can be there already.
 pub(crate) fn seed(server: &Arc<Server>) {
@@ -37,6 +38,22 @@ pub(crate) fn seed(server: &Arc<Server>) {
             json!({
                 "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name, "generation": 1},
                 "value": value, "preemptionPolicy": "PreemptLowerPriority",
+            }),
+        );
+    }
+    for (name, provisioner, mode) in [
+        (STANDARD, NETWORK_DRIVER, "Immediate"),
+        (LOCAL, LOCAL_DRIVER, "WaitForFirstConsumer"),
+    ] {
+        put(
+            server,
+            "storageclasses.storage.k8s.io",
+            json!({
+                "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+                "metadata": {"name": name, "annotations": {
+                    "storageclass.kubernetes.io/is-default-class": (name == STANDARD).to_string(),
+                }},
+                "provisioner": provisioner, "reclaimPolicy": "Delete", "volumeBindingMode": mode,
             }),
         );
     }

@@ -2,7 +2,10 @@
 //! other and a loop of its own: it watches, and makes the world as the objects say.
 
 mod backoff;
+mod disruption;
+mod endpoints;
 mod hash;
+mod host_ports;
 mod job;
 mod job_memory;
 mod job_status;
@@ -13,6 +16,7 @@ mod replica_set;
 mod scheduler;
 mod scheduling;
 mod stateful_set;
+mod storage;
 
 use std::time::Duration;
 
@@ -22,6 +26,8 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use crate::storage::Storage;
+
 /// The running controllers. They end when this is dropped.
 #[derive(Debug)]
 pub struct Controllers {
@@ -29,14 +35,18 @@ pub struct Controllers {
 }
 
 impl Controllers {
-    /// Starts all controllers. `client` makes a client for the controller of that name.
-    pub fn start(client: impl Fn(&str) -> Client) -> Self {
+    /// Starts all controllers. `client` makes a client for the controller of that name, and
+    /// `disks` is where the data of volumes lies.
+    pub fn start(client: impl Fn(&str) -> Client, disks: Storage) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(scheduler::run(client("scheduler")));
         tasks.spawn(job::run(client("job-controller")));
         tasks.spawn(replica_set::run(client("replicaset-controller")));
         tasks.spawn(stateful_set::run(client("statefulset-controller")));
         tasks.spawn(node_lifecycle::run(client("node-controller")));
+        tasks.spawn(disruption::run(client("disruption-controller")));
+        tasks.spawn(endpoints::run(client("endpointslice-controller")));
+        storage::start(&mut tasks, &client, disks);
         Self { tasks }
     }
 
@@ -77,6 +87,12 @@ fn words(error: &kube::Error) -> String {
         kube::Error::Api(answer) => answer.message.clone(),
         other => other.to_string(),
     }
+}
+
+/// Takes the changes that have already come: one look at the world is an answer to all of them.
+fn drain(changes: &mut (impl Stream<Item = ()> + Unpin)) {
+    use futures_util::FutureExt as _;
+    while let Some(Some(())) = changes.next().now_or_never() {}
 }
 
 /// How soon a controller tries again what the API server refused.

@@ -7,8 +7,11 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::ResourceExt as _;
 
+use super::host_ports;
+use super::storage::Needs;
+
 /// Why a node is not for a pod, in the scheduler's words.
-pub(super) fn unfit(pod: &Pod, node: &Node) -> Option<String> {
+fn unfit(pod: &Pod, node: &Node, pods: &[&Pod], needs: &Needs) -> Option<String> {
     let spec = pod.spec.clone().unwrap_or_default();
     let tolerations = spec.tolerations.clone().unwrap_or_default();
     let node_spec = node.spec.clone().unwrap_or_default();
@@ -30,16 +33,26 @@ pub(super) fn unfit(pod: &Pod, node: &Node) -> Option<String> {
     if !selected(&spec, node) {
         return Some("node(s) didn't match Pod's node affinity/selector".to_owned());
     }
-    None
+    if host_ports::conflict(pod, &node.name_any(), pods) {
+        return Some("node(s) didn't have free ports for the requested pod ports".to_owned());
+    }
+    needs.unfit(node).map(str::to_owned)
 }
 
 /// The name of the best of the nodes that are fit: the one with the fewest pods, which spreads
-/// them as the real scheduler's scores mostly do; by name among equals.
-pub(super) fn choose(pod: &Pod, nodes: &[&Node], pods: &[&Pod]) -> Result<String, String> {
+/// them as the real scheduler's scores mostly do; by name among equals. `needs` is what the
+/// pod's claims ask for, or why no node at all will do.
+pub(super) fn choose(
+    pod: &Pod,
+    nodes: &[&Node],
+    pods: &[&Pod],
+    needs: Result<&Needs, &String>,
+) -> Result<String, String> {
+    let needs = needs.map_err(|why| format!("0/{} nodes are available: {why}.", nodes.len()))?;
     let mut reasons = BTreeMap::<String, usize>::new();
     let mut fit = Vec::new();
     for node in nodes {
-        match unfit(pod, node) {
+        match unfit(pod, node, pods, needs) {
             None => fit.push(node.name_any()),
             Some(reason) => *reasons.entry(reason).or_default() += 1,
         }
@@ -110,7 +123,7 @@ fn selected(spec: &PodSpec, node: &Node) -> bool {
 }
 
 /// A term without any requirement matches nothing.
-fn matches(term: &NodeSelectorTerm, node: &Node) -> bool {
+pub(super) fn matches(term: &NodeSelectorTerm, node: &Node) -> bool {
     let expressions = term.match_expressions.iter().flatten();
     let fields = term.match_fields.iter().flatten();
     if expressions.clone().next().is_none() && fields.clone().next().is_none() {
@@ -187,21 +200,23 @@ mod tests {
         ] }),
         );
         let nodes = [&plain, &cordoned];
-        let anywhere = choose(&pod(json!({})), &nodes, &[]);
+        let anywhere = choose(&pod(json!({})), &nodes, &[], Ok(&Needs::default()));
         assert_eq!(anywhere, Ok("a".to_owned()));
         let by_name = json!({ "affinity": { "nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [
                 { "matchFields": [{ "key": "metadata.name", "operator": "In", "values": ["b"] }] },
             ] },
         } } });
-        let refused = choose(&pod(by_name.clone()), &nodes, &[]).expect_err("is cordoned");
+        let refused = choose(&pod(by_name.clone()), &nodes, &[], Ok(&Needs::default()))
+            .expect_err("is cordoned");
         assert!(
             refused.starts_with("0/2 nodes are available: "),
             "{refused}"
         );
         let mut tolerant = by_name;
         tolerant["tolerations"] = json!([{ "operator": "Exists" }]);
-        assert_eq!(choose(&pod(tolerant), &nodes, &[]), Ok("b".to_owned()));
+        let chosen = choose(&pod(tolerant), &nodes, &[], Ok(&Needs::default()));
+        assert_eq!(chosen, Ok("b".to_owned()));
     }
 
     #[test]
@@ -220,7 +235,11 @@ mod tests {
                     { "matchExpressions": [{ "key": "n", "operator": operator, "values": values }] },
                 ] },
             } } }));
-            assert_eq!(unfit(&pod, &plain).is_none(), fits, "{operator}");
+            assert_eq!(
+                unfit(&pod, &plain, &[], &Needs::default()).is_none(),
+                fits,
+                "{operator}"
+            );
         }
     }
 }

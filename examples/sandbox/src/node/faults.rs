@@ -17,6 +17,8 @@ pub enum Point {
     Restore,
     /// The checkpoint call.
     Checkpoint,
+    /// The attachment of a network volume.
+    Attach,
 }
 
 /// One order.

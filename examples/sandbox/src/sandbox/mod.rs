@@ -22,6 +22,7 @@ use crate::controllers::Controllers;
 use crate::node::runtime::Personality;
 use crate::node::{Faults, Network};
 use crate::services::{Broker, Registry};
+use crate::storage::Storage;
 
 pub use directory::{Directory, janitor};
 pub use nodes::Nodes;
@@ -194,7 +195,8 @@ async fn start_cluster(
         Arc::clone(&faults),
     )
     .await?;
-    let controllers = Controllers::start(|name| client(&url, &format!("controller/{name}"), name));
+    let identified = |name: &str| client(&url, &format!("controller/{name}"), name);
+    let controllers = Controllers::start(identified, Storage::new(root));
     Ok((api, Arc::new(nodes), faults, controllers))
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use super::{Options, client};
 use crate::node::runtime::{Container, Personality};
 use crate::node::{Faults, Network, Node, NodeOptions};
+use crate::storage::Storage;
 
 /// The nodes by name; those that are not running have no value.
 pub struct Nodes {
@@ -69,11 +70,13 @@ impl Nodes {
             return Ok(());
         }
         let (address, pods) = settings.network.node(index);
+        let storage = Storage::new(&settings.root);
         let node = Node::start(NodeOptions {
             name: name.to_owned(),
             address,
             pods,
-            dir: settings.root.join("nodes").join(name),
+            dir: storage.node(name),
+            storage,
             personality,
             client: client(&settings.api, &format!("node/{name}"), "kubelet"),
             faults: Arc::clone(&settings.faults),

@@ -4,12 +4,14 @@
 //! All tests but those of the end share one sandbox, each in a namespace of its own.
 
 mod checkpoints;
+mod claims;
 mod ending;
 mod faults;
 mod jobs;
 mod pods;
 mod replica_sets;
 mod restores;
+mod services;
 mod stateful_sets;
 mod support;
 mod volumes;

@@ -87,6 +87,11 @@ fn fill(def: &ResourceDef, object: &mut Value) {
             let spec = meta::object_at(object, "spec");
             meta::default_field(spec, "volumeMode", "Filesystem");
         }
+        "persistentvolumes" => {
+            let spec = meta::object_at(object, "spec");
+            meta::default_field(spec, "volumeMode", "Filesystem");
+            meta::default_field(spec, "persistentVolumeReclaimPolicy", "Retain");
+        }
         "storageclasses.storage.k8s.io" => {
             let map = meta::as_object(object);
             meta::default_field(map, "reclaimPolicy", "Delete");
@@ -111,6 +116,7 @@ fn reset_status(def: &ResourceDef, object: &mut Value) {
     }
     let first = match &*def.key {
         "persistentvolumeclaims" | "persistentvolumes" => json!({"phase": "Pending"}),
+        "volumeattachments.storage.k8s.io" => json!({"attached": false}),
         "replicasets.apps" | "statefulsets.apps" | "replicationcontrollers" => {
             json!({"replicas": 0})
         }

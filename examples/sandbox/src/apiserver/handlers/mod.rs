@@ -4,6 +4,7 @@
 pub(crate) mod create;
 pub(crate) mod decode;
 pub(crate) mod delete;
+mod eviction;
 pub(crate) mod list;
 pub(crate) mod patch;
 pub(crate) mod subresource;

@@ -1,4 +1,4 @@
-//! Subresources: status, scale, binding, eviction, finalize, token.
+//! Subresources: status, scale, binding, finalize, token. Evictions have a file of their own.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -6,12 +6,10 @@ use http::Response;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::delete::{self, DeleteOptions};
-use super::{Call, decode, patch, update};
+use super::{Call, decode, eviction, patch, update};
 use crate::apiserver::errors::{ApiError, ApiResult, json_response};
 use crate::apiserver::patch::managed::{self, Operation};
 use crate::apiserver::patch::{json as json_patch, merge};
-use crate::apiserver::selectors::Selector;
 use crate::apiserver::{auth, meta};
 
 /// Answers a request for a subresource.
@@ -29,13 +27,13 @@ pub(crate) fn handle(call: Call, body: &Bytes) -> ApiResult<Response<Body>> {
         )),
         ("scale", "update" | "patch") => scale(&call, body),
         ("binding", "create") => bind(&call, body),
-        ("eviction", "create") => evict(&call, body),
+        ("eviction", "create") => eviction::evict(&call, body),
         ("token", "create") => token(&call, body),
         _ => Err(ApiError::method_not_allowed()),
     }
 }
 
-fn success(code: u16) -> Response<Body> {
+pub(super) fn success(code: u16) -> Response<Body> {
     json_response(
         code,
         &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}),
@@ -206,78 +204,6 @@ fn scheduled(pod: &mut Value) {
             "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": meta::now(),
         }));
     }
-}
-
-/// Deletes a pod if the disruption budgets that cover it allow it.
-fn evict(call: &Call, body: &Bytes) -> ApiResult<Response<Body>> {
-    let eviction = decode::body(&call.headers, body)?;
-    let pod = call.existing()?;
-    let finished = matches!(
-        meta::text(&pod, "/status/phase"),
-        Some("Succeeded" | "Failed" | "Pending")
-    );
-    if !finished && !meta::is_deleting(&pod) {
-        check_budgets(call, &pod)?;
-    }
-    let options = DeleteOptions {
-        grace_seconds: meta::int(&eviction, "/deleteOptions/gracePeriodSeconds"),
-        uid: meta::text(&eviction, "/deleteOptions/preconditions/uid").map(str::to_owned),
-        propagation: meta::text(&eviction, "/deleteOptions/propagationPolicy").map(str::to_owned),
-        dry_run: call.query.dry_run()?
-            || !meta::list(&eviction, "/deleteOptions/dryRun").is_empty(),
-        ..DeleteOptions::default()
-    };
-    delete::delete_object(
-        &call.server,
-        &call.def,
-        call.namespace(),
-        &call.info.name,
-        &options,
-    )?;
-    Ok(success(201))
-}
-
-fn check_budgets(call: &Call, pod: &Value) -> ApiResult<()> {
-    const KEY: &str = "poddisruptionbudgets.policy";
-    for budget in call.server.store.list(KEY, Some(call.namespace())).objects {
-        let selector = budget
-            .pointer("/spec/selector")
-            .cloned()
-            .unwrap_or(Value::Null);
-        if !Selector::from_label_selector(&selector).matches(pod) {
-            continue;
-        }
-        let allowed = meta::int(&budget, "/status/disruptionsAllowed").unwrap_or(0);
-        if allowed < 1 {
-            let mut error = ApiError::new(
-                429,
-                "TooManyRequests",
-                "Cannot evict pod as it would violate the pod's disruption budget.",
-            );
-            let healthy = meta::int(&budget, "/status/currentHealthy").unwrap_or(0);
-            let needed = meta::int(&budget, "/status/desiredHealthy").unwrap_or(0);
-            error.details = Some(
-                json!({"causes": [{"reason": "DisruptionBudget", "message": format!(
-                    "The disruption budget {} needs {needed} healthy pods and has {healthy} currently", meta::name(&budget)
-                )}]}),
-            );
-            return Err(error);
-        }
-        let mut new = (*budget).clone();
-        new["status"]["disruptionsAllowed"] = (allowed - 1).into();
-        new["status"]["disruptedPods"][meta::name(pod)] = meta::now().into();
-        call.server
-            .store
-            .replace(&KEY.into(), &budget, new)
-            .map_err(|_| {
-                ApiError::new(
-                    429,
-                    "TooManyRequests",
-                    "Cannot evict pod as it would violate the pod's disruption budget.",
-                )
-            })?;
-    }
-    Ok(())
 }
 
 /// A token for a service account. The sandbox's tokens do not end; the time says when a real

@@ -111,6 +111,7 @@ pub(crate) fn of(def: &ResourceDef) -> Vec<Column> {
 fn plain(name: &str, kind: char, priority: i64) -> Column {
     let kind = match kind {
         'i' => "integer",
+        'b' => "boolean",
         'd' => "date",
         _ => "string",
     };
@@ -197,6 +198,13 @@ fn builtin(key: &str) -> Columns {
             ("Reason", 's', 0),
             ("Age", 's', 0),
             ("VolumeMode", 's', 1),
+        ],
+        "volumeattachments.storage.k8s.io" => &[
+            ("Attacher", 's', 0),
+            ("PV", 's', 0),
+            ("Node", 's', 0),
+            ("Attached", 'b', 0),
+            ("Age", 's', 0),
         ],
         "storageclasses.storage.k8s.io" => &[
             ("Provisioner", 's', 0),

@@ -88,6 +88,14 @@ pub(crate) fn cells(key: &str, object: &Value) -> Vec<Value> {
                 human::or_none(meta::text(object, "/spec/volumeMode")).into(),
             ]
         }
+        "volumeattachments.storage.k8s.io" => vec![
+            name,
+            text("/spec/attacher").into(),
+            text("/spec/source/persistentVolumeName").into(),
+            text("/spec/nodeName").into(),
+            (object.pointer("/status/attached") == Some(&Value::Bool(true))).into(),
+            age.into(),
+        ],
         "storageclasses.storage.k8s.io" => {
             let default = meta::text(
                 object,

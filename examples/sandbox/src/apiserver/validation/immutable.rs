@@ -8,6 +8,7 @@ use crate::apiserver::resource::ResourceDef;
 
 const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 const STATEFUL_SET: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+const CLAIM: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 const FIELD: &str = "field is immutable";
 
 /// Every change that is not allowed.
@@ -52,6 +53,15 @@ pub(crate) fn check(def: &ResourceDef, old: &Value, new: &Value) -> Vec<FieldErr
                 role,
                 "cannot change roleRef",
             ));
+        }
+        "persistentvolumeclaims" => claim(old, new, &mut errors),
+        "persistentvolumes"
+            if source(old) != source(new)
+                || old.pointer("/spec/nodeAffinity") != new.pointer("/spec/nodeAffinity")
+                    && old.pointer("/spec/nodeAffinity").is_some() =>
+        {
+            let detail = "spec.persistentvolumesource is immutable after creation";
+            errors.push(FieldError::forbidden("spec.persistentvolumesource", detail));
         }
         "services" => {
             let ip = meta::text(new, "/spec/clusterIP");
@@ -185,6 +195,32 @@ fn stateful_set(old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
     if fixed(old) != fixed(new) {
         errors.push(FieldError::forbidden("spec", STATEFUL_SET));
     }
+}
+
+/// A claim is what it is, save that one that is not bound yet may be given its volume, and one
+/// that is may ask for more.
+fn claim(old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
+    let fixed = |claim: &Value| {
+        let mut spec = claim
+            .get("spec")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        if meta::text(old, "/spec/volumeName").is_none_or(str::is_empty) {
+            spec.remove("volumeName");
+        }
+        spec.remove("resources");
+        spec.remove("volumeAttributesClassName");
+        spec
+    };
+    if fixed(old) != fixed(new) {
+        errors.push(FieldError::forbidden("spec", CLAIM));
+    }
+}
+
+/// Where a volume's data is.
+fn source(volume: &Value) -> [Option<&Value>; 4] {
+    ["csi", "local", "hostPath", "nfs"].map(|kind| volume.pointer(&format!("/spec/{kind}")))
 }
 
 fn data(old: &Value, new: &Value, errors: &mut Vec<FieldError>) {

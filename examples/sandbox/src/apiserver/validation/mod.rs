@@ -54,6 +54,7 @@ fn values(def: &ResourceDef, object: &Value, old: Option<&Value>) -> Vec<FieldEr
         }
         crd::CRDS => crd::validate(object),
         "services" => service(object),
+        "persistentvolumeclaims" => claim(object),
         "leases.coordination.k8s.io" => lease(object),
         _ => Vec::new(),
     }
@@ -140,6 +141,35 @@ fn service(object: &Value) -> Vec<FieldError> {
         if ports.len() > 1 && meta::text(port, "/name").is_none_or(str::is_empty) {
             errors.push(FieldError::required(format!("spec.ports[{at}].name"), ""));
         }
+    }
+    errors
+}
+
+fn claim(object: &Value) -> Vec<FieldError> {
+    const MODES: &[&str] = &[
+        "ReadOnlyMany",
+        "ReadWriteMany",
+        "ReadWriteOnce",
+        "ReadWriteOncePod",
+    ];
+    let mut errors = Vec::new();
+    let modes = meta::list(object, "/spec/accessModes");
+    if modes.is_empty() {
+        let detail = "at least 1 access mode is required";
+        errors.push(FieldError::required("spec.accessModes", detail));
+    }
+    for mode in modes.iter().filter_map(Value::as_str) {
+        if !MODES.contains(&mode) {
+            errors.push(FieldError::not_supported("spec.accessModes", mode, MODES));
+        }
+    }
+    let alone = modes.iter().any(|mode| mode == "ReadWriteOncePod");
+    if alone && modes.len() > 1 {
+        let detail = "may not use ReadWriteOncePod with other access modes";
+        errors.push(FieldError::forbidden("spec.accessModes", detail));
+    }
+    if meta::text(object, "/spec/resources/requests/storage").is_none() {
+        errors.push(FieldError::required("spec.resources[storage]", ""));
     }
     errors
 }

@@ -24,8 +24,10 @@ pub const LEASES: &str = "kube-node-lease";
 /// Runs until the task is dropped.
 pub(super) async fn beat(kubelet: Arc<Kubelet>, port: u16) {
     let mut ready = kubelet.ready.subscribe();
+    let mut volumes = kubelet.volumes.changes();
     let mut images = kubelet.runtime.images.list().len();
     let mut beats = 0;
+    let mut failed = false;
     loop {
         if let Err(error) = renew(&kubelet).await {
             tracing::warn!(node = kubelet.name, %error, "lease not renewed");
@@ -33,12 +35,16 @@ pub(super) async fn beat(kubelet: Arc<Kubelet>, port: u16) {
         let changed = tokio::select! {
             () = tokio::time::sleep(RENEWAL) => false,
             _ = ready.changed() => true,
+            // A volume that was let go of can be attached elsewhere.
+            _ = volumes.changed() => true,
         };
         beats += 1;
         let now = kubelet.runtime.images.list().len();
-        if changed || beats % STATUS_EVERY == 0 || now != images {
+        if changed || failed || beats % STATUS_EVERY == 0 || now != images {
             images = now;
-            if let Err(error) = node_object::report(&kubelet, port).await {
+            let sent = node_object::report(&kubelet, port).await;
+            failed = sent.is_err();
+            if let Err(error) = sent {
                 tracing::warn!(node = kubelet.name, %error, "node status not sent");
             }
         }

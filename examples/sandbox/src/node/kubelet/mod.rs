@@ -6,6 +6,7 @@ mod heartbeat;
 mod logs;
 mod node_object;
 mod server;
+mod volumes;
 mod watching;
 
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ use super::faults::Faults;
 use super::images::ImageStore;
 use super::pod::PodState;
 use super::runtime::{Container, Personality, PodIdentity, Runtime};
+use crate::storage::Storage;
+use volumes::VolumesInUse;
 
 /// What a node is started with.
 pub struct NodeOptions {
@@ -40,6 +43,8 @@ pub struct NodeOptions {
     pub pods: PodAddresses,
     /// The node's own file system.
     pub dir: PathBuf,
+    /// All disks of the sandbox.
+    pub storage: Storage,
     /// The runtime it pretends to have.
     pub personality: Personality,
     /// A client of the API server with the node's identity.
@@ -61,6 +66,8 @@ pub(crate) struct Kubelet {
     pub(crate) recorder: Recorder,
     pub(crate) faults: Arc<Faults>,
     pub(crate) backoff: Duration,
+    pub(crate) storage: Storage,
+    pub(crate) volumes: VolumesInUse,
     /// By uid.
     pub(crate) pods: Mutex<HashMap<String, PodHandle>>,
     /// Whether the node says that it is ready.
@@ -196,9 +203,16 @@ impl Kubelet {
             client: options.client,
             faults: options.faults,
             backoff: options.backoff,
+            storage: options.storage,
+            volumes: VolumesInUse::default(),
             pods: Mutex::default(),
             ready: watch::Sender::new(true),
         })
+    }
+
+    /// Says which volumes the node's pods have mounted.
+    pub(crate) async fn report_volumes(&self) -> kube::Result<()> {
+        node_object::report_volumes(self).await
     }
 
     /// The pod's directory on the node.

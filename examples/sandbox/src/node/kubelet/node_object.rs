@@ -57,6 +57,16 @@ pub(super) async fn report(kubelet: &Kubelet, port: u16) -> kube::Result<()> {
         .map(drop)
 }
 
+/// Says which volumes the node's pods have mounted, and nothing else.
+pub(super) async fn report_volumes(kubelet: &Kubelet) -> kube::Result<()> {
+    let nodes: Api<Node> = Api::all(kubelet.client.clone());
+    let patch = Patch::Merge(json!({ "status": { "volumesInUse": kubelet.volumes.names() } }));
+    nodes
+        .patch_status(&kubelet.name, &PatchParams::default(), &patch)
+        .await
+        .map(drop)
+}
+
 fn status(kubelet: &Kubelet, port: u16, old: &[NodeCondition]) -> Value {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = format!("{}Ki", memory_kib());
@@ -102,6 +112,7 @@ fn status(kubelet: &Kubelet, port: u16, old: &[NodeCondition]) -> Value {
             "osImage": "ms2m sandbox",
             "systemUUID": machine.trim(),
         },
+        "volumesInUse": kubelet.volumes.names(),
     })
 }
 

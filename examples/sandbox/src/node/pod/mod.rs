@@ -1,6 +1,7 @@
 //! Pods on a node: what a kubelet does for one pod, from its volumes to its last status.
 
 mod backoff;
+mod claims;
 mod context;
 mod credentials;
 mod env;

@@ -25,6 +25,8 @@ pub(crate) struct Volumes<'a> {
     pub(crate) pod_dir: &'a Path,
     pub(crate) pod: &'a Pod,
     pub(crate) addresses: &'a Addresses,
+    /// The pod's claims, which are there already.
+    pub(crate) claims: &'a BTreeMap<String, Mounted>,
 }
 
 /// A volume as it lies on the node.
@@ -64,6 +66,9 @@ impl Volumes<'_> {
                 path,
                 read_only: false,
             });
+        }
+        if let Some(claim) = self.claims.get(&volume.name) {
+            return Ok(claim.clone());
         }
         if let Some(source) = &volume.image {
             let name = source.reference.clone().unwrap_or_default();
@@ -281,7 +286,7 @@ fn pick(
 }
 
 /// A path of the node, checked and made as the type of the volume says.
-fn host_path(root: &Path, source: &HostPathVolumeSource) -> Result<PathBuf, String> {
+pub(super) fn host_path(root: &Path, source: &HostPathVolumeSource) -> Result<PathBuf, String> {
     let path = root.join(source.path.trim_start_matches('/'));
     if Path::new(&source.path)
         .components()

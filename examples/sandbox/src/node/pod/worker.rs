@@ -1,5 +1,6 @@
 //! One pod on its node, from the moment it is bound to the node until its object is gone.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::claims;
 use super::context::{PodContext, Sandbox, Stop, sleep};
 use super::env::Addresses;
 use super::images::{Wanted, ensure};
@@ -19,7 +21,7 @@ use super::mounts::{PodFiles, hostname};
 use super::report::Reporter;
 use super::state::{ContainerState, Now};
 use super::supervise::Supervisor;
-use super::volumes::Volumes;
+use super::volumes::{Mounted, Volumes};
 use crate::node::events::Severity;
 
 /// Runs one pod.
@@ -45,6 +47,8 @@ impl PodWorker {
             let finished = CancellationToken::new();
             let life = async {
                 self.live(&stop).await;
+                // A pod that is over uses nothing, whether or not its object stays.
+                claims::release(&self.context);
                 finished.cancel();
             };
             tokio::join!(life, self.watch_for_end(&stop_sender, &finished));
@@ -147,7 +151,7 @@ impl PodWorker {
         self.never_started();
     }
 
-    /// Address, image volumes and volumes. Nothing if the pod is to stop first.
+    /// Address, image volumes, claims and the other volumes. Nothing if the pod is to stop first.
     async fn prepare(&self, spec: &PodSpec, stop: &Stop) -> Option<Sandbox> {
         let context = &self.context;
         let kubelet = &context.kubelet;
@@ -171,8 +175,9 @@ impl PodWorker {
                 state.now = Now::waiting("ContainerCreating", None)
             });
         }
+        let claims = Box::pin(claims::mount(context, stop)).await?;
         loop {
-            match self.make_sandbox(spec).await {
+            match self.make_sandbox(spec, &claims).await {
                 Ok(sandbox) => {
                     context
                         .state
@@ -189,7 +194,11 @@ impl PodWorker {
         }
     }
 
-    async fn make_sandbox(&self, spec: &PodSpec) -> Result<Sandbox, (&'static str, String)> {
+    async fn make_sandbox(
+        &self,
+        spec: &PodSpec,
+        claims: &BTreeMap<String, Mounted>,
+    ) -> Result<Sandbox, (&'static str, String)> {
         let context = &self.context;
         let kubelet = &context.kubelet;
         let ip = self.address(spec)?;
@@ -205,6 +214,7 @@ impl PodWorker {
             pod_dir: &directory,
             pod: &context.pod,
             addresses: &addresses,
+            claims,
         };
         let volumes = volumes
             .make()

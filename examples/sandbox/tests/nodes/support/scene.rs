@@ -132,6 +132,19 @@ impl Scene {
             .collect()
     }
 
+    /// Waits for an event of that reason about an object, and gives its words.
+    pub(crate) async fn event(&self, name: &str, reason: &str) -> String {
+        let of = ListParams::default().fields(&format!("involvedObject.name={name}"));
+        wait_for(&format!("{reason} of {name}"), async || {
+            let events = self.api::<Event>().list(&of).await.expect("are listed");
+            let mut events = events.into_iter();
+            events
+                .find(|event| event.reason.as_deref() == Some(reason))?
+                .message
+        })
+        .await
+    }
+
     /// Calls the kubelet by way of the API server: status and body.
     pub(crate) async fn kubelet(&self, method: &str, node: &str, path: &str) -> (u16, String) {
         let kubeconfig = std::fs::read_to_string(self.world.text("kubeconfig")).expect("is there");
