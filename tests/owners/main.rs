@@ -1,0 +1,8 @@
+//! Black-box tests of pods that belong to someone: the real binary moves them under load in the
+//! sandbox, whose controllers fight a migration as the real ones do.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod scene;
+mod stateful_set;

@@ -1,0 +1,122 @@
+//! StatefulSets: the one pod goes, no other is touched, and the set ends as it was, with the target
+//! as its own.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::scene::{Seen, Set};
+
+/// Moves the pod at `index` with further arguments, and sees that the set has it and nothing else
+/// has changed.
+async fn move_one(set: &Set, index: usize, more: &[&str]) -> Value {
+    let app = &set.pods[index];
+    let (spec, before) = (set.spec().await, set.seen().await);
+    let node = before[&app.pod].node.clone();
+    let to = if node == app.to { &app.from } else { &app.to };
+    let arguments = [&["--to", to.as_str()], more].concat();
+    let result = app.migrate(&arguments).await.expect_code(0).json();
+    let after = set.seen().await;
+    others_are_untouched(&before, &after, &[&app.pod]);
+    let (old, new) = (&before[&app.pod], &after[&app.pod]);
+    assert_ne!(old.uid, new.uid, "the pod is another one");
+    assert_eq!(new.node, *to);
+    assert_eq!(new.restarts, 0);
+    assert_eq!(
+        new.controller,
+        Some(format!("StatefulSet/{}", set.name)),
+        "the set has adopted it"
+    );
+    assert_eq!(set.spec().await, spec, "the set is as it was");
+    nothing_is_kept(set).await;
+    result
+}
+
+fn others_are_untouched(
+    before: &BTreeMap<String, Seen>,
+    after: &BTreeMap<String, Seen>,
+    moved: &[&str],
+) {
+    let names = |pods: &BTreeMap<String, Seen>| pods.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(before), names(after), "the same pods are there");
+    for (name, seen) in before {
+        if !moved.contains(&name.as_str()) {
+            assert_eq!(after[name], *seen, "{name} was not touched");
+        }
+    }
+}
+
+/// The record of a migration stays; everything else goes.
+async fn nothing_is_kept(set: &Set) {
+    let arguments = [
+        "get",
+        "pods,jobs,configmaps",
+        "-n",
+        &set.namespace,
+        "-o",
+        "name",
+    ];
+    let names = set.world.kubectl(&arguments).await;
+    let left: Vec<&str> = names
+        .lines()
+        .filter(|name| name.ends_with("-kept") || name.ends_with("-pull") || name.contains("job"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_middle_one_of_three_moves() {
+    let mut set = Set::start("middle", 3, |_| {}).await;
+    set.produce(30.0).await;
+    let result = move_one(&set, 1, &[]).await;
+    assert_eq!(result["strategy"], "Sequential");
+    assert_eq!(result["targetPod"], result["sourcePod"]);
+    assert!(
+        result["absenceSeconds"].as_f64().unwrap_or(0.0) > 0.0,
+        "{result}"
+    );
+    set.all_exact().await;
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_ordinal_of_a_parallel_set_with_a_start_moves() {
+    let mut set = Set::start("ordinals", 2, |set| {
+        set["spec"]["podManagementPolicy"] = json!("Parallel");
+        set["spec"]["ordinals"] = json!({"start": 5});
+        set["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+    })
+    .await;
+    set.produce(20.0).await;
+    move_one(&set, 0, &[]).await;
+    move_one(&set, 1, &[]).await;
+    set.all_exact().await;
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_one_moves_there_and_back() {
+    let mut set = Set::start("single", 1, |set| {
+        set["spec"]["updateStrategy"] =
+            json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}});
+    })
+    .await;
+    set.produce(40.0).await;
+    move_one(&set, 0, &[]).await;
+    move_one(&set, 0, &[]).await;
+    set.all_exact().await;
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_takes_over_the_identity() {
+    let mut set = Set::start("shadow", 2, |_| {}).await;
+    set.produce(40.0).await;
+    let result = move_one(&set, 0, &["--strategy", "shadow-pod"]).await;
+    assert_eq!(result["strategy"], "ShadowPod");
+    assert_eq!(result["targetPod"], result["sourcePod"]);
+    let downtime = result["downtimeSeconds"].as_f64().unwrap_or(f64::MAX);
+    assert!(downtime < 5.0, "{result}");
+    set.all_exact().await;
+    set.end().await;
+}
