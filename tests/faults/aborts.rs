@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::boundary::{hold_write, is_held};
-use crate::case::{Case, End};
+use crate::case::{Case, End, Kind};
 use crate::trials::Trials;
 
 /// Walkers side by side: each takes every so-many-th boundary.
@@ -17,22 +17,23 @@ const SIGNALS: [&str; 3] = ["INT", "TERM", "HUP"];
 
 pub(crate) fn add(trials: &mut Trials) {
     for first in 1..=WALKERS {
-        trials.add(format!("abort::at_each_boundary_from_{first}"), move || {
-            walk(first)
-        });
+        for kind in [Kind::Bare, Kind::Sequential, Kind::ReplicaSet] {
+            let name = format!("abort::{}_at_each_boundary_from_{first}", kind.name());
+            trials.add(name, move || walk(kind, first));
+        }
     }
 }
 
-async fn walk(first: usize) {
+async fn walk(kind: Kind, first: usize) {
     let mut boundary = first;
-    while aborted_at(boundary).await {
+    while aborted_at(kind, boundary).await {
         boundary += WALKERS;
     }
 }
 
 /// Interrupts `ms2m` while its write number `boundary` is under way. `false` when it ended before.
-async fn aborted_at(boundary: usize) -> bool {
-    let case = Case::start(&format!("abort-{boundary}")).await;
+async fn aborted_at(kind: Kind, boundary: usize) -> bool {
+    let case = Case::owned(&format!("abort-{boundary}"), kind).await;
     let fault = hold_write(&case, boundary, false, json!({"delayMs": HELD_MS})).await;
     let mut running = case.migrate();
     let held = is_held(&case, boundary, &mut running).await;

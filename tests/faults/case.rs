@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::place::Place;
 use crate::support::app::Producers;
 use crate::support::cli::{Followed, Outcome};
-use crate::support::{App, Options, eventually};
+use crate::support::{App, Options, Owner, eventually};
 use crate::verdict::Listing;
 
 /// How often `ms2m` is started again until a migration has ended.
@@ -61,13 +61,22 @@ impl Case {
         options: &Options,
         rate: f64,
     ) -> Self {
-        let app = App::named(&place.world, name, options);
+        let mut app = App::named(&place.world, name, options);
         app.declare(options.exchange_type).await;
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": app.namespace}});
         place.api.post("/api/v1/namespaces", &namespace).await;
-        let pods = format!("/api/v1/namespaces/{}/pods", app.namespace);
-        place.api.post(&pods, &app.manifest(options)).await;
+        let kind = match options.owner {
+            Owner::Nobody => "/api/v1/namespaces/{}/pods",
+            Owner::StatefulSet => "/apis/apps/v1/namespaces/{}/statefulsets",
+            Owner::ReplicaSet => "/apis/apps/v1/namespaces/{}/replicasets",
+        };
+        let path = kind.replace("{}", &app.namespace);
+        place.api.post(&path, &app.manifest(options)).await;
+        if options.owner == Owner::ReplicaSet {
+            app.pod = only_pod(place, &app.namespace).await;
+            app.target = format!("{}-shadow", app.pod);
+        }
         let directory = tempfile::tempdir().expect("a directory");
         let case = Self {
             before: Listing::default(),
@@ -96,6 +105,17 @@ impl Case {
             before: Listing::of(&case).await,
             ..case
         }
+    }
+
+    /// Starts one whose pod belongs to somebody.
+    pub(crate) async fn owned(name: &str, kind: Kind) -> Self {
+        let options = Options {
+            owner: kind.owner(),
+            ..Options::default()
+        };
+        let name = format!("{}-{name}", kind.name());
+        let case = Self::start_with(Place::shared().await, &name, &options, 40.0).await;
+        case.with(kind.arguments())
     }
 
     /// The same with further arguments of each `ms2m migrate`.
@@ -301,6 +321,43 @@ impl Case {
     }
 }
 
+/// Whose pod moves, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bare,
+    /// A StatefulSet's, which goes before its target comes.
+    Sequential,
+    /// A StatefulSet's, as a shadow that takes its identity over.
+    Takeover,
+    ReplicaSet,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Sequential => "sequential",
+            Self::Takeover => "takeover",
+            Self::ReplicaSet => "replica-set",
+        }
+    }
+
+    fn owner(self) -> Owner {
+        match self {
+            Self::Bare => Owner::Nobody,
+            Self::Sequential | Self::Takeover => Owner::StatefulSet,
+            Self::ReplicaSet => Owner::ReplicaSet,
+        }
+    }
+
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Takeover => &["--strategy", "shadow-pod"],
+            _ => &[],
+        }
+    }
+}
+
 /// What a fault is for, and what it does.
 pub(crate) struct FaultOrder<'a> {
     pub(crate) verb: &'a str,
@@ -332,6 +389,17 @@ fn kubeconfig_of(place: &Place, user: &str, directory: &std::path::Path) -> Path
     let path = directory.join("kubeconfig");
     std::fs::write(&path, config.to_string()).expect("it is written");
     path
+}
+
+/// The name that a ReplicaSet has given its pod.
+async fn only_pod(place: &Place, namespace: &str) -> String {
+    let path = format!("/api/v1/namespaces/{namespace}/pods");
+    eventually("the ReplicaSet makes its pod", async || {
+        let list = place.api.get(&path).await?;
+        let name = list["items"][0]["metadata"]["name"].as_str()?;
+        Some(name.to_owned())
+    })
+    .await
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::boundary::{hold_write, is_held};
-use crate::case::Case;
+use crate::case::{Case, Kind};
 use crate::trials::Trials;
 
 /// Walkers side by side: each takes every so-many-th boundary.
@@ -16,30 +16,36 @@ pub(crate) fn add(trials: &mut Trials) {
     for first in 1..=WALKERS {
         trials.add(
             format!("kills::before_each_boundary_from_{first}"),
-            move || walk(first, false),
+            move || walk(Kind::Bare, first, false),
         );
         trials.add(
             format!("kills::after_each_boundary_from_{first}"),
-            move || walk(first, true),
+            move || walk(Kind::Bare, first, true),
         );
+        // The others share most of their steps with a pod that nobody owns.
+        for kind in [Kind::Sequential, Kind::Takeover] {
+            let name = format!("kills::{}_after_each_boundary_from_{first}", kind.name());
+            trials.add(name, move || walk(kind, first, true));
+        }
     }
     for first in 1..=WALKERS {
-        trials.add(format!("kills::after_each_line_from_{first}"), move || {
-            walk_lines(first)
-        });
+        for kind in [Kind::Bare, Kind::Sequential, Kind::ReplicaSet] {
+            let name = format!("kills::{}_after_each_line_from_{first}", kind.name());
+            trials.add(name, move || walk_lines(kind, first));
+        }
     }
 }
 
-async fn walk_lines(first: usize) {
+async fn walk_lines(kind: Kind, first: usize) {
     let mut line = first;
-    while killed_after_line(line).await {
+    while killed_after_line(kind, line).await {
         line += WALKERS;
     }
 }
 
 /// Kills `ms2m` as soon as it has said so many lines. `false` when it ended before.
-async fn killed_after_line(line: usize) -> bool {
-    let mut case = Case::start(&format!("kill-line-{line}")).await;
+async fn killed_after_line(kind: Kind, line: usize) -> bool {
+    let mut case = Case::owned(&format!("kill-line-{line}"), kind).await;
     let mut running = case.migrate();
     let said = running.says_lines(line).await;
     if said {
@@ -52,17 +58,17 @@ async fn killed_after_line(line: usize) -> bool {
     said
 }
 
-async fn walk(first: usize, after: bool) {
+async fn walk(kind: Kind, first: usize, after: bool) {
     let mut boundary = first;
-    while killed_at(boundary, after).await {
+    while killed_at(kind, boundary, after).await {
         boundary += WALKERS;
     }
 }
 
 /// Kills `ms2m` while its write number `boundary` is under way: before it is carried out, or after
 /// that and before `ms2m` knows. `false` when it ended before.
-async fn killed_at(boundary: usize, after: bool) -> bool {
-    let mut case = Case::start(&format!("kill-{boundary}")).await;
+async fn killed_at(kind: Kind, boundary: usize, after: bool) -> bool {
+    let mut case = Case::owned(&format!("kill-{boundary}"), kind).await;
     let fault = hold_write(&case, boundary, after, json!({"delayMs": HELD_MS})).await;
     let mut running = case.migrate();
     let held = is_held(&case, boundary, &mut running).await;

@@ -4,7 +4,7 @@ use ms2m_worker::audit::{self, Verdict};
 use ms2m_worker::worker::Report;
 
 use crate::case::{Case, End, LOOK};
-use crate::support::{DEADLINE, eventually};
+use crate::support::{DEADLINE, Owner, eventually};
 
 /// How many messages the survivor has to apply after the end, to show that it serves.
 const SERVES: u64 = 10;
@@ -36,6 +36,8 @@ impl Listing {
             ("/api/v1", "secrets"),
             ("/api/v1", "services"),
             ("/apis/batch/v1", "jobs"),
+            ("/apis/apps/v1", "statefulsets"),
+            ("/apis/apps/v1", "replicasets"),
             ("/apis/coordination.k8s.io/v1", "leases"),
         ] {
             let path = format!("{group}/namespaces/{}/{kind}", case.app.namespace);
@@ -127,12 +129,28 @@ impl Case {
     pub(crate) async fn ends_with(mut self, end: End, excuses: Excuses) {
         let survivor = self.survivor(end).to_owned();
         let report = self.serves(&survivor).await;
-        if end == End::RolledBack {
+        // Where the source goes first it may have been restored where it was.
+        if end == End::RolledBack && self.app.owner != Owner::StatefulSet {
             assert_eq!(report.restores, 0, "it is the source itself");
         }
         self.is_exact(&survivor, excuses).await;
+        self.is_owned(&survivor).await;
         self.nothing_is_left(end).await;
         self.clear().await;
+    }
+
+    /// The owner has the survivor as its own.
+    async fn is_owned(&self, survivor: &str) {
+        if self.app.owner == Owner::Nobody {
+            return;
+        }
+        eventually("the survivor belongs to its owner", async || {
+            let pod = self.pod(survivor).await?;
+            let owner = &pod["metadata"]["ownerReferences"][0];
+            (owner["name"] == self.app.workload.as_str() && owner["controller"] == true)
+                .then_some(())
+        })
+        .await;
     }
 
     /// Waits until the pod applies messages from the primary queue.

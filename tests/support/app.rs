@@ -26,6 +26,19 @@ pub(crate) struct Options {
     pub(crate) labels: serde_json::Value,
     /// The nodes that it is moved from and to, if not those of the world.
     pub(crate) nodes: Option<(String, String)>,
+    /// Who owns the pod.
+    pub(crate) owner: Owner,
+}
+
+/// Who owns the pod of an application.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Owner {
+    #[default]
+    Nobody,
+    /// A StatefulSet of one pod.
+    StatefulSet,
+    /// A ReplicaSet of one pod, whose name is known once it is there.
+    ReplicaSet,
 }
 
 impl Default for Options {
@@ -36,6 +49,7 @@ impl Default for Options {
             annotated: false,
             labels: json!({}),
             nodes: None,
+            owner: Owner::Nobody,
         }
     }
 }
@@ -53,6 +67,9 @@ pub(crate) struct App {
     pub(crate) routing_key: String,
     pub(crate) from: String,
     pub(crate) to: String,
+    pub(crate) owner: Owner,
+    /// Name of the owner.
+    pub(crate) workload: String,
 }
 
 /// Publishers at work.
@@ -79,15 +96,25 @@ impl App {
     pub(crate) fn named(world: &'static World, name: &str, options: &Options) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("ms2m-{name}-{}-{number}", std::process::id());
-        let pod = format!("worker-{}-{number}", std::process::id());
+        let workload = format!("worker-{}-{number}", std::process::id());
+        let pod = match options.owner {
+            Owner::StatefulSet => format!("{workload}-0"),
+            Owner::Nobody | Owner::ReplicaSet => workload.clone(),
+        };
         let (from, to) = options
             .nodes
             .clone()
             .unwrap_or_else(|| (world.source_node.clone(), world.target_node.clone()));
         Self {
             world,
-            target: format!("{pod}-shadow"),
+            target: match options.owner {
+                // Whichever way it moves, it ends with its own name.
+                Owner::StatefulSet => pod.clone(),
+                Owner::Nobody | Owner::ReplicaSet => format!("{pod}-shadow"),
+            },
             pod,
+            owner: options.owner,
+            workload,
             exchange: format!("{namespace}.events"),
             queue: format!("{namespace}.orders"),
             routing_key: "orders.new".to_owned(),
@@ -137,7 +164,35 @@ impl App {
             .await;
     }
 
+    /// The pod, or its owner with the pod as a template.
     pub(crate) fn manifest(&self, options: &Options) -> serde_json::Value {
+        let pod = self.pod_manifest(options);
+        let kind = match options.owner {
+            Owner::Nobody => return pod,
+            Owner::StatefulSet => "StatefulSet",
+            Owner::ReplicaSet => "ReplicaSet",
+        };
+        let labels = pod["metadata"]["labels"].clone();
+        let mut workload = json!({
+            "apiVersion": "apps/v1",
+            "kind": kind,
+            "metadata": {"name": self.workload, "labels": {"team": "orders"}},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": "worker"}},
+                "template": {
+                    "metadata": {"labels": labels, "annotations": pod["metadata"]["annotations"]},
+                    "spec": pod["spec"],
+                },
+            },
+        });
+        if options.owner == Owner::StatefulSet {
+            workload["spec"]["serviceName"] = json!(self.workload);
+        }
+        workload
+    }
+
+    fn pod_manifest(&self, options: &Options) -> serde_json::Value {
         let places = &self.world.places;
         let broker = places
             .broker_url_in_pods

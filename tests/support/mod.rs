@@ -16,7 +16,7 @@ pub(crate) mod world;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use app::{App, Options};
+pub(crate) use app::{App, Options, Owner};
 pub(crate) use world::World;
 
 /// How long something that has to happen may take. Generous: these machines are shared.

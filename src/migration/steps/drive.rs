@@ -97,6 +97,15 @@ impl Run {
             self.record.resume_command()
         );
         let mut error = trouble.into_error(ErrorKind::Unfinished).hint(again);
+        if self.may_restore_again() {
+            error.left.push(format!(
+                "pod {} is not there: its state is in image {}, its messages wait in queue {}",
+                self.source_pod(),
+                Self::known(self.record.status.checkpoint_image.as_ref()),
+                self.names.replay
+            ));
+            return error;
+        }
         error.left.push(format!(
             "pod {} has taken over; pod {} and the queues, exchanges and bindings of the handoff on queue {} may \
              still be there",

@@ -69,12 +69,8 @@ impl Run {
     }
 
     fn not_returned(&self, trouble: Trouble) -> Error {
-        let error = self.unfinished(trouble);
-        error.hint(format!(
-            "the pod's state is in image {}, its messages are in queue {}: nothing is lost as long as both are there",
-            Self::known(self.record.status.checkpoint_image.as_ref()),
-            self.names.replay
-        ))
+        self.unfinished(trouble)
+            .hint("nothing is lost as long as the image and the queue are there")
     }
 
     /// Closes the record of a migration that has brought its pod back.

@@ -12,9 +12,8 @@ impl Run {
     pub(super) async fn prepare(&mut self) -> Result<(), Trouble> {
         // In the second handoff, and on the way home, the node has run that image.
         let known_there = self.is_takeover() || self.record.status.returning;
-        let needed = self.stage() < Stage::TargetAttached
-            || self.is_sequential() && self.stage() < Stage::TargetRestored;
-        if needed && !self.target_made() && !known_there {
+        let needed = self.stage() < Stage::TargetAttached && !self.target_made();
+        if needed && !known_there {
             self.start_image_pull().await?;
         }
         if self.stage() < Stage::TargetServes {
