@@ -77,7 +77,7 @@ pub fn outcome(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Refused => Some("nothing was changed"),
         ErrorKind::RolledBack => Some("rolled back: the source serves as before"),
         ErrorKind::Interrupted => Some("interrupted and rolled back: the source serves as before"),
-        ErrorKind::Unfinished => Some("the target serves; something is left to finish"),
+        ErrorKind::Unfinished => Some("past the commit point; something is left to finish"),
         ErrorKind::Stuck => Some("not everything could be undone"),
         ErrorKind::LockLost => Some("stopped at once, without another effect"),
         ErrorKind::TooLate => Some("the target serves"),
