@@ -4,6 +4,7 @@
 //! All tests but those of the end share one sandbox, each in a namespace of its own.
 
 mod checkpoints;
+mod deployments;
 mod ending;
 mod faults;
 mod jobs;
