@@ -2,6 +2,7 @@
 //! other and a loop of its own: it watches, and makes the world as the objects say.
 
 mod backoff;
+mod deployment;
 mod disruption;
 mod endpoints;
 mod hash;
@@ -13,6 +14,7 @@ mod node_lifecycle;
 mod owners;
 mod pods;
 mod replica_set;
+mod report;
 mod scheduler;
 mod scheduling;
 mod stateful_set;
@@ -41,6 +43,7 @@ impl Controllers {
         let mut tasks = JoinSet::new();
         tasks.spawn(scheduler::run(client("scheduler")));
         tasks.spawn(job::run(client("job-controller")));
+        tasks.spawn(deployment::run(client("deployment-controller")));
         tasks.spawn(replica_set::run(client("replicaset-controller")));
         tasks.spawn(stateful_set::run(client("statefulset-controller")));
         tasks.spawn(node_lifecycle::run(client("node-controller")));

@@ -5,6 +5,7 @@
 
 mod checkpoints;
 mod claims;
+mod deployments;
 mod ending;
 mod faults;
 mod jobs;

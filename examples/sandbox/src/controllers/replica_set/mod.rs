@@ -9,20 +9,19 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::runtime::Controller;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource as _, ResourceExt as _};
-use serde_json::{Value, json};
 
 use self::status::Failure;
 use super::backoff::Backoff;
 use super::owners::{self, Concerned, controller_of};
-use super::{pods, words};
+use super::{pods, report, words};
 use crate::node::{Recorder, Severity};
 
 /// Runs until the task is dropped.
@@ -86,7 +85,7 @@ impl Context {
         });
         let now = Timestamp::now();
         let status = status::of(set, &own, failure.as_ref(), now);
-        report(sets, set, &status).await?;
+        report::status(sets, set, set.status.as_ref(), &status).await?;
         outcome.map_err(|(_, error)| error)?;
         let min_ready = set.spec.min_ready_seconds.unwrap_or(0);
         let due = own
@@ -184,31 +183,5 @@ impl Context {
     fn event(&self, set: &ReplicaSet, severity: Severity, reason: &str, message: String) {
         self.recorder
             .record(set.object_ref(&()), severity, reason, message);
-    }
-}
-
-async fn report(
-    sets: &Api<ReplicaSet>,
-    set: &ReplicaSet,
-    status: &ReplicaSetStatus,
-) -> kube::Result<()> {
-    let mut wanted = json!(status);
-    for field in ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
-        // As a real API server leaves them out.
-        if wanted[field] == 0 {
-            wanted[field] = Value::Null;
-        }
-    }
-    if status.conditions.is_none() {
-        wanted["conditions"] = Value::Null;
-    }
-    let patch = Patch::Merge(json!({ "metadata": { "uid": set.uid() }, "status": wanted }));
-    let name = set.name_any();
-    match sets
-        .patch_status(&name, &PatchParams::default(), &patch)
-        .await
-    {
-        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
-        written => written.map(drop),
     }
 }

@@ -12,20 +12,20 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::ListParams;
 use kube::runtime::Controller;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, ResourceExt as _};
-use serde_json::{Value, json};
 
 use self::decide::{Plan, View};
 use self::steps::{Error, Hand};
 use super::backoff::Backoff;
 use super::owners::{self, Concerned};
+use super::report;
 use crate::node::Recorder;
 
 /// Runs until the task is dropped.
@@ -97,7 +97,7 @@ impl Context {
         let (deleted, outcome) = self.carry_out(set, &plan).await;
         // Also when something failed: what is there is there.
         let status = status::of(set, &history, &own, deleted, now);
-        self.report(sets, set, &status).await?;
+        report::status(sets, set, set.status.as_ref(), &status).await?;
         history::truncate(&self.client, set, &history, &own).await?;
         outcome?;
         Ok(plan
@@ -132,28 +132,5 @@ impl Context {
         }
         let outcome = hand.all(&plan.updates).await;
         (i32::from(outcome.is_ok()), outcome)
-    }
-
-    async fn report(
-        &self,
-        sets: &Api<StatefulSet>,
-        set: &StatefulSet,
-        status: &StatefulSetStatus,
-    ) -> kube::Result<()> {
-        let mut wanted = json!(status);
-        for field in ["readyReplicas", "currentReplicas", "updatedReplicas"] {
-            // As a real API server leaves them out.
-            if wanted[field] == 0 {
-                wanted[field] = Value::Null;
-            }
-        }
-        let patch = Patch::Merge(json!({ "metadata": { "uid": set.uid() }, "status": wanted }));
-        let written = sets
-            .patch_status(&set.name_any(), &PatchParams::default(), &patch)
-            .await;
-        match written {
-            Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
-            written => written.map(drop),
-        }
     }
 }

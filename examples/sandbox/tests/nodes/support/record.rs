@@ -65,6 +65,17 @@ impl Record {
         self.of_kind(false)
     }
 
+    /// All that happened, in its order: `+` and the name of a pod that came, `-` and that of one
+    /// that went.
+    pub(crate) fn order(&self) -> Vec<String> {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let word = |change: &Change| {
+            let sign = if change.came { '+' } else { '-' };
+            format!("{sign}{}", change.pod)
+        };
+        changes.iter().map(word).collect()
+    }
+
     fn of_kind(&self, came: bool) -> Vec<String> {
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = changes.iter().filter(|change| change.came == came);
