@@ -12,11 +12,14 @@
 
 pub(crate) mod app;
 pub(crate) mod cli;
+pub(crate) mod recorder;
+pub(crate) mod recording;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use app::{App, Options, Owner};
+pub(crate) use recorder::Recorder;
 pub(crate) use world::World;
 
 /// How long something that has to happen may take. Generous: these machines are shared.
