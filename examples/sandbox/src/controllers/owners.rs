@@ -33,6 +33,14 @@ pub(super) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     owners.find(|owner| owner.controller == Some(true))
 }
 
+/// A reference to what controls an object, and waits for it when it is deleted in the foreground.
+pub(super) fn reference(owner: &impl Resource<DynamicType = ()>) -> Option<OwnerReference> {
+    Some(OwnerReference {
+        block_owner_deletion: Some(true),
+        ..owner.controller_owner_ref(&())?
+    })
+}
+
 /// A selector that matches nothing is none: an empty one would take everybody's pods.
 pub(super) fn selector(selector: Option<&LabelSelector>) -> Option<Selector> {
     let selector = Selector::try_from(selector?.clone()).ok()?;
@@ -88,7 +96,7 @@ where
 {
     let patch = json!({ "metadata": {
         "uid": object.uid(),
-        "ownerReferences": [owner.controller_owner_ref(&())],
+        "ownerReferences": [reference(owner)],
     } });
     change(api, object, patch).await
 }
