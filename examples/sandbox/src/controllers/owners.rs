@@ -242,6 +242,37 @@ mod tests {
     }
 
     #[test]
+    fn a_change_concerns_the_owner_of_before_and_whoever_would_adopt() {
+        use k8s_openapi::api::apps::v1::StatefulSet;
+        use kube::runtime::{reflector, watcher::Event};
+
+        let set = |name: &str, app: &str| -> StatefulSet {
+            serde_json::from_value(json!({
+                "metadata": { "name": name, "namespace": "ns" },
+                "spec": { "selector": { "matchLabels": { "app": app } }, "template": {} },
+            }))
+            .expect("is a set")
+        };
+        let (store, mut writer) = reflector::store();
+        writer.apply_watcher_event(&Event::Apply(set("st", "a")));
+        writer.apply_watcher_event(&Event::Apply(set("other", "b")));
+        let concerned = Concerned::new(store, |set: &StatefulSet| Some(&set.spec.selector));
+        let names = |labels: serde_json::Value, owners: serde_json::Value| {
+            let object = json!({
+                "name": "st-0", "namespace": "ns", "labels": labels, "ownerReferences": owners,
+            });
+            let concerned = concerned.by(&meta(object));
+            let mut names: Vec<_> = concerned.into_iter().map(|owner| owner.name).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(json!({ "app": "b" }), json!([])), ["other"]);
+        assert_eq!(names(json!({ "app": "b" }), of("u")), ["st"]);
+        assert_eq!(names(json!({ "app": "b" }), json!([])), ["other", "st"]);
+        assert!(names(json!({}), json!([])).is_empty());
+    }
+
+    #[test]
     fn an_empty_selector_takes_nobody() {
         assert!(selector(None).is_none());
         assert!(selector(Some(&LabelSelector::default())).is_none());

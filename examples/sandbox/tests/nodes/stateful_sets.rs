@@ -237,6 +237,11 @@ async fn an_adopted_pod_that_has_ended_is_made_anew() {
         })
         .await;
     assert_eq!(fresh["spec"]["restartPolicy"], "Always");
+    // Deleted in the foreground, a set is gone only after its pods.
+    scene
+        .kubectl(&["delete", "statefulset/st", "--cascade=foreground"])
+        .await;
+    assert!(pods(&scene).await.is_empty());
 }
 
 #[tokio::test]
