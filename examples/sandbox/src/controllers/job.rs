@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::job_memory::JobMemory;
 use super::job_status::{Decision, Outcome, decide, status};
-use super::{RETRY, observe};
+use super::{RETRY, observe, owners};
 use crate::node::{Recorder, Severity};
 
 /// The first pause before a failed pod is replaced.
@@ -144,7 +144,7 @@ impl Controller {
                 name: Some(format!("{name}-{}", suffix())),
                 labels: Some(labels),
                 annotations: meta.annotations,
-                owner_references: job.controller_owner_ref(&()).map(|owner| vec![owner]),
+                owner_references: owners::reference(job).map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             },
             spec: template.spec,

@@ -33,6 +33,14 @@ pub(super) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     owners.find(|owner| owner.controller == Some(true))
 }
 
+/// A reference to what controls an object, and waits for it when it is deleted in the foreground.
+pub(super) fn reference(owner: &impl Resource<DynamicType = ()>) -> Option<OwnerReference> {
+    Some(OwnerReference {
+        block_owner_deletion: Some(true),
+        ..owner.controller_owner_ref(&())?
+    })
+}
+
 /// A selector that matches nothing is none: an empty one would take everybody's pods.
 pub(super) fn selector(selector: Option<&LabelSelector>) -> Option<Selector> {
     let selector = Selector::try_from(selector?.clone()).ok()?;
@@ -88,7 +96,7 @@ where
 {
     let patch = json!({ "metadata": {
         "uid": object.uid(),
-        "ownerReferences": [owner.controller_owner_ref(&())],
+        "ownerReferences": [reference(owner)],
     } });
     change(api, object, patch).await
 }
@@ -231,6 +239,37 @@ mod tests {
             let object = meta(object);
             assert_eq!(claim(owner, &selector, fits, &object), wanted, "{object:?}");
         }
+    }
+
+    #[test]
+    fn a_change_concerns_the_owner_of_before_and_whoever_would_adopt() {
+        use k8s_openapi::api::apps::v1::StatefulSet;
+        use kube::runtime::{reflector, watcher::Event};
+
+        let set = |name: &str, app: &str| -> StatefulSet {
+            serde_json::from_value(json!({
+                "metadata": { "name": name, "namespace": "ns" },
+                "spec": { "selector": { "matchLabels": { "app": app } }, "template": {} },
+            }))
+            .expect("is a set")
+        };
+        let (store, mut writer) = reflector::store();
+        writer.apply_watcher_event(&Event::Apply(set("st", "a")));
+        writer.apply_watcher_event(&Event::Apply(set("other", "b")));
+        let concerned = Concerned::new(store, |set: &StatefulSet| Some(&set.spec.selector));
+        let names = |labels: serde_json::Value, owners: serde_json::Value| {
+            let object = json!({
+                "name": "st-0", "namespace": "ns", "labels": labels, "ownerReferences": owners,
+            });
+            let concerned = concerned.by(&meta(object));
+            let mut names: Vec<_> = concerned.into_iter().map(|owner| owner.name).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(json!({ "app": "b" }), json!([])), ["other"]);
+        assert_eq!(names(json!({ "app": "b" }), of("u")), ["st"]);
+        assert_eq!(names(json!({ "app": "b" }), json!([])), ["other", "st"]);
+        assert!(names(json!({}), json!([])).is_empty());
     }
 
     #[test]

@@ -205,6 +205,8 @@ fn client(url: &str, token: &str, agent: &str) -> Client {
     let uri = url.parse().expect("the server's own URL is one");
     let mut config = kube::Config::new(uri);
     config.auth_info.token = Some(token.to_owned().into());
+    // A creation whose answer was lost must not be sent again: controllers look first.
+    config.default_retry = false;
     if let Ok(agent) = http::HeaderValue::from_str(agent) {
         config.headers.push((http::header::USER_AGENT, agent));
     }

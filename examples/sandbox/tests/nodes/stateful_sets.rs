@@ -213,6 +213,37 @@ async fn an_adopted_pod_of_a_wrong_revision_is_replaced() {
     }
 }
 
+/// A target is never restarted: when its process ends, its owner makes a fresh and empty one.
+#[tokio::test]
+async fn an_adopted_pod_that_has_ended_is_made_anew() {
+    let scene = Scene::new("set-ended").await;
+    let image = push_actor(&scene.world, "set-ended").await;
+    scene.create::<StatefulSet>(set(&image, 1)).await;
+    rolled_out(&scene).await;
+    let first = scene.ready("st-0").await;
+    scene
+        .kubectl(&["delete", "statefulset/st", "--cascade=orphan"])
+        .await;
+    scene.delete("st-0").await;
+    let labels = first["metadata"]["labels"].clone();
+    let mut ended = by_hand("st-0", "node-a", &image, labels);
+    ended["spec"]["containers"][0]["args"] = json!(["exit", "0"]);
+    scene.create::<Pod>(ended).await;
+    let ended = scene.phase("st-0", "Succeeded").await;
+    scene.create::<StatefulSet>(set(&image, 1)).await;
+    let fresh = scene
+        .pod_when("st-0", |pod| {
+            uid(pod) != uid(&ended) && condition(pod, "Ready")
+        })
+        .await;
+    assert_eq!(fresh["spec"]["restartPolicy"], "Always");
+    // Deleted in the foreground, a set is gone only after its pods.
+    scene
+        .kubectl(&["delete", "statefulset/st", "--cascade=foreground"])
+        .await;
+    assert!(pods(&scene).await.is_empty());
+}
+
 #[tokio::test]
 async fn a_set_of_none_adopts_a_pod_and_deletes_it() {
     let scene = Scene::new("set-of-none").await;

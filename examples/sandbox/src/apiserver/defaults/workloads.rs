@@ -47,16 +47,19 @@ pub(crate) fn stateful_set(object: &mut Value) {
     default_field(spec, "replicas", 1);
     default_field(spec, "revisionHistoryLimit", 10);
     default_field(spec, "podManagementPolicy", "OrderedReady");
-    default_field(
-        spec,
-        "persistentVolumeClaimRetentionPolicy",
-        json!({"whenDeleted": "Retain", "whenScaled": "Retain"}),
-    );
+    default_field(spec, "persistentVolumeClaimRetentionPolicy", json!({}));
+    if let Some(Value::Object(policy)) = spec.get_mut("persistentVolumeClaimRetentionPolicy") {
+        default_field(policy, "whenDeleted", "Retain");
+        default_field(policy, "whenScaled", "Retain");
+    }
     default_field(spec, "updateStrategy", json!({}));
     if let Some(Value::Object(strategy)) = spec.get_mut("updateStrategy") {
         default_field(strategy, "type", "RollingUpdate");
         if strategy.get("type") == Some(&json!("RollingUpdate")) {
-            default_field(strategy, "rollingUpdate", json!({"partition": 0}));
+            default_field(strategy, "rollingUpdate", json!({}));
+            if let Some(Value::Object(rolling)) = strategy.get_mut("rollingUpdate") {
+                default_field(rolling, "partition", 0);
+            }
         }
     }
     for claim in spec

@@ -139,6 +139,7 @@ fn check_maps(object: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid("metadata.annotations", key, KEY_WORDS));
         }
     }
+    check_controllers(object, errors);
     for (at, owner) in meta::list(object, "/metadata/ownerReferences")
         .iter()
         .enumerate()
@@ -163,6 +164,27 @@ fn check_maps(object: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// An object has one controller at most: whoever comes second is refused.
+fn check_controllers(object: &Value, errors: &mut Vec<FieldError>) {
+    let owners = meta::list(object, "/metadata/ownerReferences");
+    let controllers = owners
+        .iter()
+        .filter(|owner| owner.get("controller") == Some(&Value::Bool(true)));
+    let names: Vec<_> = controllers
+        .map(|owner| {
+            let text = |field: &str| meta::text(owner, field).unwrap_or_default();
+            format!("{}/{}", text("/kind"), text("/name"))
+        })
+        .collect();
+    if let [first, second, ..] = names.as_slice() {
+        errors.push(FieldError::invalid(
+            "metadata.ownerReferences",
+            owners.to_vec(),
+            format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {second}"),
+        ));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +196,19 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect()
+    }
+
+    #[test]
+    fn nobody_has_two_controllers() {
+        let owner = |uid: &str| json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": uid, "uid": uid, "controller": true});
+        let of =
+            |owners: Value| faults(&json!({"metadata": {"name": "a", "ownerReferences": owners}}));
+        assert!(of(json!([owner("u")])).is_empty());
+        let two = of(json!([owner("u"), owner("v")]));
+        assert!(
+            two[0].ends_with("in references for StatefulSet/u and StatefulSet/v"),
+            "{two:?}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod immutable;
 mod metadata;
 mod pod;
+mod workloads;
 
 use serde_json::Value;
 
@@ -50,7 +51,7 @@ fn values(def: &ResourceDef, object: &Value, old: Option<&Value>) -> Vec<FieldEr
         "pods" => pod::validate_spec(object.get("spec").unwrap_or(&Value::Null), "spec"),
         "jobs.batch" => job(object),
         "deployments.apps" | "replicasets.apps" | "statefulsets.apps" | "daemonsets.apps" => {
-            workload(object)
+            workloads::validate(def, object)
         }
         crd::CRDS => crd::validate(object),
         "services" => service(object),
@@ -87,40 +88,6 @@ fn job(object: &Value) -> Vec<FieldError> {
             ));
         }
     }
-    errors
-}
-
-fn workload(object: &Value) -> Vec<FieldError> {
-    let spec = object
-        .pointer("/spec/template/spec")
-        .unwrap_or(&Value::Null);
-    let mut errors = Vec::new();
-    let selector = object.pointer("/spec/selector");
-    if selector.is_none_or(Value::is_null) {
-        errors.push(FieldError::required("spec.selector", ""));
-    }
-    if let Some(replicas) = meta::int(object, "/spec/replicas").filter(|replicas| *replicas < 0) {
-        errors.push(FieldError::invalid(
-            "spec.replicas",
-            replicas,
-            "must be greater than or equal to 0",
-        ));
-    }
-    if let Some(selector) = selector {
-        let template = object.pointer("/spec/template").unwrap_or(&Value::Null);
-        if !super::selectors::Selector::from_label_selector(selector).matches(template) {
-            let labels = template
-                .pointer("/metadata/labels")
-                .cloned()
-                .unwrap_or(Value::Null);
-            errors.push(FieldError::invalid(
-                "spec.template.metadata.labels",
-                labels,
-                "`selector` does not match template `labels`",
-            ));
-        }
-    }
-    errors.extend(pod::validate_spec(spec, "spec.template.spec"));
     errors
 }
 

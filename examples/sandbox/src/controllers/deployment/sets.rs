@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, ReplicaSetSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
-use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use crate::controllers::hash;
+use crate::controllers::owners::reference;
 
 pub(super) const HASH: &str = "pod-template-hash";
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -112,9 +113,7 @@ pub(super) fn new_set(
             namespace: deployment.namespace(),
             labels: Some(labels),
             annotations: Some(annotations),
-            owner_references: deployment
-                .controller_owner_ref(&())
-                .map(|owner| vec![owner]),
+            owner_references: reference(deployment).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
         spec: ReplicaSetSpec {

@@ -125,7 +125,7 @@ impl Context {
 
     async fn create(&self, set: &ReplicaSet, api: &Api<Pod>) -> kube::Result<()> {
         let template = set.spec.template.clone().unwrap_or_default();
-        let owner = set.controller_owner_ref(&());
+        let owner = owners::reference(set);
         let pod = pods::from_template(&template, owner, &set.name_any());
         let created = api.create(&PostParams::default(), &pod).await;
         match &created {

@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn the_least_missed_goes_first() {
         let plain = || pod("a", |_| ());
-        let cases: [(&str, fn(&mut Value)); 7] = [
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 7] = [
             ("unassigned", |pod| pod["spec"]["nodeName"] = Value::Null),
             ("pending", |pod| pod["status"]["phase"] = json!("Pending")),
             ("not ready", |pod| pod["status"]["conditions"] = json!([])),

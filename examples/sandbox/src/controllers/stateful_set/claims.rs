@@ -4,10 +4,10 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 
 use super::members;
-use crate::controllers::owners::controller_of;
+use crate::controllers::owners::{controller_of, reference};
 
 /// For each of the set's templates its name and that of the claim for that ordinal.
 pub(super) fn names(set: &StatefulSet, ordinal: i32) -> impl Iterator<Item = (String, String)> {
@@ -57,10 +57,10 @@ pub(super) fn corrected_owners(
         .filter(|owner| !is_set(owner) && !is_pod(owner));
     let mut after: Vec<_> = others.cloned().collect();
     if by_set {
-        after.extend(set.controller_owner_ref(&()));
+        after.extend(reference(set));
     }
     if by_pod {
-        after.extend(pod.controller_owner_ref(&()));
+        after.extend(reference(pod));
     }
     (after != before).then_some(after)
 }

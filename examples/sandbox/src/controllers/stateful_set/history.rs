@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::Selector;
-use kube::{Api, Client, Resource as _, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::members;
@@ -74,7 +74,7 @@ fn new_revision(set: &StatefulSet, number: i64, collisions: i32) -> ControllerRe
             namespace: set.namespace(),
             labels: Some(labels),
             annotations: set.metadata.annotations.clone(),
-            owner_references: set.controller_owner_ref(&()).map(|owner| vec![owner]),
+            owner_references: owners::reference(set).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
         data: RawExtension(data),

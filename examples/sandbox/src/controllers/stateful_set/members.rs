@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume};
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 
 use super::claims;
+use crate::controllers::owners::reference;
 use crate::controllers::pods;
 
 pub(super) const REVISION: &str = "controller-revision-hash";
@@ -61,7 +62,7 @@ pub(super) fn new_pod(
     template: &PodTemplateSpec,
     revision: &str,
 ) -> Pod {
-    let mut pod = pods::from_template(template, set.controller_owner_ref(&()), &set.name_any());
+    let mut pod = pods::from_template(template, reference(set), &set.name_any());
     pod.metadata.name = Some(format!("{}-{ordinal}", set.name_any()));
     pod.metadata.namespace = set.namespace();
     identify(&mut pod);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::decide::Step;
 use super::{claims, members};
-use crate::controllers::{pods, words};
+use crate::controllers::words;
 use crate::node::{Recorder, Severity};
 
 /// Why a step was not done.
@@ -105,15 +105,6 @@ impl<'a> Hand<'a> {
     }
 
     async fn delete(&self, pod: &Pod) -> Result<(), Error> {
-        if pods::is_finished(pod) {
-            let message = format!(
-                "StatefulSet {}/{} is recreating failed Pod {}",
-                self.set.namespace().unwrap_or_default(),
-                self.set.name_any(),
-                pod.name_any(),
-            );
-            self.event(Severity::Warning, "RecreatingFailedPod", message);
-        }
         let deleted = self
             .pods
             .delete(&pod.name_any(), &DeleteParams::default())
