@@ -19,8 +19,8 @@ use super::transfer::Follow;
 use super::view::{node_view, pod_view};
 use super::watch::PodWatches;
 use crate::migration::ports::{
-    Adoption, Cluster, ImagePull, LetGoOrder, MissingPermission, NodeView, PodView, PortResult,
-    Surroundings, TransferEnd, TransferOrder,
+    Adoption, Claim, Cluster, ImagePull, LetGoOrder, MissingPermission, NodeView, PodView,
+    PortResult, Surroundings, TransferEnd, TransferOrder,
 };
 
 /// How many objects one page of a list has.
@@ -246,6 +246,10 @@ impl Cluster for KubeCluster {
 
     async fn belongings(&self, migration: &str, transfer: &str) -> PortResult<Vec<String>> {
         self.see_belongings(migration, transfer).await
+    }
+
+    async fn claim_set(&self, order: &LetGoOrder) -> PortResult<Claim> {
+        self.keep(order).await
     }
 
     async fn let_go(&self, order: &LetGoOrder) -> PortResult<()> {

@@ -14,7 +14,7 @@ use super::remedy::restore_words;
 use super::start::{Start, start_of};
 use super::target::target_pod;
 use crate::migration::error::PortError;
-use crate::migration::ports::{PortResult, Restore, RestoreOrder, RestoreState, kept_name};
+use crate::migration::ports::{PortResult, Restore, RestoreOrder, RestoreState};
 
 /// How soon a pod in trouble is looked at again: its grace ends without any change to see.
 const IN_TROUBLE: Duration = Duration::from_secs(1);
@@ -39,16 +39,9 @@ impl KubeCluster {
 #[async_trait]
 impl Restore for KubeCluster {
     async fn ensure_target(&self, order: &RestoreOrder) -> PortResult<()> {
-        let source = if order.kept {
-            let kept = self.kept_source(&order.migration).await?.map(Arc::new);
-            kept.ok_or_else(|| {
-                PortError::NotFound(format!(
-                    "ConfigMap {} with the source pod's manifest is gone",
-                    kept_name(&order.migration)
-                ))
-            })?
-        } else {
-            self.checkpointed(order).await?
+        let source = match &order.kept_with {
+            Some(set) => Arc::new(self.kept_source(&order.migration, set).await?),
+            None => self.checkpointed(order).await?,
         };
         let target = self.ensure(&target_pod(&source, order)?).await?;
         self.inner.watches.observe(target);

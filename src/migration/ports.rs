@@ -20,8 +20,8 @@ use super::record::Record;
 use crate::api::{Compression, HandoffBinding};
 
 pub use workload::{
-    Adoption, BudgetView, ClaimView, LetGoOrder, OwnerState, OwnerView, ReplicaSetView, SetView,
-    Surroundings, VolumeKind, VolumeView, kept_name,
+    Adoption, BudgetView, Claim, ClaimView, LetGoOrder, OwnerState, OwnerView, ReplicaSetView,
+    SetView, Surroundings, VolumeKind, VolumeView, kept_name,
 };
 
 /// What a port answers.
@@ -167,9 +167,9 @@ pub struct RestoreOrder {
     pub image: String,
     /// Secret with the registry's credentials.
     pub credentials_secret: Option<String>,
-    /// Whether it is made from the manifest that [`Cluster::let_go`] has kept; else from the source
-    /// pod, which must be there.
-    pub kept: bool,
+    /// The StatefulSet with which the manifest that it is made from was kept; else it is made from
+    /// the source pod, which must be there.
+    pub kept_with: Option<String>,
     /// Whether it has the source's labels from the start, where the source is gone by then.
     pub labelled: bool,
 }
@@ -245,11 +245,13 @@ pub trait Cluster: Send + Sync {
     /// What of a migration is still there, as `pod a` and `Job b`; its transfer Job goes by a name
     /// of its own.
     async fn belongings(&self, migration: &str, transfer: &str) -> PortResult<Vec<String>>;
-    /// Keeps the manifests of a StatefulSet and of one of its pods in the cluster, unless they are
-    /// kept already, and ensures that the set is gone and its pods are without an owner.
+    /// Keeps the manifests of a StatefulSet and of one of its pods in the cluster, unless another
+    /// migration does: then the set is not ours to let go before that one has put it back.
+    async fn claim_set(&self, order: &LetGoOrder) -> PortResult<Claim>;
+    /// Ensures that a StatefulSet that is ours is gone and its pods are without an owner.
     async fn let_go(&self, order: &LetGoOrder) -> PortResult<()>;
     /// Ensures that the kept StatefulSet is there as it was, waits until it has adopted `pod`, and
-    /// forgets what was kept. Where nothing is kept there is nothing to do.
+    /// forgets what was kept. Where it is not ours there is nothing to do.
     async fn take_back(
         &self,
         migration: &str,

@@ -245,7 +245,7 @@ fn restore(uid: &str) -> RestoreOrder {
         container: "main".into(),
         image: "r/cp@sha256:cc".into(),
         credentials_secret: None,
-        kept: false,
+        kept_with: None,
         labelled: false,
     }
 }

@@ -25,7 +25,7 @@ fn order(uid: &str) -> RestoreOrder {
         container: "main".into(),
         image: "registry:5000/cp@sha256:cc".into(),
         credentials_secret: None,
-        kept: false,
+        kept_with: None,
         labelled: false,
     }
 }

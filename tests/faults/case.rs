@@ -109,12 +109,17 @@ impl Case {
 
     /// Starts one whose pod belongs to somebody.
     pub(crate) async fn owned(name: &str, kind: Kind) -> Self {
+        Self::owned_at(Place::shared().await, name, kind).await
+    }
+
+    /// The same in a place.
+    pub(crate) async fn owned_at(place: &'static Place, name: &str, kind: Kind) -> Self {
         let options = Options {
             owner: kind.owner(),
             ..Options::default()
         };
         let name = format!("{}-{name}", kind.name());
-        let case = Self::start_with(Place::shared().await, &name, &options, 40.0).await;
+        let case = Self::start_with(place, &name, &options, 40.0).await;
         case.with(kind.arguments())
     }
 

@@ -23,6 +23,7 @@ mod crashes;
 mod kills;
 mod manners;
 mod nodes;
+mod owners;
 mod place;
 mod registry;
 mod restores;
@@ -46,5 +47,6 @@ fn main() {
     crashes::add(&mut trials);
     nodes::add(&mut trials);
     manners::add(&mut trials);
+    owners::add(&mut trials, &turns);
     trials.run(arguments);
 }

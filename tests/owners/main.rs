@@ -4,5 +4,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deployment;
 mod scene;
 mod stateful_set;

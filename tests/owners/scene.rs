@@ -2,7 +2,9 @@
 //! them.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use ms2m_worker::audit::Source;
 use ms2m_worker::producer::{ExchangeType, Record, Topology};
 use serde_json::{Value, json};
 
@@ -63,7 +65,46 @@ impl Set {
         it.apply(&service(&it.name)).await;
         it.apply(&manifest).await;
         it.await_pods().await;
-        it.unpin().await;
+        it.settle().await;
+        it
+    }
+
+    /// A Deployment of one pod: several would share a queue.
+    pub(crate) async fn start_deployment(name: &str) -> Self {
+        let world = World::get();
+        let mut app = App::named(world, name, &Options::default());
+        declare(&app).await;
+        let (namespace, name) = (app.namespace.clone(), app.pod.clone());
+        world.kubectl(&["create", "namespace", &namespace]).await;
+        let mut it = Self {
+            world,
+            namespace,
+            name,
+            pods: Vec::new(),
+            producers: Vec::new(),
+        };
+        it.apply(&service(&it.name)).await;
+        let pod = app.manifest(&Options::default());
+        it.apply(&json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": it.name},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": "worker"}},
+                "template": {"metadata": {"labels": {"app": "worker"}}, "spec": pod["spec"]},
+            },
+        }))
+        .await;
+        app.pod = eventually("the Deployment has its pod", async || {
+            let seen = it.seen().await;
+            let (name, seen) = seen.into_iter().next()?;
+            seen.ready.then_some(name)
+        })
+        .await;
+        app.target = format!("{}-shadow", app.pod);
+        it.pods.push(app);
+        it.await_pods().await;
         it
     }
 
@@ -84,9 +125,7 @@ impl Set {
         }
     }
 
-    /// The nodes were cordoned so that the pods came to the source node; nothing in the template says
-    /// where they have to be.
-    async fn unpin(&self) {
+    async fn settle(&self) {
         eventually("the set is as its controller wants it", async || {
             let set = self.get("statefulset", &self.name).await?;
             let wanted = set["spec"]["replicas"].as_u64();
@@ -135,6 +174,51 @@ impl Set {
         let pods = list["items"].as_array().into_iter().flatten();
         pods.map(|pod| (text_of(&pod["metadata"]["name"]), seen(pod)))
             .collect()
+    }
+
+    /// Does `work`, and says how long at most none of these pods applied anything meanwhile.
+    pub(crate) async fn longest_gap_during<T>(
+        &self,
+        pods: &[&str],
+        work: impl Future<Output = T>,
+    ) -> (T, f64) {
+        let mut work = std::pin::pin!(work);
+        let (mut longest, mut last, mut best) = (Duration::ZERO, Instant::now(), 0);
+        loop {
+            let looked = tokio::time::timeout(Duration::ZERO, &mut work).await;
+            for pod in pods {
+                let count = self.count(pod).await;
+                if count > best {
+                    best = count;
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                }
+            }
+            if let Ok(result) = looked {
+                return (result, longest.as_secs_f64());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// How many messages a pod has applied, from its own address: pods of the sandbox have one on
+    /// this machine.
+    async fn count(&self, pod: &str) -> u64 {
+        let Some(found) = self.get("pod", pod).await else {
+            return 0;
+        };
+        let Some(address) = found["status"]["podIP"].as_str() else {
+            return 0;
+        };
+        let source = Source::Url(format!("http://{address}:8080/state"));
+        source.fetch().await.map_or(0, |report| report.state.count)
+    }
+
+    /// A node that the pod can be moved to: nothing says where a set's pods begin.
+    pub(crate) async fn elsewhere(&self, app: &App) -> String {
+        let node = &self.seen().await[&app.pod].node;
+        let to = if *node == app.to { &app.from } else { &app.to };
+        to.clone()
     }
 
     /// Ends the producers, and audits every pod by the name that it has now.

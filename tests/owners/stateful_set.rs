@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::scene::{Seen, Set};
+use crate::support::Recorder;
+use crate::support::recording::{PodLife, Recording};
 
 /// Moves the pod at `index` with further arguments, and sees that the set has it and nothing else
 /// has changed.
 async fn move_one(set: &Set, index: usize, more: &[&str]) -> Value {
     let app = &set.pods[index];
     let (spec, before) = (set.spec().await, set.seen().await);
-    let node = before[&app.pod].node.clone();
-    let to = if node == app.to { &app.from } else { &app.to };
+    let to = &set.elsewhere(app).await;
     let arguments = [&["--to", to.as_str()], more].concat();
+    let recorder = Recorder::start(set.world, &set.namespace).await;
     let result = app.migrate(&arguments).await.expect_code(0).json();
+    let recording = recorder.stop().await;
+    nobody_else_came_or_went(&recording, &[&app.pod]);
     let after = set.seen().await;
     others_are_untouched(&before, &after, &[&app.pod]);
     let (old, new) = (&before[&app.pod], &after[&app.pod]);
@@ -30,6 +34,34 @@ async fn move_one(set: &Set, index: usize, more: &[&str]) -> Value {
     assert_eq!(set.spec().await, spec, "the set is as it was");
     nothing_is_kept(set).await;
     result
+}
+
+/// From before to after, no pod of the set but those moved came, went or restarted: not even for a
+/// moment.
+fn nobody_else_came_or_went(recording: &Recording, moved: &[&str]) {
+    assert_eq!(recording.gaps, 0, "nothing escaped the recorder");
+    let of_set = |life: &PodLife| life.last.has(&[("app", "worker")]);
+    let mine = |life: &PodLife| {
+        let name = life.last.name.trim_end_matches("-shadow");
+        moved.contains(&name)
+    };
+    let strangers: Vec<_> = recording
+        .created()
+        .into_iter()
+        .chain(recording.deleted())
+        .filter(|life| of_set(life) && !mine(life))
+        .map(|life| life.last.name)
+        .collect();
+    assert!(strangers.is_empty(), "{strangers:?}:\n{recording}");
+    assert!(recording.restarts().is_empty(), "{recording}");
+    for name in moved {
+        let lives = recording.named(name);
+        assert_eq!(
+            lives.len(),
+            2,
+            "the old {name}, the new one, and no empty one:\n{recording}"
+        );
+    }
 }
 
 fn others_are_untouched(
@@ -117,6 +149,63 @@ async fn a_shadow_takes_over_the_identity() {
     assert_eq!(result["targetPod"], result["sourcePod"]);
     let downtime = result["downtimeSeconds"].as_f64().unwrap_or(f64::MAX);
     assert!(downtime < 5.0, "{result}");
+    set.all_exact().await;
+    set.end().await;
+}
+
+/// The processing gap is measured from outside: the longest time in which the state did not grow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_hardly_pauses() {
+    let mut set = Set::start("gap", 1, |_| {}).await;
+    set.produce(50.0).await;
+    let app = &set.pods[0];
+    let (to, shadow) = (set.elsewhere(app).await, format!("{}-shadow", app.pod));
+    let arguments = ["--strategy", "shadow-pod", "--to", &to];
+    let moving = app.migrate(&arguments);
+    let names = [app.pod.as_str(), shadow.as_str()];
+    let result = set.longest_gap_during(&names, moving).await;
+    let (outcome, gap) = result;
+    let summary = outcome.expect_code(0).json();
+    eprintln!(
+        "processing gap {gap:.3} s (seen from outside), downtime {} s by the receipt",
+        summary["downtimeSeconds"]
+    );
+    set.all_exact().await;
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_of_five_move_one_by_one_and_at_once() {
+    let mut set = Set::start("five", 5, |_| {}).await;
+    set.produce(10.0).await;
+    let spec = set.spec().await;
+    for index in [0, 2, 4] {
+        move_one(&set, index, &[]).await;
+    }
+    let before = set.seen().await;
+    let recorder = Recorder::start(set.world, &set.namespace).await;
+    let moved: Vec<&str> = [0, 2, 4].map(|index| set.pods[index].pod.as_str()).to_vec();
+    let moves = [0, 2, 4].map(|index| {
+        let app = &set.pods[index];
+        let set = &set;
+        async move {
+            let to = set.elsewhere(app).await;
+            app.migrate(&["--to", &to]).await
+        }
+    });
+    let outcomes = futures_util::future::join_all(moves).await;
+    let recording = recorder.stop().await;
+    for outcome in outcomes {
+        outcome.expect_code(0);
+    }
+    nobody_else_came_or_went(&recording, &moved);
+    let after = set.seen().await;
+    others_are_untouched(&before, &after, &moved);
+    for seen in after.values() {
+        assert_eq!(seen.controller, Some(format!("StatefulSet/{}", set.name)));
+    }
+    assert_eq!(set.spec().await, spec);
+    nothing_is_kept(&set).await;
     set.all_exact().await;
     set.end().await;
 }

@@ -115,6 +115,12 @@ impl Followed {
             .is_ok()
     }
 
+    /// Waits until it has said so many more lines; `false` when it has ended before.
+    pub(crate) async fn says_more(&mut self, count: usize) -> bool {
+        let now = self.0.lines.borrow().len();
+        self.says_lines(now + count).await
+    }
+
     /// Waits until it has said its last.
     pub(crate) async fn falls_silent(&mut self) {
         while self.0.lines.changed().await.is_ok() {}

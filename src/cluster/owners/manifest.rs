@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::naming::{labels, role};
 use crate::migration::error::PortError;
-use crate::migration::ports::{LetGoOrder, PortResult};
+use crate::migration::ports::{LetGoOrder, PortResult, kept_name};
 
 /// Key of the pod's manifest.
 const POD: &str = "pod.json";
@@ -26,7 +26,7 @@ const SET: &str = "statefulset.json";
 pub(super) fn kept(order: &LetGoOrder, pod: &Pod, set: &DynamicObject) -> PortResult<ConfigMap> {
     Ok(ConfigMap {
         metadata: ObjectMeta {
-            name: Some(order.kept()),
+            name: Some(kept_name(&order.set)),
             labels: Some(labels(&order.migration, role::KEPT)),
             ..ObjectMeta::default()
         },

@@ -18,9 +18,11 @@ use tokio::time::{Instant, sleep};
 
 use super::super::KubeCluster;
 use super::super::error::is_already_exists;
+use super::super::naming::{labels, role};
 use super::manifest::{as_new, kept, kept_pod, kept_set};
+use crate::api::MIGRATION_LABEL;
 use crate::migration::error::PortError;
-use crate::migration::ports::{Adoption, LetGoOrder, PortResult, kept_name};
+use crate::migration::ports::{Adoption, Claim, LetGoOrder, PortResult, kept_name};
 
 /// How long the garbage collector may take to free the pods, and the set's controller to adopt one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,18 +30,84 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks: neither has anything to watch that would not have to be looked at again.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Whose set it is, by the ConfigMap that keeps its manifest.
+fn claim(kept: &ConfigMap, migration: &str) -> Claim {
+    let ours = labels(migration, role::KEPT);
+    let found = kept.labels();
+    if ours
+        .iter()
+        .all(|(key, value)| found.get(key) == Some(value))
+    {
+        return Claim::Ours;
+    }
+    Claim::Of(found.get(MIGRATION_LABEL).cloned().unwrap_or_default())
+}
+
 /// Finalizer by which the garbage collector frees the dependents first.
 const ORPHAN: &str = "orphan";
 
 impl KubeCluster {
-    /// Keeps the manifests, and ensures that the set is gone and the pod free.
+    /// Keeps the manifests, unless another migration has the set.
+    pub(in super::super) async fn keep(&self, order: &LetGoOrder) -> PortResult<Claim> {
+        let name = kept_name(&order.set);
+        let found: Option<ConfigMap> = self.find(&name).await?;
+        if let Some(found) = found {
+            return Ok(claim(&found, &order.migration));
+        }
+        let set = self.find_set(&order.set).await?;
+        let pod: Option<Pod> = self.find(&order.pod).await?;
+        let pod = pod.filter(|pod| pod.uid().as_deref() == Some(order.pod_uid.as_str()));
+        let (Some(set), Some(pod)) = (set, pod) else {
+            return Err(PortError::NotFound(format!(
+                "StatefulSet {} and pod {} are not as they were any more",
+                order.set, order.pod
+            )));
+        };
+        let wanted = kept(order, &pod, &set)?;
+        let maps: Api<ConfigMap> = self.namespaced();
+        let what = format!("keep manifests in ConfigMap {name}");
+        let params = PostParams::default();
+        let made = self
+            .inner
+            .retry
+            .run(&what, || async {
+                match maps.create(&params, &wanted).await {
+                    Ok(made) => Ok(Some(made)),
+                    Err(error) if is_already_exists(&error) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            })
+            .await?;
+        let there = match made {
+            Some(made) => Some(made),
+            // By another migration, or by a request of ours whose answer was lost.
+            None => self.find(&name).await?,
+        };
+        there
+            .map(|found| claim(&found, &order.migration))
+            .ok_or_else(|| PortError::Busy(format!("ConfigMap {name} has just gone")))
+    }
+
+    /// The ConfigMap that keeps the set's manifest, if it is that migration's.
+    async fn our_kept(&self, migration: &str, set: &str) -> PortResult<Option<ConfigMap>> {
+        let found: Option<ConfigMap> = self.find(&kept_name(set)).await?;
+        Ok(found.filter(|found| claim(found, migration) == Claim::Ours))
+    }
+
+    /// Ensures that the set is gone and the pod free.
     pub(in super::super) async fn let_pods_go(&self, order: &LetGoOrder) -> PortResult<()> {
+        if self.our_kept(&order.migration, &order.set).await?.is_none() {
+            return Err(PortError::NotFound(format!(
+                "ConfigMap {}, in which manifests are kept, is gone",
+                kept_name(&order.set)
+            )));
+        }
         let until = Instant::now() + PATIENCE;
         loop {
             let set = self.find_set(&order.set).await?;
             let pod: Option<Pod> = self.find(&order.pod).await?;
             if let Some(set) = &set {
-                self.keep(order, pod.as_ref(), set).await?;
+                self.keep_latest(order, set).await?;
                 self.orphan(set).await?;
             }
             let owned = pod.as_ref().is_some_and(|pod| {
@@ -59,44 +127,26 @@ impl KubeCluster {
         }
     }
 
-    /// Only the first manifests count: what somebody puts there in mid-migration is taken away again,
-    /// and its changes with it, which is why the latest set is kept.
-    async fn keep(
-        &self,
-        order: &LetGoOrder,
-        pod: Option<&Pod>,
-        set: &DynamicObject,
-    ) -> PortResult<()> {
-        let name = order.kept();
-        let maps: Api<ConfigMap> = self.namespaced();
-        let found: Option<ConfigMap> = self.find(&name).await?;
-        let pod = match (&found, pod) {
-            (Some(found), _) => kept_pod(found)?,
-            (None, Some(pod)) if pod.uid().as_deref() == Some(order.pod_uid.as_str()) => {
-                pod.clone()
-            }
-            (None, _) => {
-                return Err(PortError::NotFound(format!(
-                    "pod {} is not the one that is to be moved any more",
-                    order.pod
-                )));
-            }
+    /// The set as it is when it goes: somebody may have changed it since it was claimed, or put it
+    /// back in mid-migration with changes.
+    async fn keep_latest(&self, order: &LetGoOrder, set: &DynamicObject) -> PortResult<()> {
+        let name = kept_name(&order.set);
+        let Some(found) = self.our_kept(&order.migration, &order.set).await? else {
+            return Err(PortError::NotFound(format!("ConfigMap {name} is gone")));
         };
-        let wanted = kept(order, &pod, set)?;
-        let what = format!("keep manifests in ConfigMap {name}");
-        match found {
-            Some(found) if found.data == wanted.data => Ok(()),
-            Some(_) => {
-                let patch = Patch::Merge(json!({"data": wanted.data}));
-                let params = PatchParams::default();
-                self.inner
-                    .retry
-                    .run(&what, || maps.patch(&name, &params, &patch))
-                    .await
-                    .map(drop)
-            }
-            None => self.ensure(&wanted).await.map(drop),
+        let wanted = kept(order, &kept_pod(&found)?, set)?;
+        if found.data == wanted.data {
+            return Ok(());
         }
+        let maps: Api<ConfigMap> = self.namespaced();
+        let patch = Patch::Merge(json!({"data": wanted.data}));
+        let params = PatchParams::default();
+        let what = format!("keep manifests in ConfigMap {name}");
+        self.inner
+            .retry
+            .run(&what, || maps.patch(&name, &params, &patch))
+            .await
+            .map(drop)
     }
 
     fn sets(&self) -> Api<DynamicObject> {
@@ -147,9 +197,19 @@ impl KubeCluster {
     }
 
     /// The manifest of the pod that was let go, for the target that takes its place.
-    pub(in super::super) async fn kept_source(&self, migration: &str) -> PortResult<Option<Pod>> {
-        let found: Option<ConfigMap> = self.find(&kept_name(migration)).await?;
-        found.as_ref().map(kept_pod).transpose()
+    pub(in super::super) async fn kept_source(
+        &self,
+        migration: &str,
+        set: &str,
+    ) -> PortResult<Pod> {
+        let found = self.our_kept(migration, set).await?;
+        let found = found.ok_or_else(|| {
+            PortError::NotFound(format!(
+                "ConfigMap {} with the source pod's manifest is gone",
+                kept_name(set)
+            ))
+        })?;
+        kept_pod(&found)
     }
 
     /// Ensures that the set is there again and has adopted the pod, and forgets what was kept.
@@ -159,8 +219,8 @@ impl KubeCluster {
         set: &str,
         pod: Option<&str>,
     ) -> PortResult<Adoption> {
-        let name = kept_name(migration);
-        let Some(kept) = self.find::<ConfigMap>(&name).await? else {
+        let name = kept_name(set);
+        let Some(kept) = self.our_kept(migration, set).await? else {
             return Ok(Adoption::Adopted);
         };
         let uid = self.make_again(&kept_set(&kept)?, set).await?;

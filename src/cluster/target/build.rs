@@ -159,7 +159,7 @@ mod tests {
             container: "main".into(),
             image: "registry:5000/cp@sha256:cc".into(),
             credentials_secret: Some("checkpoints".into()),
-            kept: false,
+            kept_with: None,
             labelled: false,
         }
     }

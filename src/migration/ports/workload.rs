@@ -133,19 +133,20 @@ pub struct LetGoOrder {
     pub set: String,
 }
 
-impl LetGoOrder {
-    /// Name of the ConfigMap in which manifests are kept.
-    #[must_use]
-    pub fn kept(&self) -> String {
-        kept_name(&self.migration)
-    }
+/// Name of the ConfigMap in which a StatefulSet's manifest, and that of the pod that it lets go, are
+/// kept. There is one for each set, so that two migrations never have one set gone at a time.
+#[must_use]
+pub fn kept_name(set: &str) -> String {
+    format!("{set}-ms2m-kept")
 }
 
-/// Name of the ConfigMap in which the manifests of a migration's source pod and StatefulSet are
-/// kept.
-#[must_use]
-pub fn kept_name(migration: &str) -> String {
-    format!("{migration}-kept")
+/// Whether a StatefulSet is ours to let go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// It is: its manifest and the pod's are kept.
+    Ours,
+    /// The migration of that name has it.
+    Of(String),
 }
 
 /// What a StatefulSet that was made again has made of a pod.

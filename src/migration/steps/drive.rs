@@ -166,6 +166,10 @@ impl Run {
             } else {
                 Seen::default()
             };
+            if stage == Stage::TargetRestored && seen.replay.consumed {
+                // The target works: nothing that the set could do to it would be worse than a crash.
+                self.put_owner_back_early().await?;
+            }
             match decide(self.rules(), stage, done, &seen) {
                 Move::Do(effect) => {
                     self.perform(effect).await?;

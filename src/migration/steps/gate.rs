@@ -61,7 +61,13 @@ impl Run {
     }
 
     fn say_depth(&mut self, look: &Look) {
-        if !(Stage::TargetAttached..Stage::Returning).contains(&self.stage()) {
+        // Sequentially there is nobody to replay it before.
+        let first = if self.is_sequential() {
+            Stage::TargetRestored
+        } else {
+            Stage::TargetAttached
+        };
+        if !(first..Stage::Returning).contains(&self.stage()) {
             return;
         }
         let depth = look.replay.ready + look.replay.unacknowledged.unwrap_or(0);

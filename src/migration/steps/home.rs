@@ -76,7 +76,11 @@ impl Run {
     /// Closes the record of a migration that has brought its pod back.
     pub(super) async fn close_returned(&mut self) -> Result<(), Trouble> {
         let now = self.ports.clock.now();
-        let text = self.returned().to_string();
+        let error = self.returned();
+        for what in error.undone.clone() {
+            self.report(EventKind::Undone { what });
+        }
+        let text = error.to_string();
         self.enter(Phase::Failed);
         let status = &mut self.record.status;
         status.completion_time = Some(Time(now));

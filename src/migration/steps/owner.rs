@@ -6,10 +6,17 @@
 //! pod's are kept in the cluster, so that any process can go on. A ReplicaSet is only told which of
 //! two pods is to go.
 
+use std::time::Duration;
+
+use super::retry::Backoff;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{OwnerStatus, Strategy};
-use crate::migration::ports::{Adoption, LetGoOrder};
+use crate::migration::ports::{Adoption, Claim, LetGoOrder, kept_name};
+
+/// How long other migrations of pods of the same StatefulSet are waited for. Each has the set gone
+/// for a few seconds; one that nobody works on has it until somebody goes on with it.
+const OTHERS: Duration = Duration::from_secs(120);
 
 /// Kinds of owners that have a part in a migration.
 pub(in crate::migration) mod kinds {
@@ -40,13 +47,12 @@ impl Run {
         owner.is_some_and(|owner| owner.let_go)
     }
 
-    /// Ensures that the StatefulSet does not make the pod anew. In the second handoff it has
-    /// been gone since the first.
-    pub(super) async fn let_owner_go(&mut self) -> Result<(), Trouble> {
-        let Some(set) = self.owner_of_kind(kinds::STATEFUL_SET) else {
+    /// Claims the StatefulSet, waiting for other migrations of its pods: one at a time has it gone,
+    /// for the seconds that its pod's name is free. The source serves meanwhile.
+    pub(super) async fn claim_set(&mut self) -> Result<(), Trouble> {
+        let Some(order) = self.let_go_order() else {
             return Ok(());
         };
-        let name = set.name.clone();
         // Remembered first, so that whoever takes over puts it back.
         if !self.has_let_go() {
             if let Some(owner) = &mut self.record.status.owner {
@@ -54,22 +60,83 @@ impl Run {
             }
             self.save().await?;
         }
-        let order = LetGoOrder {
+        let began = self.ports.clock.elapsed();
+        let clock = std::sync::Arc::clone(&self.ports.clock);
+        let (mut backoff, mut said) = (Backoff::looks(), false);
+        loop {
+            let cluster = &self.ports.cluster;
+            let claim = self
+                .patiently("keep the StatefulSet's manifest", || {
+                    cluster.claim_set(&order)
+                })
+                .await?;
+            let Claim::Of(other) = claim else {
+                return Ok(());
+            };
+            if self.ports.clock.elapsed() - began > OTHERS {
+                return Err(Trouble::failed(
+                    format!("migration {other} has let StatefulSet {} go", order.set),
+                    format!("it has not been put back within {} s", OTHERS.as_secs()),
+                )
+                .hint(format!("see what it does: ms2m status {other}")));
+            }
+            if !said {
+                said = true;
+                self.step(format!(
+                    "migration {other} has let StatefulSet {} go: waiting until it is back",
+                    order.set
+                ));
+            }
+            self.unless_stopped(backoff.pause(&*clock)).await?;
+        }
+    }
+
+    fn let_go_order(&self) -> Option<LetGoOrder> {
+        let set = self.owner_of_kind(kinds::STATEFUL_SET)?;
+        Some(LetGoOrder {
             migration: self.record.name.clone(),
             pod: self.record.spec.source_pod.clone(),
             pod_uid: Self::known(self.record.status.source_pod_uid.as_ref()).to_owned(),
-            set: name.clone(),
+            set: set.name.clone(),
+        })
+    }
+
+    /// Ensures that the StatefulSet does not make the pod anew. In the second handoff it has
+    /// been gone since the first.
+    pub(super) async fn let_owner_go(&mut self) -> Result<(), Trouble> {
+        let Some(order) = self.let_go_order() else {
+            return Ok(());
         };
         let cluster = &self.ports.cluster;
         self.patiently("let the StatefulSet give the pod up", || {
             cluster.let_go(&order)
         })
         .await?;
-        self.step(format!(
-            "StatefulSet {name} deleted without its pods; its manifest is kept in ConfigMap {}",
-            order.kept()
-        ));
+        if !self.is_takeover() {
+            self.step(format!(
+                "StatefulSet {} deleted without its pods; its manifest is kept in ConfigMap {}",
+                order.set,
+                kept_name(&order.set)
+            ));
+        }
         Ok(())
+    }
+
+    /// Puts the StatefulSet back as soon as it can do no harm: others may be waiting for it. Where
+    /// that fails it is tried again at the end.
+    pub(super) async fn put_owner_back_early(&mut self) -> Result<(), Trouble> {
+        if !self.has_let_go() {
+            return Ok(());
+        }
+        let target = self.target_pod().to_owned();
+        match self.put_owner_back(Some(&target)).await {
+            Ok(()) => self.save().await,
+            Err(Trouble::Failed(error)) => {
+                self.warn(format!("the StatefulSet is not back yet: {error}"));
+                Ok(())
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Ensures that the StatefulSet is there again and, where `pod` is to be its own, has adopted it.
@@ -117,7 +184,7 @@ impl Run {
         self.save().await?;
         let name = self.record.status.owner.as_ref();
         let name = name.map(|owner| owner.name.clone()).unwrap_or_default();
-        self.tell_undone(undone, &format!("StatefulSet {name} is there again"));
+        self.tell_undone(undone, &format!("StatefulSet {name} is as it was"));
         Ok(())
     }
 }

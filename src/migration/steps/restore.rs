@@ -30,7 +30,19 @@ impl Run {
         self.enter(Phase::Restoring);
         self.save().await?;
         let node = self.target_node().to_owned();
-        self.while_node_lives(&node, self.await_base_image()).await
+        self.while_node_lives(&node, self.await_base_image())
+            .await?;
+        if self.is_sequential() {
+            return self.claim_set().await;
+        }
+        Ok(())
+    }
+
+    /// Where the source is gone, or was a shadow, the target is made as the StatefulSet's pod was.
+    fn kept_with(&self) -> Option<String> {
+        let kept = self.is_sequential() || self.is_takeover();
+        let owner = self.record.status.owner.as_ref();
+        owner.filter(|_| kept).map(|owner| owner.name.clone())
     }
 
     /// Starts the target from the checkpoint.
@@ -40,6 +52,10 @@ impl Run {
             self.send_checkpoint().await?;
         }
         let node = self.target_node().to_owned();
+        // The set has to be ours at the commit, when it is late to wait for others.
+        if !self.is_sequential() && !self.is_takeover() {
+            self.claim_set().await?;
+        }
         // Remembered before it is made: it must not be made twice.
         if !self.target_made() {
             self.handoff().target_made = true;
@@ -86,7 +102,7 @@ impl Run {
                 return Ok(());
             };
             attempts += 1;
-            if !self.has_let_go() || attempts > ATTEMPTS {
+            if order.kept_with.is_none() || attempts > ATTEMPTS {
                 let what = format!("could not make target pod {}", order.target_pod);
                 return Err(Trouble::failed(what, words));
             }
@@ -219,7 +235,7 @@ impl Run {
             migration: self.record.name.clone(),
             source_pod: self.source_pod().to_owned(),
             source_uid: self.source_uid().unwrap_or_default().to_owned(),
-            kept: self.has_let_go(),
+            kept_with: self.kept_with(),
             labelled: self.is_sequential(),
             target_pod: self.target_pod().to_owned(),
             node: self.target_node().to_owned(),

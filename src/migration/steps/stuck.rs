@@ -13,7 +13,7 @@ use crate::api::conditions;
 use crate::migration::error::{Error, ErrorKind, PortError};
 use crate::migration::event::EventKind;
 use crate::migration::plan;
-use crate::migration::ports::PortResult;
+use crate::migration::ports::{PortResult, kept_name};
 
 /// How long each side may take to show what is left. Whatever failed has been tried long enough.
 const LOOK: Duration = Duration::from_secs(10);
@@ -134,7 +134,16 @@ impl Run {
     async fn left_in_cluster(&self) -> PortResult<Vec<String>> {
         let job = self.transfer_job();
         let cluster = &self.ports.cluster;
-        cluster.belongings(&self.record.name, &job).await
+        let mut left = cluster.belongings(&self.record.name, &job).await?;
+        let owner = self.record.status.owner.as_ref();
+        left.extend(owner.filter(|owner| owner.let_go).map(|owner| {
+            format!(
+                "ConfigMap {} with the manifest of StatefulSet {}, which may not be there",
+                kept_name(&owner.name),
+                owner.name
+            )
+        }));
+        Ok(left)
     }
 
     async fn left_in_registry(&self) -> PortResult<Vec<String>> {
