@@ -5,5 +5,7 @@
 mod support;
 
 mod deployment;
+mod refuses;
 mod scene;
 mod stateful_set;
+mod volumes;

@@ -1,7 +1,7 @@
 //! The rules of the workloads that keep pods running: Deployments, ReplicaSets, StatefulSets and
 //! DaemonSets.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::pod;
 use crate::apiserver::errors::FieldError;
@@ -77,7 +77,7 @@ fn template(def: &ResourceDef, object: &Value, errors: &mut Vec<FieldError>) {
     let spec = object
         .pointer("/spec/template/spec")
         .unwrap_or(&Value::Null);
-    errors.extend(pod::validate_spec(spec, PATH));
+    errors.extend(pod::validate_spec(&with_claims(spec, object), PATH));
     let policy = meta::text(spec, "/restartPolicy").unwrap_or("Always");
     if matches!(policy, "Never" | "OnFailure") {
         let field = format!("{PATH}.restartPolicy");
@@ -97,6 +97,26 @@ fn template(def: &ResourceDef, object: &Value, errors: &mut Vec<FieldError>) {
             format!("activeDeadlineSeconds in {kind} is not Supported"),
         ));
     }
+}
+
+/// The pods of a StatefulSet have volumes that their template has not: those of its claims.
+fn with_claims(spec: &Value, object: &Value) -> Value {
+    let mut spec = spec.clone();
+    for claim in meta::list(object, "/spec/volumeClaimTemplates") {
+        let Some(name) = meta::text(claim, "/metadata/name") else {
+            continue;
+        };
+        let volume = json!({ "name": name, "persistentVolumeClaim": { "claimName": name } });
+        match spec.get_mut("volumes").and_then(Value::as_array_mut) {
+            Some(volumes) => {
+                // Of one name the claim counts.
+                volumes.retain(|volume| volume["name"] != name);
+                volumes.push(volume);
+            }
+            None => spec["volumes"] = json!([volume]),
+        }
+    }
+    spec
 }
 
 fn stateful_set(object: &Value, errors: &mut Vec<FieldError>) {
@@ -214,6 +234,12 @@ mod tests {
     fn a_set_with_defaults_is_valid_and_nonsense_is_not() {
         let of_set = |change: fn(&mut Value)| faults("statefulsets", "StatefulSet", change);
         assert!(of_set(|_| ()).is_empty());
+        let claimed = of_set(|set| {
+            set["spec"]["volumeClaimTemplates"] = json!([{ "metadata": { "name": "data" } }]);
+            set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+                json!([{ "name": "data", "mountPath": "/data" }]);
+        });
+        assert!(claimed.is_empty(), "a claim is a volume: {claimed:?}");
         let one = of_set(|set| set["spec"]["template"]["spec"]["restartPolicy"] = json!("Never"));
         assert_eq!(
             one,
