@@ -315,6 +315,24 @@ async fn a_restore_needs_the_claim_and_the_claim_the_sources_end() {
     );
 }
 
+#[tokio::test]
+async fn an_attachment_fails_as_ordered() {
+    let scene = Scene::new("attach-fault").await;
+    let image = push_actor(&scene.world, "attach-fault").await;
+    scene
+        .create::<PersistentVolumeClaim>(claim("data", None, "ReadWriteOnce"))
+        .await;
+    let volume = volume_of(&bound(&scene, "data").await);
+    let order = json!({ "on": "attach", "pod": "^attach-fault/", "error": "the disk is stuck" });
+    scene.world.order("/kubelet", order).await;
+    let user = with_claim(pod("user", "node-b", &image, &["wait"]), "data");
+    scene.create::<Pod>(user).await;
+    let said = scene.event("user", "FailedAttachVolume").await;
+    let words = format!("AttachVolume.Attach failed for volume {volume:?} : the disk is stuck");
+    assert_eq!(said, words);
+    scene.ready("user").await;
+}
+
 /// A node that lost its power has let go of nothing: who replaces its pod waits, unless somebody
 /// vouches that it is off.
 #[tokio::test]

@@ -350,7 +350,7 @@ async fn claims_are_made_kept_and_missed() {
         .create::<Pod>(by_hand("st-0", "node-a", &image, labels))
         .await;
     let bare = scene.ready("st-0").await;
-    scene.create::<StatefulSet>(with_claims).await;
+    let again = scene.create::<StatefulSet>(with_claims).await;
     wait_for("the complaint", async || {
         let reasons = scene.reasons("st").await;
         reasons
@@ -360,6 +360,13 @@ async fn claims_are_made_kept_and_missed() {
     })
     .await;
     assert_eq!(uid(&scene.ready("st-0").await), uid(&bare));
+    // A claim that had to be made anew is the set's a moment later than the complaint.
+    wait_for("the claim's new owner", async || {
+        let claim = claims.get_opt("data-st-0").await.expect("answers")?;
+        let owner = claim.owner_references().first().cloned()?;
+        (Some(owner.uid) == again.metadata.uid).then_some(())
+    })
+    .await;
     scene.kubectl(&["delete", "statefulset/st"]).await;
     wait_for("the claim goes with its set", async || {
         claims
