@@ -278,12 +278,13 @@ impl Engine {
                 .flatten()
                 .map_or(0, |queue| queue.consumers)
         };
-        let (bindings, who_consumes) = match queue_view {
+        let (bindings, who_consumes, limits) = match queue_view {
             Some(_) => (
                 broker.bindings(queue).await.map_err(of_broker)?,
                 broker.consumers(queue).await.map_err(of_broker)?,
+                broker.limits(queue).await.map_err(of_broker)?,
             ),
-            None => (None, None),
+            None => (None, None, None),
         };
         let mut leftovers: Vec<String> = [&names.replay, &names.hold]
             .into_iter()
@@ -305,6 +306,7 @@ impl Engine {
             broker: broker_view,
             exchange_exists,
             queue: queue_view,
+            limits,
             bindings,
             leftovers,
             consumers: who_consumes,

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{App, Options};
+use crate::support::{App, Options, eventually};
 
 /// Replaces the value of a flag.
 fn set(arguments: &mut [String], flag: &str, value: &str) {
@@ -175,7 +175,7 @@ async fn a_pod_whose_migration_is_under_way() {
     let app = App::start("twice", &options).await;
     let record = app.publish(100).await;
     let first = app.start_ms2m(&app.migrate_arguments());
-    crate::support::eventually("the first has begun", async || {
+    eventually("the first has begun", async || {
         app.broker_listing()
             .await
             .iter()
@@ -206,7 +206,7 @@ async fn a_target_node_that_is_not_ready() {
         .await;
     let mut arguments = app.migrate_arguments();
     set(&mut arguments, "--to", "node-c");
-    crate::support::eventually("node-c is not ready", async || {
+    eventually("node-c is not ready", async || {
         let state = app
             .world
             .kubectl(&["get", "node", "node-c", "--no-headers"])
@@ -258,4 +258,43 @@ async fn without_rights(app: &App) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), config.to_string()).expect("the file is written");
     file
+}
+
+/// A policy that limits the queue limits its replay queues as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_drops_messages() {
+    let app = App::start("policy", &Options::default()).await;
+    let broker = ms2m::broker::BrokerUrl::parse(&app.world.places.broker_url).expect("a URL");
+    let vhost: String = url::form_urlencoded::byte_serialize(broker.vhost().as_bytes()).collect();
+    let base = app
+        .world
+        .places
+        .management_url
+        .trim_end_matches('/')
+        .to_owned();
+    let url = format!("{base}/api/policies/{vhost}/{}", app.namespace);
+    let client = reqwest::Client::new();
+    let request = |request: reqwest::RequestBuilder| {
+        request
+            .basic_auth(broker.user(), Some(broker.password()))
+            .send()
+    };
+    let policy = json!({
+        "pattern": format!("^{}", app.namespace), "definition": {"max-length": 100}, "apply-to": "queues",
+    });
+    let answer = request(client.put(&url).json(&policy))
+        .await
+        .expect("it answers");
+    assert!(answer.status().is_success(), "{answer:?}");
+    let outcome = eventually("the broker tells of the policy", async || {
+        let outcome = app.migrate(&["--dry-run"]).await;
+        (outcome.code == Some(3)).then_some(outcome)
+    })
+    .await;
+    assert!(
+        outcome.stderr.contains("max-length 100 (policy"),
+        "{outcome:?}"
+    );
+    request(client.delete(&url)).await.expect("it answers");
+    app.end().await;
 }

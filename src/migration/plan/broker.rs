@@ -27,6 +27,39 @@ pub(super) fn queue(spec: &StatefulMigrationSpec, world: &World) -> Result<(), E
     Ok(())
 }
 
+/// A policy matches queues by their names, and the replay queues' begin with the primary one's. What
+/// a queue is given as arguments is its own affair.
+pub(super) fn limits(
+    spec: &StatefulMigrationSpec,
+    world: &World,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let limits: Vec<&str> = world
+        .limits
+        .iter()
+        .flatten()
+        .map(String::as_str)
+        .filter(|limit| limit.contains("(policy "))
+        .collect();
+    if limits.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "the broker may drop messages that wait in queue {}: {}",
+        spec.message_queue_config.queue_name,
+        limits.join(", ")
+    );
+    let why =
+        "its replay queues have names that begin alike, and messages wait there for much longer";
+    if spec.force == Some(true) {
+        warnings.push(format!("{what}: {why}"));
+        return Ok(());
+    }
+    Err(Error::refused(what)
+        .because(why)
+        .hint("lift the limit for the time of the migration, or let the policy's pattern end with $ and say --force"))
+}
+
 /// What makes the result uncertain is refused, unless somebody insists.
 pub(super) fn consumers(
     spec: &StatefulMigrationSpec,

@@ -46,6 +46,8 @@ pub struct World {
     pub exchange_exists: bool,
     /// The primary queue.
     pub queue: Option<QueueView>,
+    /// What makes it drop messages by itself, where the broker tells.
+    pub limits: Option<Vec<String>>,
     /// Its bindings, where the broker tells.
     pub bindings: Option<Vec<HandoffBinding>>,
     /// Parts of a gate that are there already.
@@ -74,6 +76,7 @@ impl World {
             },
             exchange_exists: false,
             queue: None,
+            limits: None,
             bindings: None,
             leftovers: Vec::new(),
             consumers: None,
@@ -142,6 +145,7 @@ pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
     pod::what_stays(spec, pod, container, strategy, world, &mut warnings)?;
     let bindings = broker::bindings(spec, world, &mut warnings)?;
     broker::queue(spec, world)?;
+    broker::limits(spec, world, &mut warnings)?;
     broker::consumers(spec, world, &mut warnings)?;
     broker::handoff(spec, &pod.name, world, &mut warnings)?;
     broker::control_queues(&pod.name, &target_pod, world)?;
