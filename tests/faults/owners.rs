@@ -9,7 +9,7 @@ use crate::trials::{Trials, Turns};
 
 /// Calls on top of those of a pod that nobody owns: name, whose pod, verb, path, and how many of
 /// that kind come before.
-const CALLS: [(&str, Kind, &str, &str, usize); 11] = [
+const CALLS: [(&str, Kind, &str, &str, usize); 10] = [
     ("read_the_set", Kind::Sequential, "get", "/statefulsets/", 0),
     (
         "delete_the_set",
@@ -44,13 +44,6 @@ const CALLS: [(&str, Kind, &str, &str, usize); 11] = [
         Kind::Sequential,
         "delete",
         "/configmaps/",
-        0,
-    ),
-    (
-        "list_budgets",
-        Kind::Sequential,
-        "list",
-        "/poddisruptionbudgets",
         0,
     ),
     (

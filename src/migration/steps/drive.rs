@@ -226,7 +226,7 @@ impl Run {
 
     /// Says once that the commit point is passed, in whichever process.
     fn say_committed(&mut self) {
-        if self.stage().is_committed() && !self.said_committed {
+        if self.is_committed() && !self.said_committed {
             self.said_committed = true;
             self.report(EventKind::Committed);
         }
