@@ -9,6 +9,7 @@ use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, Phase, Time, conditions};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::handoff::decide::DISMANTLE;
+use crate::migration::handoff::names::control_queue;
 
 impl Run {
     /// Puts what the target has not applied back into the primary queue, takes the gate out and
@@ -54,11 +55,17 @@ impl Run {
     async fn remove_shadow(&self) -> Result<(), Trouble> {
         let takeover = self.record.status.takeover.as_ref();
         let shadow = takeover.map_or(self.target_pod(), |takeover| &takeover.shadow_pod);
-        let cluster = &self.ports.cluster;
+        let (cluster, broker) = (&self.ports.cluster, &self.ports.broker);
         self.patiently("remove what is left of the shadow", || {
             cluster.remove_pod(shadow, None, Duration::ZERO)
         })
+        .await?;
+        let control = control_queue(shadow);
+        self.patiently("delete a control queue", || {
+            broker.delete_queue(&control, false)
+        })
         .await
+        .map(drop)
     }
 
     async fn close_lost(&mut self, error: &Error) -> Result<(), Trouble> {
