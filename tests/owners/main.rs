@@ -4,5 +4,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod drain;
 mod scene;
 mod stateful_set;
