@@ -30,15 +30,14 @@ impl Node {
                 format!("migration.ms2m.io/queue={}", app.queue),
                 format!("migration.ms2m.io/exchange={}", app.exchange),
                 format!("migration.ms2m.io/routing-key={}", app.routing_key),
+                transfer_image(app),
             ];
-            let [queue, exchange, key] = says.each_ref().map(String::as_str);
-            let (pod, namespace) = (app.pod.as_str(), app.namespace.as_str());
-            let arguments = [
-                "annotate", "pod", pod, "-n", namespace, queue, exchange, key,
-            ];
-            set.world.kubectl(&arguments).await;
+            for one in &says {
+                annotate(app, one).await;
+            }
         }
         let lone = beside(&set, name, true).await;
+        annotate(&lone, &transfer_image(&lone)).await;
         beside(&set, name, false).await;
         of_daemon_set(&set).await;
         set.produce(20.0).await;
@@ -56,7 +55,6 @@ impl Node {
         let mut arguments: Vec<String> = ["drain", &self.lone.from, "-n", &self.set.namespace]
             .into_iter()
             .chain(["--repository", &repository])
-            .chain(["--transfer-image", &world.places.transfer_image])
             .chain(more.iter().copied())
             .map(str::to_owned)
             .collect();
@@ -93,6 +91,20 @@ impl Node {
         self.set.all_exact().await;
         self.set.end().await;
     }
+}
+
+/// The one that is the tests' own, as each pod may name another.
+fn transfer_image(app: &App) -> String {
+    let image = &app.world.places.transfer_image;
+    format!("migration.ms2m.io/transfer-image={image}")
+}
+
+/// Has the pod say something.
+async fn annotate(app: &App, text: &str) {
+    let namespace = app.namespace.as_str();
+    let pod = app.pod.as_str();
+    let arguments = ["annotate", "--overwrite", "pod", pod, "-n", namespace, text];
+    app.world.kubectl(&arguments).await;
 }
 
 /// A pod without an owner on the same node, in the same namespace.
@@ -220,14 +232,73 @@ async fn ctrl_c_rolls_back_what_is_under_way_and_begins_nothing_more() {
         "{}",
         done.stderr
     );
-    let results: Vec<Value> = done.json()["pods"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|pod| pod["result"].clone())
-        .collect();
-    assert_eq!(results, ["interrupted", "notBegun", "notBegun"]);
+    let done = done.json();
+    assert_eq!(
+        results(&done),
+        ["interrupted", "notBegun", "notBegun"],
+        "{done:#}"
+    );
     assert_eq!(node.places().await, before);
     let lone = node.lone.pod.clone();
     node.all_exact(&lone).await;
+}
+
+fn results(done: &Value) -> Vec<&str> {
+    let pods = done["pods"].as_array().into_iter().flatten();
+    pods.filter_map(|pod| pod["result"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_holds_back_those_that_have_not_begun() {
+    let node = Node::start("failing").await;
+    let first = &node.set.pods[0];
+    annotate(
+        first,
+        "migration.ms2m.io/transfer-image=127.0.0.1:1/nothing:0",
+    )
+    .await;
+
+    let options = ["--partial", "--at-once", "1", "-o", "json"];
+    let held = node.drain(&options).await.expect_code(4);
+    let held = held.json();
+    assert_eq!(
+        results(&held),
+        ["rolledBack", "notBegun", "notBegun"],
+        "{held:#}"
+    );
+
+    let options = ["--partial", "--keep-going", "-o", "json"];
+    let gone_on = node.drain(&options).await.expect_code(4);
+    let gone_on = gone_on.json();
+    assert_eq!(
+        results(&gone_on),
+        ["rolledBack", "moved", "moved"],
+        "{gone_on:#}"
+    );
+    let shadow = node.lone.target.clone();
+    node.all_exact(&shadow).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_one_has_left_is_gone_on_with() {
+    let node = Node::start("killed").await;
+    let running = node.start_drain(&["--partial", "--at-once", "1"]);
+    running.says("gate closed").await;
+    running.signal("KILL").await;
+    running.outcome().await;
+
+    let planned = node.drain(&["-A", "--partial", "--dry-run"]).await;
+    let planned = planned.expect_code(0).stdout;
+    let label = format!("{}/{}", node.set.namespace, node.set.pods[0].pod);
+    let line = planned.lines().find(|line| line.starts_with(&label));
+    assert!(
+        line.is_some_and(|line| line.contains("goes on with")),
+        "{planned}"
+    );
+
+    let done = node.drain(&["--partial", "-o", "json"]).await;
+    let done = done.expect_code(0).json();
+    assert_eq!(results(&done), ["moved", "moved", "moved"], "{done:#}");
+    let shadow = node.lone.target.clone();
+    node.all_exact(&shadow).await;
 }
