@@ -1,5 +1,6 @@
 //! `ms2m drain NODE`.
 
+mod crew;
 mod fleet;
 mod sort;
 mod survey;
@@ -33,7 +34,7 @@ use crate::migration::ports::{Cluster as _, NodeView};
 /// the node is gone on with.
 ///
 /// Pods with one owner move one after the other, others side by side. When one fails, those under
-/// way go on and no further one begins.
+/// way go on and no further one begins. Progress is a line an event, with the pod's name.
 ///
 /// The node is not cordoned: kubectl cordon NODE first, or new pods may come to it meanwhile.
 #[derive(Debug, Args)]
@@ -238,5 +239,49 @@ fn tell_failures(ui: &Ui, survey: &Survey, endings: &[Ending], watched: bool) {
             failure::text(error, ui.err_paint())
         };
         ui.insist(&format!("{}: {text}", it.label));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::cli::commands::which::tests::record;
+    use crate::cli::view::drain::{How, Move, Stay};
+
+    fn survey(moves: usize, stays: usize) -> Survey {
+        let (namespace, pod) = (String::new, || "w".to_owned());
+        Survey {
+            node: "node-a".to_owned(),
+            moves: (0..moves)
+                .map(|_| Move {
+                    label: pod(),
+                    namespace: namespace(),
+                    pod: pod(),
+                    how: How::GoesOn(Box::new(record("w-1", "w"))),
+                })
+                .collect(),
+            stays: (0..stays)
+                .map(|_| Stay {
+                    label: pod(),
+                    namespace: namespace(),
+                    pod: pod(),
+                    error: Error::refused("it cannot"),
+                })
+                .collect(),
+            aside: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_begins_while_a_pod_cannot_move_unless_that_is_said() {
+        assert_eq!(objection(&survey(0, 0), false), None);
+        assert_eq!(objection(&survey(2, 0), false), None);
+        let some = objection(&survey(2, 1), false).expect("one cannot move");
+        assert!(some.what.starts_with("1 of 3 pods"), "{some}");
+        assert_eq!(some.hints, ["--partial moves the others"]);
+        assert_eq!(objection(&survey(2, 1), true), None);
+        assert!(objection(&survey(0, 1), true).is_some());
     }
 }

@@ -2,7 +2,7 @@
 //! stop them all.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::DrainArgs;
+use super::crew::Crew;
 use super::survey::{Means, Surveyed};
 use super::turn::{self, Stage};
 use crate::cli::args::GlobalArgs;
-use crate::cli::interrupt::{self, Again, UnderWay, half_done};
+use crate::cli::interrupt::{self, Again};
 use crate::cli::report::{self, Progress};
 use crate::cli::ui::Ui;
 use crate::cli::view::drain::{Ending, How, Move};
@@ -53,10 +54,7 @@ impl<'a> Fleet<'a> {
             args,
             surveyed,
             stop: CancellationToken::new(),
-            crew: Arc::new(Crew {
-                ui: ui.clone(),
-                moves: Mutex::default(),
-            }),
+            crew: Arc::new(Crew::new(ui)),
         }
     }
 
@@ -194,55 +192,4 @@ impl<'a> Fleet<'a> {
 
 fn failed(error: Error) -> Ending {
     Ending::Failed(Box::new(error))
-}
-
-/// Those that are under way, for whoever presses Ctrl-C.
-struct Crew {
-    ui: Ui,
-    moves: Mutex<Vec<(Arc<Progress>, Again)>>,
-}
-
-impl Crew {
-    fn join(&self, progress: &Arc<Progress>, again: Again) {
-        let mut moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
-        moves.push((Arc::clone(progress), again));
-    }
-
-    fn leave(&self, progress: &Arc<Progress>) {
-        let mut moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
-        moves.retain(|(other, _)| !Arc::ptr_eq(other, progress));
-    }
-
-    fn under_way(&self) -> Vec<(Arc<Progress>, Again)> {
-        let moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
-        moves.clone()
-    }
-}
-
-impl UnderWay for Crew {
-    fn interrupted(&self, _: bool) {
-        let all = self.under_way();
-        let committed = all.iter().filter(|(it, _)| it.is_committed()).count();
-        let back = all.len() - committed;
-        self.ui.words(&format!(
-            "interrupted: no further pod begins; {back} under way rolled back, {committed} past \
-             the commit point finished (again to stop at once)"
-        ));
-    }
-
-    fn stopped(&self) -> String {
-        let words: Vec<String> = self
-            .under_way()
-            .iter()
-            .map(|(progress, again)| {
-                progress.end();
-                half_done(progress.is_committed(), again)
-            })
-            .collect();
-        if words.is_empty() {
-            "stopped at once: no migration was under way".to_owned()
-        } else {
-            words.join("\n")
-        }
-    }
 }
