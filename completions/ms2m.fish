@@ -42,6 +42,7 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -s h -l help -d 'Print help (see
 complete -c ms2m -n "__fish_ms2m_needs_command" -s V -l version -d 'Print version'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "migrate" -d 'Move a running pod to another node'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "move" -d 'Move a running pod to another node'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "drain" -d 'Move every movable pod of a node to other nodes'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "status" -d 'Show the migrations of a namespace, or one in full'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfinished migration back'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "crd" -d 'Print the CustomResourceDefinition of StatefulMigration'
@@ -58,10 +59,10 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l settle -d 'How lon
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l container -d 'Container to move [default: the pod\'s first one]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l queue -d 'Queue that the pod consumes' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l exchange -d 'Exchange that the producers publish to' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l routing-key -d 'Key by which the queue is bound to the exchange' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l exchange -d 'Exchange that the producers publish to' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l strategy -d 'ShadowPod or Sequential [default: Sequential when a StatefulSet owns the pod, else ShadowPod]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l handoff -d 'How the messages change over, gate or mirror. Mirror is for an application that does not listen on its control queue: the source stays on its queue, and the target\'s state may have messages twice or not at all around the checkpoint; only the end is exact [default: gate]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l stale-identity -d 'What to do about a target that listens on the source\'s control queue, since it has kept the source\'s name: roll-back, or stop-source, after which there is no way back to the source [default: roll-back]' -r
@@ -104,10 +105,10 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l settle -d 'How long a
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l container -d 'Container to move [default: the pod\'s first one]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l queue -d 'Queue that the pod consumes' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l exchange -d 'Exchange that the producers publish to' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l routing-key -d 'Key by which the queue is bound to the exchange' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l exchange -d 'Exchange that the producers publish to' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l strategy -d 'ShadowPod or Sequential [default: Sequential when a StatefulSet owns the pod, else ShadowPod]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l handoff -d 'How the messages change over, gate or mirror. Mirror is for an application that does not listen on its control queue: the source stays on its queue, and the target\'s state may have messages twice or not at all around the checkpoint; only the end is exact [default: gate]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l stale-identity -d 'What to do about a target that listens on the source\'s control queue, since it has kept the source\'s name: roll-back, or stop-source, after which there is no way back to the source [default: roll-back]' -r
@@ -138,6 +139,52 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s y -l yes -d 'Ask noth
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l to -d 'The node to move them to [default: for each pod the one with the fewest pods of its namespace]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s l -l selector -d 'Only pods with these labels, as app=worker' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l at-once -d 'How many pods move at once' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l exchange -d 'Exchange that the producers publish to' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l strategy -d 'ShadowPod or Sequential [default: Sequential when a StatefulSet owns the pod, else ShadowPod]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l handoff -d 'How the messages change over, gate or mirror. Mirror is for an application that does not listen on its control queue: the source stays on its queue, and the target\'s state may have messages twice or not at all around the checkpoint; only the end is exact [default: gate]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l stale-identity -d 'What to do about a target that listens on the source\'s control queue, since it has kept the source\'s name: roll-back, or stop-source, after which there is no way back to the source [default: roll-back]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l force -d 'Go on where the result is uncertain: several consumers on the queue, or automatic acknowledgement. Messages may be lost or applied twice then [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l orphan -d 'Move a pod whose owner ms2m does not know, or whose StatefulSet somebody else manages. What that owner does about it is its own affair [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l strict -d 'Refuse what is else only warned about: volumes whose contents stay behind, containers that start fresh, a liveness probe that the checkpoint may trip [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l compression -d 'Compression of the checkpoint, gzip or none [default: gzip]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s A -l all-namespaces -d 'Pods of all namespaces, whatever --namespace says'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l partial -d 'Move those that can move, even if there are others that cannot'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l keep-going -d 'Begin further pods after one has failed'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l dry-run -d 'Show the plan and change nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s y -l yes -d 'Ask nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s o -l output -d 'Format of the output' -r -f -a "table\t'A line a migration, or one in full'
 wide\t'A line a migration with more columns'
 json\t'JSON: a list, or one object'

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, Val
 use super::commands::abort::AbortArgs;
 use super::commands::completions::CompletionsArgs;
 use super::commands::crd::CrdArgs;
+use super::commands::drain::DrainArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::status::StatusArgs;
 use super::exit;
@@ -44,6 +45,7 @@ pub struct Cli {
 pub enum Command {
     #[command(visible_alias = "move")]
     Migrate(Box<MigrateArgs>),
+    Drain(Box<DrainArgs>),
     Status(StatusArgs),
     Abort(Box<AbortArgs>),
     Crd(CrdArgs),
@@ -180,9 +182,20 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 10] = [
-            "all", "help", "version", "verbose", "dry-run", "output", "yes", "resume", "pod",
+        const ONCE: [&str; 13] = [
+            "all",
+            "help",
+            "version",
+            "verbose",
+            "dry-run",
+            "output",
+            "yes",
+            "resume",
+            "pod",
             "wait",
+            "partial",
+            "keep-going",
+            "all-namespaces",
         ];
         let root = command();
         for command in std::iter::once(&root).chain(root.get_subcommands()) {

@@ -13,6 +13,8 @@ pub enum Failure {
     Known(Box<Error>),
     /// The same, whose roll-back the user has watched step by step.
     Watched(Box<Error>),
+    /// Something that was told in full already, with its exit code.
+    Told(u8),
     /// Something that nobody expected; with its chain of causes.
     Unexpected(color_eyre::Report),
 }
@@ -23,6 +25,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Known(error) | Self::Watched(error) => error.kind.exit_code(),
+            Self::Told(code) => *code,
             Self::Unexpected(_) => exit::UNEXPECTED,
         }
     }
@@ -60,6 +63,7 @@ pub fn tell(ui: &Ui, failure: &Failure, as_json: bool) {
     match failure {
         Failure::Known(error) => ui.insist(&text(error, ui.err_paint())),
         Failure::Watched(error) => ui.insist(&text(&without_undone(error), ui.err_paint())),
+        Failure::Told(_) => return,
         Failure::Unexpected(report) => ui.insist(&format!("{}: {report:#}", label(ui.err_paint()))),
     }
     if as_json {
@@ -73,7 +77,7 @@ fn label(paint: Paint) -> String {
 }
 
 /// What was undone stands a few lines above already.
-fn without_undone(error: &Error) -> Error {
+pub(super) fn without_undone(error: &Error) -> Error {
     Error {
         undone: Vec::new(),
         ..error.clone()
@@ -121,6 +125,7 @@ fn indented(label: &str, text: &str, paint: Paint) -> Vec<String> {
 fn json_text(failure: &Failure) -> String {
     let mut body = match failure {
         Failure::Known(error) | Failure::Watched(error) => json!({ "error": error }),
+        Failure::Told(_) => json!({ "error": {} }),
         Failure::Unexpected(report) => {
             json!({ "error": { "kind": "unexpected", "what": format!("{report:#}") } })
         }

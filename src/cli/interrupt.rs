@@ -80,8 +80,39 @@ impl Drop for Listening {
     }
 }
 
-/// Listens in the background until the answer is dropped. The first signal cancels `stop` and
-/// says what that means; the second ends the process and says how to go on.
+/// What is under way, as far as an interruption is concerned.
+pub trait UnderWay: Send + Sync + 'static {
+    /// The first signal has come: says what that means. `stopping`: it was about to stop already.
+    fn interrupted(&self, stopping: bool);
+    /// The second one has come: leaves the screen as it should stay, and gives the last words.
+    fn stopped(&self) -> String;
+}
+
+/// One migration.
+struct One {
+    progress: Arc<Progress>,
+    again: Again,
+}
+
+impl UnderWay for One {
+    fn interrupted(&self, stopping: bool) {
+        self.progress.note(if self.progress.is_committed() {
+            "interrupted: past the commit point there is only forward, so it is being finished \
+             (again to stop at once)"
+        } else if stopping {
+            "interrupted: it is being rolled back already (again to stop at once)"
+        } else {
+            "interrupted: rolling back, the source goes on serving (again to stop at once)"
+        });
+    }
+
+    fn stopped(&self) -> String {
+        self.progress.end();
+        half_done(self.progress.is_committed(), &self.again)
+    }
+}
+
+/// Listens for one migration, as [`listen_for`] does.
 ///
 /// # Errors
 /// The signals cannot be listened to.
@@ -91,6 +122,19 @@ pub fn listen(
     ui: Ui,
     again: Again,
 ) -> io::Result<Listening> {
+    listen_for(stop, Arc::new(One { progress, again }), ui)
+}
+
+/// Listens in the background until the answer is dropped. The first signal cancels `stop` and
+/// says what that means; the second ends the process and says how to go on.
+///
+/// # Errors
+/// The signals cannot be listened to.
+pub fn listen_for(
+    stop: CancellationToken,
+    under_way: Arc<dyn UnderWay>,
+    ui: Ui,
+) -> io::Result<Listening> {
     let mut signals = KINDS
         .iter()
         .map(|kind| signal(kind()))
@@ -99,18 +143,10 @@ pub fn listen(
     let on_exit = Arc::clone(&echo);
     let task = tokio::spawn(async move {
         next(&mut signals).await;
-        progress.note(if progress.is_committed() {
-            "interrupted: past the commit point there is only forward, so it is being finished \
-             (again to stop at once)"
-        } else if stop.is_cancelled() {
-            "interrupted: it is being rolled back already (again to stop at once)"
-        } else {
-            "interrupted: rolling back, the source goes on serving (again to stop at once)"
-        });
+        under_way.interrupted(stop.is_cancelled());
         stop.cancel();
         next(&mut signals).await;
-        progress.end();
-        ui.insist(&half_done(progress.is_committed(), &again));
+        ui.insist(&under_way.stopped());
         restore(&on_exit);
         std::process::exit(exit::INTERRUPTED.into());
     });
@@ -153,8 +189,8 @@ fn set(modes: &Termios) {
     }
 }
 
-/// The last words after a second signal.
-fn half_done(committed: bool, again: &Again) -> String {
+/// The last words about one migration after a second signal.
+pub(super) fn half_done(committed: bool, again: &Again) -> String {
     let Again { resume, abort } = again;
     if committed {
         format!(

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::args::{Cli, Command, GlobalArgs, command};
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
-use super::commands::{abort, completions, crd, migrate, status};
+use super::commands::{abort, completions, crd, drain, migrate, status};
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
@@ -48,6 +48,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
     let own = matches.subcommand().map_or(matches, |(_, own)| own);
     match &cli.command {
         Command::Migrate(args) => migrate::run(ui, &cli.global, args, own),
+        Command::Drain(args) => drain::run(ui, &cli.global, args, own),
         Command::Status(args) => status::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
         Command::Crd(args) => crd::run(ui, args),
@@ -58,6 +59,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
 fn wants_json(command: &Command) -> bool {
     match command {
         Command::Migrate(args) => args.output == ResultOutput::Json,
+        Command::Drain(args) => args.output == ResultOutput::Json,
         Command::Status(args) => args.output == StatusOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
         Command::Crd(_) | Command::Completions(_) => false,

@@ -7,18 +7,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::GlobalArgs;
 use super::failure::refused;
-use super::report::Progress;
 use super::settings::migration::Settings;
 use crate::broker::{self, AmqpBroker};
 use crate::clock::SystemClock;
 use crate::cluster::{self, ConnectOptions, KubeCluster, KubeJournal};
 use crate::migration::engine::{Engine, Ports};
 use crate::migration::error::Error;
+use crate::migration::event::Reporter;
 use crate::migration::plan::closest;
 use crate::migration::ports::Cluster;
 use crate::registry::OciRegistry;
 
 /// A cluster that can be asked, and one namespace of it.
+#[derive(Clone)]
 pub(super) struct Reached {
     /// The Kubernetes API.
     pub(super) cluster: Arc<KubeCluster>,
@@ -50,12 +51,26 @@ impl Reached {
         })
     }
 
+    /// Another namespace of the same cluster.
+    pub(super) fn in_namespace(&self, namespace: &str) -> Self {
+        if namespace == self.namespace {
+            return self.clone();
+        }
+        let cluster = self.cluster.in_namespace(namespace);
+        Self {
+            journal: Arc::new(cluster.journal()),
+            namespace: namespace.to_owned(),
+            context: self.context.clone(),
+            cluster: Arc::new(cluster),
+        }
+    }
+
     /// An engine with everything that it needs. Broker and registry are connected when they are
     /// first used.
     pub(super) fn engine(
         &self,
         settings: &Settings,
-        progress: Arc<Progress>,
+        reporter: Arc<dyn Reporter>,
         stop: CancellationToken,
     ) -> Result<Engine, Error> {
         let broker = AmqpBroker::new(&broker::Options {
@@ -73,7 +88,7 @@ impl Reached {
             journal: self.journal.clone(),
             clock: Arc::new(SystemClock::new()),
         };
-        Ok(Engine::new(ports, progress, settings.limits.clone(), stop))
+        Ok(Engine::new(ports, reporter, settings.limits.clone(), stop))
     }
 
     /// The refusal for a pod that is not there, with the nearest one that is.

@@ -35,7 +35,7 @@ pub struct KubeCluster {
 pub(super) struct Inner {
     pub(super) client: Client,
     /// For checkpoint calls alone; see [`super::connect::from_config`].
-    checkpoints: Client,
+    pub(super) checkpoints: Client,
     pub(super) namespace: String,
     pub(super) retry: Arc<Retry>,
     pub(super) watches: PodWatches,

@@ -3,6 +3,7 @@
 //! What happens inside a phase is in `steps`; this file knows only the way from request
 //! to result, and back.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -69,8 +70,25 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Refused`] with the reason and the remedy.
     pub async fn plan(&self, request: &Request) -> Result<Plan, Error> {
+        self.plan_beside(request, &BTreeMap::new()).await
+    }
+
+    /// The same beside other plans: `bound` is how many pods are to go to each node already, which
+    /// counts where no target node is named.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`].
+    pub async fn plan_beside(
+        &self,
+        request: &Request,
+        bound: &BTreeMap<String, u64>,
+    ) -> Result<Plan, Error> {
         self.is_free(request).await?;
-        self.plan_afresh(request).await
+        let mut world = self.look(request).await?;
+        for (node, more) in bound {
+            *world.around.crowd.entry(node.clone()).or_default() += more;
+        }
+        plan::plan(request, &world)
     }
 
     /// The unfinished migration of the same pod, if there is one: [`Engine::migrate`] goes on with

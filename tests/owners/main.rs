@@ -5,6 +5,7 @@
 mod support;
 
 mod deployment;
+mod drain;
 mod refuses;
 mod scene;
 mod stateful_set;

@@ -102,7 +102,7 @@ async fn abort(
         global,
         args,
         record,
-        engine: reached.engine(&settings, Arc::clone(&progress), stop.clone())?,
+        engine: reached.engine(&settings, progress.clone(), stop.clone())?,
         progress,
         stop,
     };
@@ -208,6 +208,6 @@ fn is_taken(failure: &Failure) -> bool {
         Failure::Known(error) | Failure::Watched(error) => {
             matches!(error.kind, ErrorKind::Refused | ErrorKind::LockLost)
         }
-        Failure::Unexpected(_) => false,
+        Failure::Told(_) | Failure::Unexpected(_) => false,
     }
 }

@@ -115,7 +115,7 @@ async fn migrate(
     let logs = global.log_level.is_some() || global.verbose > 0;
     let progress = Progress::start(report::view(ui, global.progress, logs))?;
     let stop = CancellationToken::new();
-    let engine = reached.engine(&settings, Arc::clone(&progress), stop.clone())?;
+    let engine = reached.engine(&settings, progress.clone(), stop.clone())?;
     let job = Job {
         ui,
         global,

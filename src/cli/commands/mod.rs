@@ -3,6 +3,7 @@
 pub mod abort;
 pub mod completions;
 pub mod crd;
+pub mod drain;
 pub mod migrate;
 pub mod status;
 mod subject;

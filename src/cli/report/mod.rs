@@ -5,6 +5,7 @@
 //! for logs, or nothing.
 
 pub mod bars;
+mod labelled;
 pub mod lines;
 mod words;
 
@@ -15,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::args::ProgressMode;
-use super::ui::Ui;
+use super::ui::{Tone, Ui};
 use crate::migration::event::{Event, EventKind, Reporter};
 
 /// How often a view may redraw what moves by itself.
@@ -149,6 +150,19 @@ pub fn view(ui: &Ui, mode: ProgressMode, logs: bool) -> Box<dyn View> {
         ProgressMode::Auto if logs || !ui.stderr_is_terminal() => lines(),
         ProgressMode::Auto | ProgressMode::Bars => Box::new(bars::Bars::on_stderr(ui.err_paint())),
     }
+}
+
+/// The view of one of several migrations at once: lines that begin with its name, since bars of
+/// several would fight for one terminal.
+#[must_use]
+pub fn labelled(ui: &Ui, mode: ProgressMode, label: &str) -> Box<dyn View> {
+    if mode == ProgressMode::None || ui.is_quiet() {
+        return Box::new(Silence { ui: ui.clone() });
+    }
+    let paint = ui.err_paint();
+    let label = format!("{} ", paint.tone(Tone::Strong, label));
+    let out = labelled::Labelled::new(label, Box::new(std::io::stderr()));
+    Box::new(lines::Lines::new(Box::new(out), paint))
 }
 
 #[cfg(test)]

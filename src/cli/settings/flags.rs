@@ -44,26 +44,40 @@ pub struct SettingArgs {
     /// Those that ending takes too.
     #[command(flatten)]
     pub end: EndArgs,
+    /// Those of one pod.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Those that many pods may share.
+    #[command(flatten)]
+    pub many: ManyArgs,
+}
 
+/// The settings that no two pods share.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OneArgs {
     /// Container to move [default: the pod's first one]
     #[arg(long, help_heading = "Settings", value_parser = value::name, env = "MS2M_CONTAINER", hide_env_values = true)]
     pub container: Option<String>,
-
-    /// Registry path to push the checkpoint image to, as registry.example.com/checkpoints
-    #[arg(long, help_heading = "Settings", value_parser = value::repository, env = "MS2M_REPOSITORY", hide_env_values = true)]
-    pub repository: Option<String>,
 
     /// Queue that the pod consumes
     #[arg(long, help_heading = "Settings", value_parser = value::name, env = "MS2M_QUEUE", hide_env_values = true)]
     pub queue: Option<String>,
 
-    /// Exchange that the producers publish to
-    #[arg(long, help_heading = "Settings", value_parser = value::text, env = "MS2M_EXCHANGE", hide_env_values = true)]
-    pub exchange: Option<String>,
-
     /// Key by which the queue is bound to the exchange
     #[arg(long, help_heading = "Settings", value_name = "KEY", value_parser = value::text, env = "MS2M_ROUTING_KEY", hide_env_values = true)]
     pub routing_key: Option<String>,
+}
+
+/// The settings that many pods may share.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ManyArgs {
+    /// Registry path to push the checkpoint image to, as registry.example.com/checkpoints
+    #[arg(long, help_heading = "Settings", value_parser = value::repository, env = "MS2M_REPOSITORY", hide_env_values = true)]
+    pub repository: Option<String>,
+
+    /// Exchange that the producers publish to
+    #[arg(long, help_heading = "Settings", value_parser = value::text, env = "MS2M_EXCHANGE", hide_env_values = true)]
+    pub exchange: Option<String>,
 
     /// ShadowPod or Sequential [default: Sequential when a StatefulSet owns the pod, else ShadowPod]
     #[arg(long, help_heading = "Settings", value_parser = value::strategy, env = "MS2M_STRATEGY", hide_env_values = true)]

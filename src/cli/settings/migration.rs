@@ -119,24 +119,24 @@ impl Settings {
     ) -> Result<Option<Self>, Error> {
         layers.resolved.clear();
         layers.missing.clear();
-        let container = text(layers, &table::CONTAINER, &args.container)?;
+        let container = text(layers, &table::CONTAINER, &args.one.container)?;
         let repository = layers.pick(
             &table::REPOSITORY,
-            args.repository.clone(),
+            args.many.repository.clone(),
             value::repository,
             Clone::clone,
         )?;
-        let queue = text(layers, &table::QUEUE, &args.queue)?;
+        let queue = text(layers, &table::QUEUE, &args.one.queue)?;
         // No name is the default exchange's: the plan refuses it with the remedy.
         let exchange = layers.pick(
             &table::EXCHANGE,
-            args.exchange.clone(),
+            args.many.exchange.clone(),
             value::text,
             Clone::clone,
         )?;
         let routing_key = layers.pick(
             &table::ROUTING_KEY,
-            args.routing_key.clone(),
+            args.one.routing_key.clone(),
             value::text,
             Clone::clone,
         )?;
@@ -149,26 +149,26 @@ impl Settings {
         )?;
         let strategy = layers.pick(
             &table::STRATEGY,
-            args.strategy,
+            args.many.strategy,
             value::strategy,
             ToString::to_string,
         )?;
         let handoff = layers.pick(
             &table::HANDOFF,
-            args.handoff,
+            args.many.handoff,
             value::handoff,
             value::show_handoff,
         )?;
         let stale_identity = layers.pick(
             &table::STALE_IDENTITY,
-            args.stale_identity,
+            args.many.stale_identity,
             value::stale_identity,
             value::show_stale_identity,
         )?;
-        let force = flag(layers, &table::FORCE, args.force)?;
-        let orphan = flag(layers, &table::ORPHAN, args.orphan)?;
-        let strict = flag(layers, &table::STRICT, args.strict)?;
-        let replay_cutoff = span(layers, &table::REPLAY_CUTOFF, args.replay_cutoff)?;
+        let force = flag(layers, &table::FORCE, args.many.force)?;
+        let orphan = flag(layers, &table::ORPHAN, args.many.orphan)?;
+        let strict = flag(layers, &table::STRICT, args.many.strict)?;
+        let replay_cutoff = span(layers, &table::REPLAY_CUTOFF, args.many.replay_cutoff)?;
         let transfer = transfer(args, layers)?;
         let limits = limits(args, layers, replay_cutoff)?;
         let (Some(repository), Some(queue), Some(exchange), Some(broker)) =
@@ -258,10 +258,10 @@ fn flag(
 
 fn transfer(args: &SettingArgs, layers: &mut Layers<'_>) -> Result<TransferConfig, Error> {
     Ok(TransferConfig {
-        image: text(layers, &table::TRANSFER_IMAGE, &args.transfer_image)?,
+        image: text(layers, &table::TRANSFER_IMAGE, &args.many.transfer_image)?,
         compression: layers.pick(
             &table::COMPRESSION,
-            args.compression,
+            args.many.compression,
             value::compression,
             value::show_compression,
         )?,
@@ -270,8 +270,8 @@ fn transfer(args: &SettingArgs, layers: &mut Layers<'_>) -> Result<TransferConfi
             &table::REGISTRY_PLAIN_HTTP,
             args.end.registry_plain_http,
         )?,
-        credentials_secret: text(layers, &table::REGISTRY_SECRET, &args.registry_secret)?,
-        keep_checkpoint: flag(layers, &table::KEEP_CHECKPOINT, args.keep_checkpoint)?,
+        credentials_secret: text(layers, &table::REGISTRY_SECRET, &args.many.registry_secret)?,
+        keep_checkpoint: flag(layers, &table::KEEP_CHECKPOINT, args.many.keep_checkpoint)?,
     })
 }
 
@@ -282,9 +282,9 @@ fn limits(
 ) -> Result<Limits, Error> {
     Ok(Limits {
         replay_cutoff,
-        max_pause: span(layers, &table::MAX_PAUSE, args.max_pause)?,
+        max_pause: span(layers, &table::MAX_PAUSE, args.many.max_pause)?,
         settle: span(layers, &table::SETTLE, args.end.settle)?,
-        drain: span(layers, &table::DRAIN_TIMEOUT, args.drain_timeout)?,
+        drain: span(layers, &table::DRAIN_TIMEOUT, args.many.drain_timeout)?,
         obey: span(layers, &table::OBEY_TIMEOUT, args.end.obey_timeout)?,
         source_grace: span(layers, &table::SOURCE_GRACE, args.end.source_grace)?,
         ..Limits::default()

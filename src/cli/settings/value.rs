@@ -222,6 +222,19 @@ pub fn pod(text: &str) -> Result<String, String> {
     object_name(pod, "a pod")
 }
 
+/// Takes the name of a node as kubectl does: `node-a` or `node/node-a`.
+///
+/// # Errors
+/// It is another kind of object, or no name.
+pub fn node(text: &str) -> Result<String, String> {
+    let node = match text.split_once('/') {
+        None => text,
+        Some(("node" | "nodes" | "no", node)) => node,
+        Some((kind, _)) => return Err(format!("only a node can be emptied, not a '{kind}'")),
+    };
+    object_name(node, "a node")
+}
+
 /// Takes the name of a migration as kubectl does: `NAME` or `sm/NAME`.
 ///
 /// # Errors
