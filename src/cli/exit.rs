@@ -38,7 +38,7 @@ pub const EXIT_CODES: [ExitMeaning; 11] = [
     ),
     meaning(
         5,
-        "unfinished: it failed after the commit point; the target serves, and something is left to finish",
+        "unfinished: it failed after the commit point, and something is left to finish",
     ),
     meaning(
         6,

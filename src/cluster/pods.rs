@@ -200,7 +200,8 @@ impl KubeCluster {
         };
         let uid = pod.uid().unwrap_or_default();
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-        self.inner.watches.observe_unless_watched(pod);
+        // Not watched from the answer on: a pod that had ended is gone at once, and its deletion may
+        // be the very change that the answer has the version of.
         let limit = grace + GONE_AFTER_GRACE;
         let end = Instant::now() + limit;
         while Instant::now() < end {

@@ -80,17 +80,6 @@ impl PodWatches {
         pod
     }
 
-    /// As [`Self::observe`], unless the very pod is watched already.
-    pub(super) fn observe_unless_watched(&self, pod: Pod) {
-        let watched = self.lock().get(&pod.name_any()).is_some_and(|it| {
-            let seen = it.seen.borrow();
-            seen.as_ref().is_none_or(|seen| seen.uid() == pod.uid())
-        });
-        if !watched {
-            self.observe(pod);
-        }
-    }
-
     /// The pod as it is now.
     pub(super) async fn current(&self, name: &str) -> PortResult<Seen> {
         if let Some(seen) = self.live(name) {

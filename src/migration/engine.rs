@@ -89,6 +89,14 @@ impl Engine {
         if let Some(record) = records.iter().find(|record| is_left(record, request)) {
             return Err(under_way(record, "it has not ended"));
         }
+        if let Some(record) = records.iter().find(|record| is_target(record, request)) {
+            let pod = &request.spec.source_pod;
+            return Err(under_way(
+                record,
+                &format!("it has not ended, and pod {pod} is its target"),
+            )
+            .hint(format!("finish it first: {}", record.resume_command())));
+        }
         if records.iter().any(|record| record.name == request.name) {
             return Err(name_taken(&request.name));
         }
@@ -319,6 +327,16 @@ impl Engine {
 /// Whether `record` is a migration of the same pod that was begun and has not ended.
 fn is_left(record: &Record, request: &Request) -> bool {
     record.is_unfinished() && record.is_begun() && record.spec.source_pod == request.spec.source_pod
+}
+
+/// Whether the pod is the target, or the shadow, of a migration that has not ended: one at a time.
+fn is_target(record: &Record, request: &Request) -> bool {
+    let pod = Some(&request.spec.source_pod);
+    let status = &record.status;
+    let shadow = status.takeover.as_ref().map(|it| &it.shadow_pod);
+    record.is_unfinished()
+        && record.is_begun()
+        && (status.target_pod.as_ref() == pod || shadow == pod)
 }
 
 fn name_taken(name: &str) -> Error {

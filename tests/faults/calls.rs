@@ -50,13 +50,14 @@ impl Kind {
 const WATCH_PULL: &str = "watch=true.*metadata.name%3DPOD-[a-z0-9]+-pull";
 const OF_TRANSFER: &str = "labelSelector=migration.ms2m.io%2Ftransfer";
 
-const KINDS: [Kind; 26] = [
+const KINDS: [Kind; 27] = [
     kind("read_the_pod", "get", "/pods/POD$"),
     kind("list_migrations", "list", "/statefulmigrations"),
     kind("list_records", "list", "/configmaps"),
     kind("ask_for_rights", "create", "/selfsubjectaccessreviews"),
     kind("list_pods", "list", "/pods\\?&limit"),
     kind("list_nodes", "list", "/nodes$"),
+    kind("list_budgets", "list", "/poddisruptionbudgets"),
     kind("take_the_lock", "create", "/leases"),
     kind("make_the_record", "create", "/configmaps"),
     kind("make_the_pull", "create", "/pods$").may_conflict(),

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, End, FaultOrder, Kind};
 use crate::place::Place;
+use crate::support::eventually;
 use crate::trials::{Trials, Turns};
 
 /// Calls on top of those of a pod that nobody owns: name, whose pod, verb, path, and how many of
 /// that kind come before.
-const CALLS: [(&str, Kind, &str, &str, usize); 11] = [
+const CALLS: [(&str, Kind, &str, &str, usize); 10] = [
     ("read_the_set", Kind::Sequential, "get", "/statefulsets/", 0),
     (
         "delete_the_set",
@@ -44,13 +45,6 @@ const CALLS: [(&str, Kind, &str, &str, usize); 11] = [
         Kind::Sequential,
         "delete",
         "/configmaps/",
-        0,
-    ),
-    (
-        "list_budgets",
-        Kind::Sequential,
-        "list",
-        "/poddisruptionbudgets",
         0,
     ),
     (
@@ -103,6 +97,10 @@ pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
         nowhere_for_a_while,
     );
     trials.add("owners::somebody_puts_the_set_back", put_back_by_somebody);
+    trials.add(
+        "owners::the_shadow_crashes_before_it_takes_over",
+        shadow_crashes,
+    );
     for (name, on) in [("checkpoint", "checkpoint"), ("restore", "restore")] {
         let name = format!("owners::the_second_{name}_of_a_takeover_fails");
         trials.add_in_turn(turns, name, move || second_handoff_fails(on));
@@ -286,4 +284,34 @@ async fn second_handoff_fails(on: &str) {
     let end = case.settle(outcome).await;
     assert_eq!(end, End::Completed);
     case.ends_well(end).await;
+}
+
+/// As after any crash of a pod: its state is gone, its messages are not, and its set starts an empty
+/// one in its place.
+async fn shadow_crashes() {
+    let case = Case::owned("shadow-crash", Kind::Takeover).await;
+    let mut running = case.migrate();
+    assert!(running.says("its state goes to pod").await);
+    let text = "criu failed: type DUMP errno 0";
+    case.kubelet_fault("checkpoint", text, 40).await;
+    running.outcome().await.expect_code(5);
+    let shadow = format!("{}-shadow", case.app.pod);
+    let full = format!("{}/{shadow}", case.app.namespace);
+    let order = json!({"pod": full, "do": "kill"});
+    case.place.world.order("/container", order).await;
+    eventually("the shadow has ended", async || {
+        let pod = case.pod(&shadow).await?;
+        (pod["status"]["phase"] == "Failed").then_some(())
+    })
+    .await;
+    let outcome = case.migrate().outcome().await.expect_code(9);
+    assert!(outcome.stderr.contains("nobody serves"), "{outcome:?}");
+    let report = case.serves(&case.app.pod).await;
+    assert_eq!(report.restores, 0, "the set has started an empty one");
+    assert!(
+        case.pod(&shadow).await.is_none(),
+        "nothing is left of the shadow"
+    );
+    case.nothing_is_left(End::RolledBack).await;
+    case.clear().await;
 }

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, Semaphore};
 
 /// How many cases are at work at once. A case takes about a fifth of a core.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 8;
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);

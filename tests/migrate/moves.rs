@@ -378,3 +378,17 @@ async fn two_at_once_do_not_disturb_each_other() {
     one.end().await;
     other.end().await;
 }
+
+/// Nobody names a node: one that the pod can go to is chosen, and it is not the source's.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_named_node() {
+    let app = App::start("anywhere", &Options::default()).await;
+    let record = app.publish(20).await;
+    let mut arguments = app.migrate_arguments();
+    let to = arguments.iter().position(|it| it == "--to");
+    arguments.drain(to.expect("it is given")..=to.expect("it is given") + 1);
+    let result = app.ms2m(&arguments).await.expect_code(0).json();
+    assert_ne!(result["targetNode"], app.from.as_str(), "{result}");
+    app.assert_exact(&record, &app.target).await;
+    app.end().await;
+}

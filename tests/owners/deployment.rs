@@ -51,7 +51,7 @@ async fn a_pod_of_a_deployment_moves_without_a_stray_one() {
         .collect();
     assert_eq!(
         workers,
-        [app.target.clone()],
+        std::slice::from_ref(&app.target),
         "no other pod came:\n{recording}"
     );
     let wanted = recording.matching(&[("app", "worker")]);

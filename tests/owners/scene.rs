@@ -2,9 +2,7 @@
 //! them.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-use ms2m_worker::audit::Source;
 use ms2m_worker::producer::{ExchangeType, Record, Topology};
 use serde_json::{Value, json};
 
@@ -174,44 +172,6 @@ impl Set {
         let pods = list["items"].as_array().into_iter().flatten();
         pods.map(|pod| (text_of(&pod["metadata"]["name"]), seen(pod)))
             .collect()
-    }
-
-    /// Does `work`, and says how long at most none of these pods applied anything meanwhile.
-    pub(crate) async fn longest_gap_during<T>(
-        &self,
-        pods: &[&str],
-        work: impl Future<Output = T>,
-    ) -> (T, f64) {
-        let mut work = std::pin::pin!(work);
-        let (mut longest, mut last, mut best) = (Duration::ZERO, Instant::now(), 0);
-        loop {
-            let looked = tokio::time::timeout(Duration::ZERO, &mut work).await;
-            for pod in pods {
-                let count = self.count(pod).await;
-                if count > best {
-                    best = count;
-                    longest = longest.max(last.elapsed());
-                    last = Instant::now();
-                }
-            }
-            if let Ok(result) = looked {
-                return (result, longest.as_secs_f64());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    /// How many messages a pod has applied, from its own address: pods of the sandbox have one on
-    /// this machine.
-    async fn count(&self, pod: &str) -> u64 {
-        let Some(found) = self.get("pod", pod).await else {
-            return 0;
-        };
-        let Some(address) = found["status"]["podIP"].as_str() else {
-            return 0;
-        };
-        let source = Source::Url(format!("http://{address}:8080/state"));
-        source.fetch().await.map_or(0, |report| report.state.count)
     }
 
     /// A node that the pod can be moved to: nothing says where a set's pods begin.

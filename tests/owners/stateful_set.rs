@@ -153,27 +153,6 @@ async fn a_shadow_takes_over_the_identity() {
     set.end().await;
 }
 
-/// The processing gap is measured from outside: the longest time in which the state did not grow.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shadow_hardly_pauses() {
-    let mut set = Set::start("gap", 1, |_| {}).await;
-    set.produce(50.0).await;
-    let app = &set.pods[0];
-    let (to, shadow) = (set.elsewhere(app).await, format!("{}-shadow", app.pod));
-    let arguments = ["--strategy", "shadow-pod", "--to", &to];
-    let moving = app.migrate(&arguments);
-    let names = [app.pod.as_str(), shadow.as_str()];
-    let result = set.longest_gap_during(&names, moving).await;
-    let (outcome, gap) = result;
-    let summary = outcome.expect_code(0).json();
-    eprintln!(
-        "processing gap {gap:.3} s (seen from outside), downtime {} s by the receipt",
-        summary["downtimeSeconds"]
-    );
-    set.all_exact().await;
-    set.end().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn three_of_five_move_one_by_one_and_at_once() {
     let mut set = Set::start("five", 5, |_| {}).await;

@@ -39,7 +39,8 @@ pub struct MigrateArgs {
     #[arg(value_parser = value::pod, required_unless_present = "resume")]
     pub pod: Option<String>,
 
-    /// The node to move it to
+    /// The node to move it to [default: of those that the pod can go to, the one with the fewest pods
+    /// of its namespace]
     #[arg(long, value_name = "NODE", value_parser = value::name, env = "MS2M_TO", hide_env_values = true)]
     pub to: Option<String>,
 
@@ -148,11 +149,6 @@ struct Job<'a> {
 
 impl Job<'_> {
     async fn begin(self) -> Outcome {
-        if self.request.spec.target_node.is_none() {
-            return Err(Error::usage("no target node is named")
-                .hint("name one with --to or in MS2M_TO")
-                .into());
-        }
         let plan = self.engine.plan(&self.request).await?;
         if self.args.dry_run {
             return self.show(&plan);

@@ -2,9 +2,11 @@
 //! any crash of a pod. What can be kept is the messages and a broker as it was found, so that
 //! whatever starts in the pod's place finds its queue.
 
+use std::time::Duration;
+
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::api::{Phase, Time, conditions};
+use crate::api::{HandoffStage as Stage, Phase, Time, conditions};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::handoff::decide::DISMANTLE;
 
@@ -32,14 +34,31 @@ impl Run {
     }
 
     async fn put_away(&mut self) -> Result<(), Trouble> {
-        let replay = self.names.replay.clone();
-        self.put_back_from(&replay).await?;
-        for effect in DISMANTLE {
-            self.perform(effect).await?;
+        // Between two handoffs, or after the second was undone, the broker is as it was found.
+        if (Stage::Committing..Stage::TargetServes).contains(&self.stage()) {
+            let replay = self.names.replay.clone();
+            self.put_back_from(&replay).await?;
+            for effect in DISMANTLE {
+                self.perform(effect).await?;
+            }
         }
         self.clear_away().await?;
+        if self.has_let_go() && !self.is_sequential() {
+            self.remove_shadow().await?;
+        }
         // It starts an empty pod in the place of the one that is lost, as after any crash.
         self.put_owner_back(None).await
+    }
+
+    /// What is left of the shadow: it has no owner that would clear it away.
+    async fn remove_shadow(&self) -> Result<(), Trouble> {
+        let takeover = self.record.status.takeover.as_ref();
+        let shadow = takeover.map_or(self.target_pod(), |takeover| &takeover.shadow_pod);
+        let cluster = &self.ports.cluster;
+        self.patiently("remove what is left of the shadow", || {
+            cluster.remove_pod(shadow, None, Duration::ZERO)
+        })
+        .await
     }
 
     async fn close_lost(&mut self, error: &Error) -> Result<(), Trouble> {

@@ -136,7 +136,9 @@ impl Run {
 
     /// Whether the target is lost when the source is gone already.
     fn is_bereft(&self) -> bool {
-        (Stage::Committing..Stage::TargetServes).contains(&self.stage())
+        // Between two handoffs the shadow is all that there is.
+        let between = self.stage() == Stage::Dismantled && self.needs_takeover();
+        (between || (Stage::Committing..Stage::TargetServes).contains(&self.stage()))
             && self.watch.target == TargetPod::Lost
             && !self.may_restore_again()
     }
@@ -226,7 +228,7 @@ impl Run {
 
     /// Says once that the commit point is passed, in whichever process.
     fn say_committed(&mut self) {
-        if self.stage().is_committed() && !self.said_committed {
+        if self.is_committed() && !self.said_committed {
             self.said_committed = true;
             self.report(EventKind::Committed);
         }

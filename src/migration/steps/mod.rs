@@ -15,6 +15,7 @@ pub(super) mod owner;
 mod pods;
 mod prepare;
 mod put_back;
+mod receipt;
 mod restore;
 mod retry;
 mod run;

@@ -10,6 +10,9 @@ impl Run {
     /// Starts the pull of the base image, which the restore needs on the target node, and enters
     /// the next phase. After the restore there is nothing to prepare.
     pub(super) async fn prepare(&mut self) -> Result<(), Trouble> {
+        if self.is_takeover() && self.stage() < Stage::Checkpointed {
+            self.sees_shadow().await?;
+        }
         // In the second handoff, and on the way home, the node has run that image.
         let known_there = self.is_takeover() || self.record.status.returning;
         let needed = self.stage() < Stage::TargetAttached && !self.target_made();

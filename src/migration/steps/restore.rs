@@ -88,6 +88,13 @@ impl Run {
     /// Makes the target pod. Where it has the name of a StatefulSet's pod, somebody may have put the
     /// set back meanwhile, which made an empty pod: it goes, and the set once more.
     async fn make_target(&mut self, order: &RestoreOrder) -> Result<(), Trouble> {
+        if order.kept_with.is_none() {
+            return self
+                .patiently("make the target pod", || {
+                    self.ports.restore.ensure_target(order)
+                })
+                .await;
+        }
         let mut attempts = 0;
         loop {
             let made = self
@@ -102,21 +109,29 @@ impl Run {
                 return Ok(());
             };
             attempts += 1;
-            if order.kept_with.is_none() || attempts > ATTEMPTS {
+            if attempts > ATTEMPTS {
                 let what = format!("could not make target pod {}", order.target_pod);
                 return Err(Trouble::failed(what, words));
             }
-            self.warn(format!(
-                "pod {} was made by somebody else ({words}): it is removed",
-                order.target_pod
-            ));
             self.let_owner_go().await?;
-            self.remove_intruder(&order.target_pod).await?;
+            self.remove_intruder(&order.target_pod, &words).await?;
         }
     }
 
-    async fn remove_intruder(&self, pod: &str) -> Result<(), Trouble> {
-        let cluster = &self.ports.cluster;
+    async fn remove_intruder(&self, pod: &str, words: &str) -> Result<(), Trouble> {
+        let (restore, cluster) = (&self.ports.restore, &self.ports.cluster);
+        let ours = self
+            .patiently("look at the target pod", || {
+                restore.target(&self.record.name, pod)
+            })
+            .await?;
+        if ours != RestoreState::Absent {
+            // A conflict in passing.
+            return Ok(());
+        }
+        self.warn(format!(
+            "pod {pod} is removed, should somebody else have made it: {words}"
+        ));
         self.patiently("remove a pod that is in the way", || {
             cluster.remove_pod(pod, None, Duration::ZERO)
         })

@@ -32,6 +32,9 @@ impl Run {
             })
             .await?;
         let RestoreState::Running { uid, .. } = state else {
+            if matches!(state, RestoreState::Absent | RestoreState::Failed(_)) {
+                self.watch.target = TargetPod::Lost;
+            }
             return Err(Trouble::failed(
                 format!("pod {shadow} is not running"),
                 "it cannot take over the identity of the StatefulSet's pod",
@@ -76,14 +79,11 @@ impl Run {
         let mut undone = Vec::new();
         let undo = self.undo_handoff(&mut undone).await;
         let mut error = match undo {
-            Ok(()) => {
-                self.reset_handoff();
-                self.watch.target = TargetPod::NotMade;
-                match self.save().await {
-                    Ok(()) => trouble.into_error(ErrorKind::Unfinished),
-                    Err(unsaved) => unsaved.into_error(ErrorKind::Unfinished),
-                }
-            }
+            Ok(()) => match self.shadow_is_lost().await {
+                Ok(true) => return self.bury(trouble).await,
+                Ok(false) => self.leave_for_another_attempt(trouble).await,
+                Err(unseen) => unseen.into_error(ErrorKind::Unfinished),
+            },
             Err(Trouble::LockLost) => return Trouble::LockLost.into_error(ErrorKind::Unfinished),
             Err(undoing) => return self.stuck(&trouble, &undoing).await,
         };
@@ -101,6 +101,34 @@ impl Run {
             "run it again, it goes on from here: {}",
             self.record.resume_command()
         ))
+    }
+
+    async fn leave_for_another_attempt(&mut self, trouble: Trouble) -> Error {
+        self.reset_handoff();
+        self.watch.target = TargetPod::NotMade;
+        match self.save().await {
+            Ok(()) => trouble.into_error(ErrorKind::Unfinished),
+            Err(unsaved) => unsaved.into_error(ErrorKind::Unfinished),
+        }
+    }
+
+    /// A shadow that has crashed need not be waited for.
+    pub(super) async fn sees_shadow(&self) -> Result<(), Trouble> {
+        if !self.shadow_is_lost().await? {
+            return Ok(());
+        }
+        Err(Trouble::failed(
+            format!("pod {} has ended or is gone", self.source_pod()),
+            "it was to give its state to the StatefulSet's pod",
+        ))
+    }
+
+    /// Whether the shadow has crashed, and the state with it. One on a node that is away may come
+    /// back.
+    async fn shadow_is_lost(&self) -> Result<bool, Trouble> {
+        let ended = |phase: &str| matches!(phase, "Succeeded" | "Failed");
+        let shadow = self.find_source().await?;
+        Ok(shadow.is_none_or(|pod| ended(&pod.phase)))
     }
 
     /// Whether there is only forward: past the commit point, or in the second handoff.
