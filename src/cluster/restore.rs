@@ -12,7 +12,7 @@ use super::KubeCluster;
 use super::naming::{CONTAINER, labels, role};
 use super::remedy::restore_words;
 use super::start::{Start, start_of};
-use super::target::target_pod;
+use super::target::{has_image_volumes, target_pod, with_base_image};
 use crate::migration::error::PortError;
 use crate::migration::ports::{PortResult, Restore, RestoreOrder, RestoreState};
 
@@ -34,6 +34,34 @@ impl KubeCluster {
         }
         Ok(source)
     }
+
+    /// Makes the target pod, with the base image as a volume where the node knows such volumes.
+    async fn make_target(&self, target: Pod, order: &RestoreOrder) -> PortResult<Pod> {
+        let Some(image) = self.image_for_volume(order).await? else {
+            return self.ensure(&target).await;
+        };
+        let with = with_base_image(target.clone(), &order.container, image);
+        match self.ensure(&with).await {
+            // The volume is a precaution: a cluster that has it switched off, or forbidden by a
+            // policy, restores without.
+            Err(PortError::Invalid(words) | PortError::Denied(words)) => {
+                tracing::debug!(words, "tried without the base image as a volume");
+                self.ensure(&target).await
+            }
+            other => other,
+        }
+    }
+
+    async fn image_for_volume<'a>(&self, order: &'a RestoreOrder) -> PortResult<Option<&'a str>> {
+        let Some(image) = &order.base_image else {
+            return Ok(None);
+        };
+        let nodes = self.known_nodes().await?;
+        let target = nodes.iter().find(|node| node.name_any() == order.node);
+        Ok(target
+            .is_some_and(has_image_volumes)
+            .then_some(image.as_str()))
+    }
 }
 
 #[async_trait]
@@ -43,7 +71,7 @@ impl Restore for KubeCluster {
             Some(set) => Arc::new(self.kept_source(&order.migration, set).await?),
             None => self.checkpointed(order).await?,
         };
-        let target = self.ensure(&target_pod(&source, order)?).await?;
+        let target = self.make_target(target_pod(&source, order)?, order).await?;
         self.inner.watches.observe(target);
         Ok(())
     }

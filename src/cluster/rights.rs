@@ -111,8 +111,16 @@ const RIGHTS: &[Right] = &[
         need: Need::Owner("StatefulSet"),
         group: "apps",
         resource: "statefulsets",
-        verbs: &["get", "create", "delete"],
+        verbs: &["get", "create", "update", "delete"],
         purpose: "let a StatefulSet give its pod up, and put it back",
+    },
+    Right {
+        scope: Scope::Namespace,
+        need: Need::Owner("StatefulSet"),
+        group: "apps",
+        resource: "controllerrevisions",
+        verbs: &["get"],
+        purpose: "put a StatefulSet back whose rollout is held by a partition",
     },
     Right {
         scope: Scope::Namespace,
@@ -436,6 +444,6 @@ mod tests {
         assert_eq!(documents.len(), 4);
         let role: ClusterRole =
             serde_yaml::from_value(documents[0].clone()).expect("a ClusterRole");
-        assert!(role.rules.is_some_and(|rules| rules.len() == 14));
+        assert!(role.rules.is_some_and(|rules| rules.len() == 15));
     }
 }

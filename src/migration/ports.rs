@@ -165,6 +165,8 @@ pub struct RestoreOrder {
     pub container: String,
     /// The checkpoint image by digest.
     pub image: String,
+    /// The image by digest that the container was made of, which the node must have at the restore.
+    pub base_image: Option<String>,
     /// Secret with the registry's credentials.
     pub credentials_secret: Option<String>,
     /// The StatefulSet with which the manifest that it is made from was kept; else it is made from

@@ -244,6 +244,7 @@ fn restore(uid: &str) -> RestoreOrder {
         node: "node-b".into(),
         container: "main".into(),
         image: "r/cp@sha256:cc".into(),
+        base_image: Some("shop/web@sha256:aa".into()),
         credentials_secret: None,
         kept_with: None,
         labelled: false,

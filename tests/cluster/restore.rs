@@ -24,6 +24,7 @@ fn order(uid: &str) -> RestoreOrder {
         node: "node-b".into(),
         container: "main".into(),
         image: "registry:5000/cp@sha256:cc".into(),
+        base_image: Some("shop/web@sha256:aa".into()),
         credentials_secret: None,
         kept_with: None,
         labelled: false,

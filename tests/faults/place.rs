@@ -17,7 +17,7 @@ static DISTURBED: OnceCell<Place> = OnceCell::const_new();
 
 /// The nodes of the shared one. Pods are moved from the first to the second; two behave as
 /// containerd does; the others are for cases in which one is lost.
-const NODES: [&str; 12] = [
+const NODES: [&str; 13] = [
     "crio-a",
     "crio-b",
     "ctr-a=containerd",
@@ -30,7 +30,11 @@ const NODES: [&str; 12] = [
     VICTIMS[5],
     VICTIMS[6],
     VICTIMS[7],
+    FORGETFUL,
 ];
+
+/// A node whose images may go, in one case.
+pub(crate) const FORGETFUL: &str = "forgetful";
 
 /// Nodes that may be lost, each in one case.
 pub(crate) const VICTIMS: [&str; 8] = [

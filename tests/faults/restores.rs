@@ -1,8 +1,10 @@
 //! The target's restore failing with each text of the runtimes (facts.md), and a checkpoint call
 //! that fails.
 
-use crate::case::{Case, End};
-use crate::place::Place;
+use serde_json::json;
+
+use crate::case::{Case, End, FaultOrder, LOOK};
+use crate::place::{FORGETFUL, Place};
 use crate::support::Options;
 use crate::trials::Trials;
 
@@ -72,6 +74,11 @@ pub(crate) fn add(trials: &mut Trials) {
         });
     }
     trials.add("restore::works_at_the_second_attempt", second_attempt);
+    trials.add(
+        "restore::base_image_gone_since_it_was_pulled",
+        base_image_gone,
+    );
+    trials.add("restore::there_and_back_on_containerd", there_and_back);
 }
 
 async fn start(name: &str, nodes: Option<(&str, &str)>) -> Case {
@@ -106,5 +113,52 @@ async fn second_attempt() {
     let text = "context deadline exceeded";
     case.kubelet_fault("restore", text, 1).await;
     let end = case.run().await;
+    case.ends_well(end).await;
+}
+
+/// The node runs out of space between the pull and the restore: its kubelet collects images, and
+/// CRI-O never pulls one for a restore.
+async fn base_image_gone() {
+    let world = &Place::shared().await.world;
+    let nodes = (world.source_node.as_str(), FORGETFUL);
+    let mut case = start("base-image-gone", Some(nodes)).await;
+    // The first pod is the one that pulls.
+    let target = case
+        .fault(FaultOrder {
+            verb: "create",
+            path: "/pods",
+            skip: 1,
+            times: 1,
+            after: false,
+            action: json!({"delayMs": 5000}),
+        })
+        .await;
+    let running = case.migrate();
+    let is_made = || async {
+        let requests = case.requests().await;
+        let made = requests
+            .iter()
+            .filter(|it| it.verb == "create" && it.resource == "pods");
+        made.count() > 1
+    };
+    while !is_made().await {
+        tokio::time::sleep(LOOK).await;
+    }
+    let order = json!({"node": FORGETFUL, "collectImages": true});
+    case.place.world.order("/node", order).await;
+    let outcome = running.outcome().await.expect_code(0);
+    assert!(!case.cancel(target).await, "the target's pod was held");
+    let end = case.settle(outcome).await;
+    case.ends_well(end).await;
+}
+
+/// The first target has a mount that its source had not, which the second one must have too.
+async fn there_and_back() {
+    let mut case = start("there-and-back", Some(("ctr-a", "ctr-b"))).await;
+    let end = case.run().await;
+    assert_eq!(end, End::Completed);
+    case.turn_round().await;
+    let end = case.run().await;
+    assert_eq!(end, End::Completed);
     case.ends_well(end).await;
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::scene::{Seen, Set};
-use crate::support::Recorder;
 use crate::support::recording::{PodLife, Recording};
+use crate::support::{Recorder, eventually};
 
 /// Moves the pod at `index` with further arguments, and sees that the set has it and nothing else
 /// has changed.
@@ -187,4 +187,54 @@ async fn three_of_five_move_one_by_one_and_at_once() {
     nothing_is_kept(&set).await;
     set.all_exact().await;
     set.end().await;
+}
+
+/// Pods 0 and 1 are of the older revision, pod 2 is of the newer one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_a_partition_holds_is_held_afterwards() {
+    let mut set = Set::start("held", 3, |set| {
+        set["spec"]["updateStrategy"] =
+            json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}});
+    })
+    .await;
+    let patch = json!({"spec": {"template": {"metadata": {"annotations": {"release": "2"}}}}});
+    let (namespace, patch) = (set.namespace.clone(), patch.to_string());
+    let arguments = ["patch", "statefulset", &set.name, "-n", &namespace, "-p"];
+    set.world
+        .kubectl(&[&arguments[..], &[&patch]].concat())
+        .await;
+    let revisions = eventually("the last pod is of the newer revision", async || {
+        let status = set.get("statefulset", &set.name).await?["status"].clone();
+        let updated = status["updatedReplicas"] == 1 && status["readyReplicas"] == 3;
+        let consumes = set.pods[2].report(&set.pods[2].pod).await?.consuming;
+        (updated && consumes).then(|| revisions_of(&status))
+    })
+    .await;
+    assert_ne!(revisions.0, revisions.1);
+    set.produce(20.0).await;
+    for index in [0, 2] {
+        move_one(&set, index, &[]).await;
+        let after = set.get("statefulset", &set.name).await.expect("there");
+        assert_eq!(revisions_of(&after["status"]), revisions);
+    }
+    set.all_exact().await;
+    // What the set still knows shows in what it makes.
+    let one = set.pods[1].pod.clone();
+    let before = set.seen().await[&one].uid.clone();
+    let arguments = ["delete", "pod", &one, "-n", &namespace, "--wait=false"];
+    set.world.kubectl(&arguments).await;
+    let again = eventually("the set makes its pod again", async || {
+        let pod = set.get("pod", &one).await?;
+        (pod["metadata"]["uid"] != before.as_str()).then_some(pod)
+    })
+    .await;
+    let label = &again["metadata"]["labels"]["controller-revision-hash"];
+    assert_eq!(*label, revisions.0);
+    assert_eq!(again["metadata"]["annotations"]["release"], Value::Null);
+    set.end().await;
+}
+
+fn revisions_of(status: &Value) -> (Value, Value) {
+    let revision = |name: &str| status[name].clone();
+    (revision("currentRevision"), revision("updateRevision"))
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::naming::{labels, role};
+use super::rollout::Revisions;
 use crate::migration::error::PortError;
 use crate::migration::ports::{LetGoOrder, PortResult, kept_name};
 
@@ -22,18 +23,30 @@ const POD: &str = "pod.json";
 /// Key of the set's.
 const SET: &str = "statefulset.json";
 
-/// The ConfigMap that keeps both.
-pub(super) fn kept(order: &LetGoOrder, pod: &Pod, set: &DynamicObject) -> PortResult<ConfigMap> {
+/// Key of the set's two revisions, while a partition holds a rollout.
+const REVISIONS: &str = "revisions.json";
+
+/// The ConfigMap that keeps all of them.
+pub(super) fn kept(
+    order: &LetGoOrder,
+    pod: &Pod,
+    set: &DynamicObject,
+    revisions: Option<&Revisions>,
+) -> PortResult<ConfigMap> {
+    let mut data = BTreeMap::from([
+        (POD.to_owned(), text(&without_history_of_pod(pod))?),
+        (SET.to_owned(), text(&as_new(set))?),
+    ]);
+    if let Some(revisions) = revisions {
+        data.insert(REVISIONS.to_owned(), text(revisions)?);
+    }
     Ok(ConfigMap {
         metadata: ObjectMeta {
             name: Some(kept_name(&order.set)),
             labels: Some(labels(&order.migration, role::KEPT)),
             ..ObjectMeta::default()
         },
-        data: Some(BTreeMap::from([
-            (POD.to_owned(), text(&without_history_of_pod(pod))?),
-            (SET.to_owned(), text(&as_new(set))?),
-        ])),
+        data: Some(data),
         ..ConfigMap::default()
     })
 }
@@ -46,6 +59,15 @@ pub(super) fn kept_pod(kept: &ConfigMap) -> PortResult<Pod> {
 /// The set that is kept.
 pub(super) fn kept_set(kept: &ConfigMap) -> PortResult<DynamicObject> {
     read(kept, SET)
+}
+
+/// The revisions that are kept, if a partition held a rollout.
+pub(super) fn kept_revisions(kept: &ConfigMap) -> PortResult<Option<Revisions>> {
+    let data = kept.data.as_ref();
+    if data.is_some_and(|data| data.contains_key(REVISIONS)) {
+        return read(kept, REVISIONS).map(Some);
+    }
+    Ok(None)
 }
 
 /// The set as whoever made it would make it again: nothing that the API server sets.

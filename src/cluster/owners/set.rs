@@ -19,16 +19,17 @@ use tokio::time::{Instant, sleep};
 use super::super::KubeCluster;
 use super::super::error::is_already_exists;
 use super::super::naming::{labels, role};
-use super::manifest::{as_new, kept, kept_pod, kept_set};
+use super::manifest::{kept, kept_pod, kept_revisions, kept_set};
+use super::rollout::is_first_step;
 use crate::api::MIGRATION_LABEL;
 use crate::migration::error::PortError;
 use crate::migration::ports::{Adoption, Claim, LetGoOrder, PortResult, kept_name};
 
 /// How long the garbage collector may take to free the pods, and the set's controller to adopt one.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks: neither has anything to watch that would not have to be looked at again.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// Whose set it is, by the ConfigMap that keeps its manifest.
 fn claim(kept: &ConfigMap, migration: &str) -> Claim {
@@ -63,7 +64,8 @@ impl KubeCluster {
                 order.set, order.pod
             )));
         };
-        let wanted = kept(order, &pod, &set)?;
+        let revisions = self.held_revisions(&set).await?;
+        let wanted = kept(order, &pod, &set, revisions.as_ref())?;
         let maps: Api<ConfigMap> = self.namespaced();
         let what = format!("keep manifests in ConfigMap {name}");
         let params = PostParams::default();
@@ -130,11 +132,16 @@ impl KubeCluster {
     /// The set as it is when it goes: somebody may have changed it since it was claimed, or put it
     /// back in mid-migration with changes.
     async fn keep_latest(&self, order: &LetGoOrder, set: &DynamicObject) -> PortResult<()> {
+        // Ours, by a process that died over putting it back: what it is to become is kept already.
+        if is_first_step(set) {
+            return Ok(());
+        }
         let name = kept_name(&order.set);
         let Some(found) = self.our_kept(&order.migration, &order.set).await? else {
             return Err(PortError::NotFound(format!("ConfigMap {name} is gone")));
         };
-        let wanted = kept(order, &kept_pod(&found)?, set)?;
+        let revisions = self.held_revisions(set).await?;
+        let wanted = kept(order, &kept_pod(&found)?, set, revisions.as_ref())?;
         if found.data == wanted.data {
             return Ok(());
         }
@@ -149,12 +156,12 @@ impl KubeCluster {
             .map(drop)
     }
 
-    fn sets(&self) -> Api<DynamicObject> {
+    pub(super) fn sets(&self) -> Api<DynamicObject> {
         let resource = ApiResource::erase::<StatefulSet>(&());
         Api::namespaced_with(self.inner.client.clone(), &self.inner.namespace, &resource)
     }
 
-    async fn find_set(&self, name: &str) -> PortResult<Option<DynamicObject>> {
+    pub(super) async fn find_set(&self, name: &str) -> PortResult<Option<DynamicObject>> {
         let sets = self.sets();
         let what = format!("read StatefulSet {name}");
         self.inner.retry.run(&what, || sets.get_opt(name)).await
@@ -223,7 +230,10 @@ impl KubeCluster {
         let Some(kept) = self.our_kept(migration, set).await? else {
             return Ok(Adoption::Adopted);
         };
-        let uid = self.make_again(&kept_set(&kept)?, set).await?;
+        let revisions = kept_revisions(&kept)?;
+        let uid = self
+            .make_again(&kept_set(&kept)?, revisions.as_ref())
+            .await?;
         let adoption = match pod {
             Some(pod) => self.await_adoption(pod, &uid).await?,
             None => Adoption::Adopted,
@@ -241,42 +251,6 @@ impl KubeCluster {
             })
             .await?;
         Ok(adoption)
-    }
-
-    /// The uid of the set, made again unless somebody was faster. One that is still on its way out is
-    /// waited for.
-    async fn make_again(&self, wanted: &DynamicObject, name: &str) -> PortResult<String> {
-        let sets = self.sets();
-        let (wanted, params) = (as_new(wanted), PostParams::default());
-        let what = format!("make StatefulSet {name} again");
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let made = self
-                .inner
-                .retry
-                .run(&what, || async {
-                    match sets.create(&params, &wanted).await {
-                        Ok(made) => Ok(Some(made)),
-                        Err(error) if is_already_exists(&error) => Ok(None),
-                        Err(error) => Err(error),
-                    }
-                })
-                .await?;
-            let there = match made {
-                Some(made) => Some(made),
-                None => self.find_set(name).await?,
-            };
-            let there = there.filter(|set| set.metadata.deletion_timestamp.is_none());
-            if let Some(uid) = there.and_then(|set| set.uid()) {
-                return Ok(uid);
-            }
-            if Instant::now() > until {
-                return Err(PortError::Busy(format!(
-                    "an earlier StatefulSet {name} is still being deleted"
-                )));
-            }
-            sleep(LOOK).await;
-        }
     }
 
     async fn await_adoption(&self, pod: &str, set_uid: &str) -> PortResult<Adoption> {

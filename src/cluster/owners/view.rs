@@ -42,6 +42,8 @@ pub(super) fn set_view(set: &StatefulSet) -> SetView {
         terminating: set.metadata.deletion_timestamp.is_some(),
         current_revision: status.current_revision.unwrap_or_default(),
         update_revision: status.update_revision.unwrap_or_default(),
+        current_pods: status.current_replicas.unwrap_or(0).into(),
+        updated_pods: status.updated_replicas.unwrap_or(0).into(),
         on_delete: update.type_.as_deref() == Some("OnDelete"),
         partition: update
             .rolling_update

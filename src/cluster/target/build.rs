@@ -158,6 +158,7 @@ mod tests {
             node: "node-b".into(),
             container: "main".into(),
             image: "registry:5000/cp@sha256:cc".into(),
+            base_image: None,
             credentials_secret: Some("checkpoints".into()),
             kept_with: None,
             labelled: false,

@@ -139,24 +139,30 @@ fn stateful_set(
     revision(pod, name, set)
 }
 
-/// A set that is made again knows only the revision of its template as it is now.
+/// A rollout that a partition holds is put back as it is held; one that moves cannot be.
 fn revision(pod: &PodView, name: &str, set: &SetView) -> Result<(), Error> {
-    if set.on_delete || set.current_revision == set.update_revision {
+    if set.on_delete || set.current_revision == set.update_revision || is_held(pod, name, set) {
         return Ok(());
     }
-    let own = pod.labels.get(REVISION).map(String::as_str);
-    let held = set.partition > set.start;
-    let what = if held && own != Some(set.update_revision.as_str()) {
-        format!(
-            "a rollout of StatefulSet {name} is held by its partition at ordinal {}",
-            set.partition
-        )
-    } else {
-        format!("a rollout of StatefulSet {name} is under way")
-    };
-    Err(Error::refused(what)
-        .because("ms2m has to delete the set, without its pods, for a moment, and it would forget the older revision")
+    Err(Error::refused(format!("a rollout of StatefulSet {name} is under way"))
+        .because("ms2m has to delete the set, without its pods, for a moment, and it would forget how far it has come")
         .hint(format!("wait for it to end (kubectl rollout status statefulset/{name}), or undo it")))
+}
+
+/// Whether every pod is on its side of the partition, this one among them.
+fn is_held(pod: &PodView, name: &str, set: &SetView) -> bool {
+    let (start, end) = (set.start, set.start + set.replicas);
+    let partition = set.partition.clamp(start, end);
+    let newer = ordinal(&pod.name, name).is_some_and(|ordinal| ordinal >= partition);
+    let own = if newer {
+        &set.update_revision
+    } else {
+        &set.current_revision
+    };
+    partition > start
+        && set.current_pods == partition - start
+        && set.updated_pods == end - partition
+        && pod.labels.get(REVISION) == Some(own)
 }
 
 /// The number in the name of a StatefulSet's pod.

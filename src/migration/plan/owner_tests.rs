@@ -122,10 +122,20 @@ fn a_set_that_would_not_be_the_same_again_is_refused() {
         partition: 2,
         ..rolling.clone()
     };
-    refused(
-        of_set(&spec(), held),
-        "is held by its partition at ordinal 2",
-    );
+    refused(of_set(&spec(), held.clone()), "is under way");
+    let complete = SetView {
+        current_pods: 2,
+        updated_pods: 1,
+        ..held
+    };
+    assert_eq!(of_set(&spec(), complete.clone()), Ok(Strategy::Sequential));
+    let on_the_other_side = SetView {
+        partition: 1,
+        current_pods: 1,
+        updated_pods: 2,
+        ..complete
+    };
+    refused(of_set(&spec(), on_the_other_side), "is under way");
     let on_delete = SetView {
         on_delete: true,
         ..rolling

@@ -38,6 +38,10 @@ pub struct SetView {
     pub current_revision: String,
     /// `status.updateRevision`.
     pub update_revision: String,
+    /// `status.currentReplicas`: pods of the current revision.
+    pub current_pods: i64,
+    /// `status.updatedReplicas`: pods of the update revision.
+    pub updated_pods: i64,
     /// Whether its update strategy is `OnDelete`: it replaces no pod by itself.
     pub on_delete: bool,
     /// The least ordinal that is updated.

@@ -256,7 +256,14 @@ impl Run {
             node: self.target_node().to_owned(),
             container: self.container().to_owned(),
             image: Self::known(self.record.status.checkpoint_image.as_ref()).to_owned(),
+            base_image: self.base_image_by_digest(),
             credentials_secret: self.credentials_secret(),
         }
+    }
+
+    /// A tag may have moved since.
+    fn base_image_by_digest(&self) -> Option<String> {
+        let image = self.record.status.base_image.clone();
+        image.filter(|image| image.contains('@'))
     }
 }

@@ -105,13 +105,16 @@ async fn order_kubelet(State(state): State<ControlState>, Json(fault): Json<Faul
 
 /// What is to become of a node.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct NodeOrder {
     node: String,
     /// Whether it says that it is ready.
     ready: Option<bool>,
     /// Whether it has power.
     running: Option<bool>,
+    /// Whether it now removes the images that no container uses.
+    #[serde(default)]
+    collect_images: bool,
 }
 
 async fn node(State(state): State<ControlState>, Json(order): Json<NodeOrder>) -> Response {
@@ -120,6 +123,9 @@ async fn node(State(state): State<ControlState>, Json(order): Json<NodeOrder>) -
             Some(true) => state.nodes.start_one(&order.node).await?,
             Some(false) => state.nodes.kill(&order.node).await?,
             None => {}
+        }
+        if order.collect_images {
+            state.nodes.collect_images(&order.node).await?;
         }
         match order.ready {
             Some(ready) => state.nodes.set_ready(&order.node, ready).await,

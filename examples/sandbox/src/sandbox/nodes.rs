@@ -114,6 +114,18 @@ impl Nodes {
         Ok(())
     }
 
+    /// Lets a running node collect the images that no container uses.
+    ///
+    /// # Errors
+    /// When there is no such node or it is not running.
+    pub async fn collect_images(&self, name: &str) -> Result<()> {
+        let running = self.running.lock().await;
+        let node = running.get(name).and_then(Option::as_ref);
+        node.ok_or_else(|| eyre!("there is no running node {name}"))?
+            .collect_images();
+        Ok(())
+    }
+
     /// A running container of a pod (`namespace/name`), wherever it is: the pod's first one
     /// unless another is named.
     ///

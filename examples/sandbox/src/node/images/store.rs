@@ -1,6 +1,6 @@
 //! Which images a node has, and under which names. The files are written by the pull.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -119,6 +119,13 @@ impl ImageStore {
             .images
             .insert(image.digest.clone(), Arc::clone(&image));
         Ok(image)
+    }
+
+    /// Forgets all images save those of these digests.
+    pub fn collect(&self, in_use: &BTreeSet<String>) {
+        let mut index = self.lock();
+        index.images.retain(|digest, _| in_use.contains(digest));
+        index.names.retain(|_, digest| in_use.contains(digest));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Index> {

@@ -168,6 +168,14 @@ impl Node {
         state.containers.get(name)?.container.clone()
     }
 
+    /// Removes the images that none of its containers was made of, as a kubelet does when its disk
+    /// is full.
+    pub fn collect_images(&self) {
+        let containers = self.kubelet.containers();
+        let in_use = containers.iter().map(|it| it.image.digest.clone());
+        self.kubelet.runtime.images.collect(&in_use.collect());
+    }
+
     /// Ends the node as a power failure does: its processes are killed, and nobody is told.
     pub async fn kill(mut self) {
         let containers = self.kubelet.containers();
