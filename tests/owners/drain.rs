@@ -115,6 +115,9 @@ async fn beside(set: &Set, name: &str, annotated: bool) -> App {
     };
     let mut app = App::named(set.world, name, &options);
     app.namespace.clone_from(&set.namespace);
+    // They are taken by their names, so it is known who comes first.
+    app.pod = format!("x-{}", app.pod);
+    app.target = format!("{}-shadow", app.pod);
     app.queue = format!("{}.{}", app.namespace, app.pod);
     app.declare(options.exchange_type).await;
     let mut manifest = app.manifest(&options);
