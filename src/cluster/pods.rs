@@ -173,29 +173,8 @@ impl KubeCluster {
         grace: Duration,
     ) -> PortResult<()> {
         // With 0 the API server would forget the pod at once, while its process may still run.
-        let grace = grace.max(Duration::from_secs(1));
-        let params = DeleteParams {
-            grace_period_seconds: Some(u32::try_from(grace.as_secs()).unwrap_or(u32::MAX)),
-            preconditions: uid.map(|uid| Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        let what = format!("delete pod {name}");
-        let pods = self.pods();
-        let deleted = self
-            .inner
-            .retry
-            .run(&what, || async {
-                match pods.delete(name, &params).await {
-                    Ok(answer) => Ok(answer.left()),
-                    Err(error) if is_uid_mismatch(&error) && uid.is_some() => Ok(None),
-                    Err(error) => absent_is_fine(Err(error)).map(|_: Option<Pod>| None),
-                }
-            })
-            .await?;
-        let Some(pod) = deleted else {
+        let (at_once, grace) = (grace.is_zero(), grace.max(Duration::from_secs(1)));
+        let Some(pod) = self.ask_to_end(name, uid, grace).await? else {
             return Ok(());
         };
         let uid = pod.uid().unwrap_or_default();
@@ -206,9 +185,15 @@ impl KubeCluster {
         let end = Instant::now() + limit;
         while Instant::now() < end {
             let look = (grace + LOOK_AT_NODE).min(end.saturating_duration_since(Instant::now()));
-            if self.inner.watches.gone(name, &uid, look).await?
-                || self.is_lost(node.as_deref()).await?
-            {
+            if self.inner.watches.gone(name, &uid, look).await? {
+                return Ok(());
+            }
+            if self.is_lost(node.as_deref()).await? {
+                if at_once {
+                    // Its name may be needed. Should the node come back, its kubelet ends what the API
+                    // server does not know.
+                    self.ask_to_end(name, Some(&uid), Duration::ZERO).await?;
+                }
                 return Ok(());
             }
         }
@@ -216,6 +201,35 @@ impl KubeCluster {
             "pod {name} was asked to end {} s ago and is still there",
             limit.as_secs()
         )))
+    }
+
+    /// One request for its end; `None` when there is no such pod.
+    async fn ask_to_end(
+        &self,
+        name: &str,
+        uid: Option<&str>,
+        grace: Duration,
+    ) -> PortResult<Option<Pod>> {
+        let params = DeleteParams {
+            grace_period_seconds: Some(u32::try_from(grace.as_secs()).unwrap_or(u32::MAX)),
+            preconditions: uid.map(|uid| Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let what = format!("delete pod {name}");
+        let pods = self.pods();
+        self.inner
+            .retry
+            .run(&what, || async {
+                match pods.delete(name, &params).await {
+                    Ok(answer) => Ok(answer.left()),
+                    Err(error) if is_uid_mismatch(&error) && uid.is_some() => Ok(None),
+                    Err(error) => absent_is_fine(Err(error)).map(|_: Option<Pod>| None),
+                }
+            })
+            .await
     }
 
     /// Whether the node is not ready or gone. A pod there that was asked to end has ended, or

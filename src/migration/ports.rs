@@ -242,7 +242,8 @@ pub trait Cluster: Send + Sync {
     /// Ensures that the Job and its pods are gone.
     async fn remove_transfer(&self, name: &str) -> PortResult<()>;
     /// Ensures that the pod is gone, waiting for it. With a uid, a pod of another uid is left
-    /// alone. `grace` is the time its containers get to end.
+    /// alone. `grace` is the time its containers get to end. One on a node that is lost is not waited
+    /// for; without any grace it is forgotten then, so that its name is free.
     async fn remove_pod(&self, name: &str, uid: Option<&str>, grace: Duration) -> PortResult<()>;
     /// What of a migration is still there, as `pod a` and `Job b`; its transfer Job goes by a name
     /// of its own.

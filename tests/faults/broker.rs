@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::case::{Case, End};
+use crate::case::{Case, End, Kind};
 use crate::place::Place;
 use crate::support::Options;
 use crate::trials::{Trials, Turns};
@@ -41,8 +41,33 @@ pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
             gone(name, moment, outage)
         });
     }
+    for (kind, name, moment) in OWNED {
+        let name = format!("broker::{}_gone_{name}", kind.name());
+        trials.add_in_turn(turns, name, move || gone_while_owned(kind, moment));
+    }
     trials.add_in_turn(turns, "broker::gone_on_the_way_back", gone_on_the_way_back);
     trials.add_in_turn(turns, "broker::gone_twice", gone_twice);
+}
+
+/// The moments that pods of an owner have on top.
+const OWNED: [(Kind, &str, &str); 4] = [
+    (Kind::Sequential, "after_the_commit", "committed:"),
+    (Kind::Sequential, "with_nobody_there", "target pod"),
+    (Kind::Sequential, "while_replaying", "] Replaying"),
+    (
+        Kind::Takeover,
+        "between_two_handoffs",
+        "its state goes to pod",
+    ),
+];
+
+async fn gone_while_owned(kind: Kind, moment: &str) {
+    let mut case = Case::owned_at(Place::disturbed().await, "outage", kind).await;
+    let mut running = case.migrate();
+    assert!(running.says(moment).await, "'{moment}' was never said");
+    take_away(&case, Outage::Stop(3)).await;
+    let end = case.settle(running.outcome().await).await;
+    case.ends_with(end, EXCUSES).await;
 }
 
 async fn start(name: &str) -> Case {

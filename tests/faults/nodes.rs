@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::case::{Case, End};
 use crate::place::{Place, VICTIMS};
-use crate::support::Options;
+use crate::support::{Options, Owner};
 use crate::trials::Trials;
 use crate::verdict::Excuses;
 
@@ -20,7 +20,7 @@ use Whose::{Source, Target};
 
 /// Name, the words of ms2m at which the node goes, whose it is, and the end that there must be
 /// while it is gone. Where there is none, the survivor would be on that very node.
-const CASES: [(&str, &str, Whose, Option<End>); 8] = [
+const CASES: [(&str, &str, Whose, Option<End>); 10] = [
     (
         "target_s_node_while_checkpointing",
         "] Checkpointing",
@@ -69,6 +69,18 @@ const CASES: [(&str, &str, Whose, Option<End>); 8] = [
         Source,
         Some(End::Completed),
     ),
+    (
+        "sequential_target_s_node_while_restoring",
+        "target pod",
+        Target,
+        Some(End::RolledBack),
+    ),
+    (
+        "sequential_source_s_node_after_the_commit",
+        "committed:",
+        Source,
+        Some(End::Completed),
+    ),
 ];
 
 pub(crate) fn add(trials: &mut Trials) {
@@ -93,8 +105,14 @@ async fn power_loss(name: &str, moment: &str, whose: Whose, victim: &str, expect
         Source => (victim.to_owned(), world.target_node.clone()),
         Target => (world.source_node.clone(), victim.to_owned()),
     };
+    let sequential = name.starts_with("sequential");
     let options = Options {
         nodes: Some(nodes),
+        owner: if sequential {
+            Owner::StatefulSet
+        } else {
+            Owner::Nobody
+        },
         ..Options::default()
     };
     let case = Case::start_with(place, &name.replace('_', "-"), &options, 40.0).await;

@@ -90,6 +90,10 @@ pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
         let name = format!("owners::killed_on_the_way_home_from_{first}");
         trials.add(name, move || killed_on_the_way_home(first));
     }
+    trials.add(
+        "owners::what_crashes_before_it_was_seen_comes_home",
+        crashes_unseen,
+    );
     // All faults are taken back in these.
     trials.add_in_turn(
         turns,
@@ -314,4 +318,17 @@ async fn shadow_crashes() {
     );
     case.nothing_is_left(End::RolledBack).await;
     case.clear().await;
+}
+
+/// Nothing was taken from the replay queue yet, so the checkpoint is as good as it was.
+async fn crashes_unseen() {
+    let mut case = Case::owned("unseen", Kind::Sequential).await;
+    let mut running = case.migrate();
+    assert!(running.says("target restored").await);
+    let full = format!("{}/{}", case.app.namespace, case.app.pod);
+    let order = json!({"pod": full, "do": "kill"});
+    case.place.world.order("/container", order).await;
+    let end = case.settle(running.outcome().await).await;
+    assert_eq!(end, End::RolledBack);
+    is_home(case).await;
 }

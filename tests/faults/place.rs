@@ -17,7 +17,7 @@ static DISTURBED: OnceCell<Place> = OnceCell::const_new();
 
 /// The nodes of the shared one. Pods are moved from the first to the second; two behave as
 /// containerd does; the others are for cases in which one is lost.
-const NODES: [&str; 13] = [
+const NODES: [&str; 15] = [
     "crio-a",
     "crio-b",
     "ctr-a=containerd",
@@ -30,6 +30,8 @@ const NODES: [&str; 13] = [
     VICTIMS[5],
     VICTIMS[6],
     VICTIMS[7],
+    VICTIMS[8],
+    VICTIMS[9],
     FORGETFUL,
 ];
 
@@ -37,8 +39,9 @@ const NODES: [&str; 13] = [
 pub(crate) const FORGETFUL: &str = "forgetful";
 
 /// Nodes that may be lost, each in one case.
-pub(crate) const VICTIMS: [&str; 8] = [
-    "lost-1", "lost-2", "lost-3", "lost-4", "lost-5", "lost-6", "lost-7", "lost-8",
+pub(crate) const VICTIMS: [&str; 10] = [
+    "lost-1", "lost-2", "lost-3", "lost-4", "lost-5", "lost-6", "lost-7", "lost-8", "lost-9",
+    "lost-10",
 ];
 
 impl Place {
