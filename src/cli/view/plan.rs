@@ -92,14 +92,30 @@ fn steps(plan: &Plan) -> Vec<String> {
     let queue = &plan.queue;
     let target = &plan.target_pod;
     let source = &plan.source_pod;
-    let handover = match plan.strategy {
-        Strategy::ShadowPod => format!("start {target} on {} from that image", plan.target_node),
-        Strategy::Sequential => format!(
-            "let the owner give {source} up, start {target} on {} from that image",
-            plan.target_node
+    let node = &plan.target_node;
+    let set = plan
+        .owner
+        .as_ref()
+        .filter(|owner| owner.kind == "StatefulSet");
+    let set = set.map(|set| format!("{} {}", set.kind, set.name));
+    let set = set.unwrap_or_else(|| "the owner".to_owned());
+    let end = format!(
+        "open the gate, see {target} consume {queue}, take the gate and the replay queues out"
+    );
+    let (handover, end) = match plan.strategy {
+        Strategy::ShadowPod => (
+            format!("start {target} on {node} from that image"),
+            format!("remove {source} (the commit point), {end}"),
+        ),
+        Strategy::Sequential => (
+            format!(
+                "delete {set} without its pods, remove {source} (the commit point), start {target} on \
+                 {node} from that image"
+            ),
+            format!("put {set} back, {end}"),
         ),
     };
-    vec![
+    let mut steps = vec![
         format!(
             "Pending: take the lock on {source}, pull its image on {}",
             plan.target_node
@@ -113,12 +129,16 @@ fn steps(plan: &Plan) -> Vec<String> {
             plan.source_node, plan.checkpoint_image
         ),
         format!("Restoring: {handover}"),
-        format!("Replaying: let {target} apply what has waited for it, open the gate"),
-        format!(
-            "Finalizing: see {target} consume {queue}, remove {source}, take the gate and the \
-             replay queues out"
-        ),
-    ]
+        format!("Replaying: let {target} apply what has waited for it"),
+        format!("Finalizing: {end}"),
+    ];
+    if plan.strategy == Strategy::ShadowPod && set != "the owner" {
+        steps.push(format!(
+            "Finalizing, once more: delete {set} without its pods at the commit point, give the state \
+             of {target} to a new {source} on {node} in the same way, put {set} back"
+        ));
+    }
+    steps
 }
 
 /// Every setting, its value and where it was said.
@@ -147,6 +167,7 @@ mod tests {
     use super::*;
     use crate::api::{Compression, HandoffBinding};
     use crate::cli::settings::{Origin, table};
+    use crate::migration::ports::OwnerView;
 
     fn plan() -> Plan {
         Plan {
@@ -210,6 +231,32 @@ mod tests {
     }
 
     #[test]
+    fn a_set_is_in_the_steps_of_its_pods() {
+        let of = |strategy, target: &str| {
+            let plan = Plan {
+                strategy,
+                target_pod: target.to_owned(),
+                owner: Some(OwnerView {
+                    kind: "StatefulSet".to_owned(),
+                    name: "worker".to_owned(),
+                }),
+                ..plan()
+            };
+            steps(&plan).join("\n")
+        };
+        let first = of(Strategy::Sequential, "worker-0");
+        assert!(
+            first.contains("delete StatefulSet worker without its pods, remove worker-0"),
+            "{first}"
+        );
+        let twice = of(Strategy::ShadowPod, "worker-0-shadow");
+        assert!(
+            twice.contains("give the state of worker-0-shadow to a new worker-0"),
+            "{twice}"
+        );
+    }
+
+    #[test]
     fn a_dry_run_shows_plan_steps_and_settings() {
         insta::assert_snapshot!(full(&plan(), &settings(), Paint(false), 80), @r"
         Move default/worker-0 (container worker) from node-a to node-b
@@ -226,8 +273,8 @@ mod tests {
           2. Checkpointing: put the gate in front of orders and close it, let worker-0 empty the queue, checkpoint it, send it to its own replay queue
           3. Transferring: push the archive from node-a as registry.example.com/checkpoints:worker-0-x7k2f
           4. Restoring: start worker-0-shadow on node-b from that image
-          5. Replaying: let worker-0-shadow apply what has waited for it, open the gate
-          6. Finalizing: see worker-0-shadow consume orders, remove worker-0, take the gate and the replay queues out
+          5. Replaying: let worker-0-shadow apply what has waited for it
+          6. Finalizing: remove worker-0 (the commit point), open the gate, see worker-0-shadow consume orders, take the gate and the replay queues out
 
         Settings
         ╭─────────────┬────────────────────────────────┬───────────────────────────────╮
