@@ -23,29 +23,28 @@ pub(crate) fn add(trials: &mut Trials) {
             move || walk(Kind::Bare, first, true),
         );
         // The others share most of their steps with a pod that nobody owns.
-        for kind in [Kind::Sequential, Kind::Takeover] {
+        for kind in [Kind::Sequential, Kind::Takeover, Kind::ReplicaSet] {
             let name = format!("kills::{}_after_each_boundary_from_{first}", kind.name());
             trials.add(name, move || walk(kind, first, true));
         }
     }
     for first in 1..=WALKERS {
-        for kind in [Kind::Bare, Kind::Sequential, Kind::ReplicaSet] {
-            let name = format!("kills::{}_after_each_line_from_{first}", kind.name());
-            trials.add(name, move || walk_lines(kind, first));
-        }
+        trials.add(format!("kills::after_each_line_from_{first}"), move || {
+            walk_lines(first)
+        });
     }
 }
 
-async fn walk_lines(kind: Kind, first: usize) {
+async fn walk_lines(first: usize) {
     let mut line = first;
-    while killed_after_line(kind, line).await {
+    while killed_after_line(line).await {
         line += WALKERS;
     }
 }
 
 /// Kills `ms2m` as soon as it has said so many lines. `false` when it ended before.
-async fn killed_after_line(kind: Kind, line: usize) -> bool {
-    let mut case = Case::owned(&format!("kill-line-{line}"), kind).await;
+async fn killed_after_line(line: usize) -> bool {
+    let mut case = Case::owned(&format!("kill-line-{line}"), Kind::Bare).await;
     let mut running = case.migrate();
     let said = running.says_lines(line).await;
     if said {
