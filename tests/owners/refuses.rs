@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::scene::Set;
 use crate::support::{App, Options, eventually};
 
 /// A worker whose pod has that controller.
@@ -110,4 +111,56 @@ async fn what_stays_behind_is_said() {
     }
     app.assert_exact(&record, &app.target).await;
     app.end().await;
+}
+
+/// A budget that is exhausted, and rules of the pod that forbid the target node.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cluster_s_rules_forbid() {
+    let world = crate::support::World::get();
+    let label = format!("only-here-{}", std::process::id());
+    let node = world.source_node.clone();
+    let arguments = [
+        "label",
+        "node",
+        &node,
+        &format!("{label}=yes"),
+        "--overwrite",
+    ];
+    world.kubectl(&arguments).await;
+    let set = Set::start("rules", 1, |set| {
+        set["spec"]["template"]["spec"]["nodeSelector"] = json!({(label.as_str()): "yes"});
+    })
+    .await;
+    let app = &set.pods[0];
+    let outcome = app.migrate(&["--to", &app.to]).await.expect_code(3);
+    let words = format!("its node selector asks for {label}=yes");
+    assert!(outcome.stderr.contains(&words), "{outcome:?}");
+    let other = [
+        "label",
+        "node",
+        &app.to,
+        &format!("{label}=yes"),
+        "--overwrite",
+    ];
+    world.kubectl(&other).await;
+    app.apply(&json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "always"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "worker"}}},
+    }))
+    .await;
+    eventually("the budget is counted", async || {
+        let budget = set.get("pdb", "always").await?;
+        (budget["status"]["currentHealthy"] == 1).then_some(())
+    })
+    .await;
+    let outcome = app.migrate(&["--to", &app.to]).await.expect_code(3);
+    assert!(
+        outcome
+            .stderr
+            .contains("PodDisruptionBudget always allows no pod to be missing"),
+        "{outcome:?}"
+    );
+    let shadow = ["--to", &app.to, "--strategy", "shadow-pod", "--dry-run"];
+    app.migrate(&shadow).await.expect_code(0);
+    set.end().await;
 }
