@@ -254,7 +254,8 @@ pub trait Cluster: Send + Sync {
     /// Ensures that a StatefulSet that is ours is gone and its pods are without an owner.
     async fn let_go(&self, order: &LetGoOrder) -> PortResult<()>;
     /// Ensures that the kept StatefulSet is there as it was, waits until it has adopted `pod`, and
-    /// forgets what was kept. Where it is not ours there is nothing to do.
+    /// forgets what was kept. Where it is not ours there is nothing to do, unless it is nowhere: then
+    /// it is [`PortError::NotFound`].
     async fn take_back(
         &self,
         migration: &str,

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::scene::Set;
-use crate::support::recording::Recording;
+use crate::support::recording::{PodNow, Recording, What};
 use crate::support::{App, Recorder, eventually};
 
 async fn start(name: &str) -> Set {
@@ -19,6 +19,27 @@ fn app_of(set: &Set) -> &App {
 fn service_changes(recording: &Recording, service: &str) -> Vec<usize> {
     let timeline = recording.endpoints(service);
     timeline.into_iter().map(|(_, ready)| ready.len()).collect()
+}
+
+/// A Service finds the target by its labels. It has been ready, without them, before the commit; it has
+/// them before the source is asked to go; and nothing else happens in between.
+fn takes_the_source_s_place(recording: &Recording, target: &str, source: &str) {
+    let first = |uid: &str, holds: fn(&PodNow) -> bool| {
+        recording.changes.iter().position(
+            |change| matches!(&change.what, What::Pod(pod) if pod.uid == uid && holds(pod)),
+        )
+    };
+    let ready = first(target, |pod| pod.ready);
+    let labelled = first(target, |pod| pod.has(&[("app", "worker")]));
+    let leaving = first(source, |pod| pod.terminating);
+    assert!(
+        ready.is_some() && ready < labelled,
+        "the target had no label of the Service's when it became ready: {ready:?} {labelled:?}\n{recording}"
+    );
+    assert!(
+        labelled < leaving,
+        "the source went when the target had its labels: {labelled:?} {leaving:?}\n{recording}"
+    );
 }
 
 async fn deployment(set: &Set) -> Value {
@@ -57,19 +78,8 @@ async fn a_pod_of_a_deployment_moves_without_a_stray_one() {
     let wanted = recording.matching(&[("app", "worker")]);
     assert!(wanted.least >= 1, "never too few: {wanted:?}\n{recording}");
     let target = &seen.uid;
-    let commit = recording.named(&app.pod)[0]
-        .deletion_asked
-        .expect("the source went");
     let behind = recording.endpoints(&set.name);
-    let early = behind
-        .iter()
-        .filter(|(at, _)| *at < commit)
-        .filter(|(_, ready)| ready.contains(target) && !ready.contains(&source))
-        .count();
-    assert_eq!(
-        early, 0,
-        "the target does not serve in the source's place before the commit:\n{recording}"
-    );
+    takes_the_source_s_place(&recording, &seen.uid, &source);
     let last = behind.last().expect("there were endpoints");
     assert_eq!(last.1.iter().collect::<Vec<_>>(), [target], "{recording}");
     assert!(

@@ -192,6 +192,20 @@ impl Set {
         }
     }
 
+    /// Everything of the set that somebody may have wanted: its metadata too, a finalizer above all.
+    pub(crate) async fn as_made(&self) -> Value {
+        let set = self.get("statefulset", &self.name).await;
+        let set = set.expect("the set is there");
+        let of = |name: &str| set["metadata"][name].clone();
+        json!({
+            "labels": of("labels"),
+            "annotations": of("annotations"),
+            "finalizers": of("finalizers"),
+            "ownerReferences": of("ownerReferences"),
+            "spec": set["spec"],
+        })
+    }
+
     /// The set as it was made: replicas, template and all.
     pub(crate) async fn spec(&self) -> Value {
         let set = self.get("statefulset", &self.name).await;

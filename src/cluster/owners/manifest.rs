@@ -70,9 +70,18 @@ pub(super) fn kept_revisions(kept: &ConfigMap) -> PortResult<Option<Revisions>> 
     Ok(None)
 }
 
+/// Finalizers that the API server sets at a deletion, by its propagation policy.
+pub(super) const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
 /// The set as whoever made it would make it again: nothing that the API server sets.
 pub(super) fn as_new(set: &DynamicObject) -> DynamicObject {
     let metadata = &set.metadata;
+    let of_a_deletion = |name: &String| name == ORPHAN || name == FOREGROUND;
+    let mut finalizers = metadata.finalizers.clone();
+    if let Some(names) = &mut finalizers {
+        names.retain(|name| !of_a_deletion(name));
+    }
     let mut data = set.data.clone();
     if let Some(fields) = data.as_object_mut() {
         fields.remove("status");
@@ -84,7 +93,7 @@ pub(super) fn as_new(set: &DynamicObject) -> DynamicObject {
             namespace: metadata.namespace.clone(),
             labels: metadata.labels.clone(),
             annotations: metadata.annotations.clone(),
-            finalizers: metadata.finalizers.clone(),
+            finalizers: finalizers.filter(|names| !names.is_empty()),
             owner_references: metadata.owner_references.clone(),
             ..ObjectMeta::default()
         },
@@ -119,6 +128,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// The garbage collector's own finalizers stand on a set that is on its way out. On one that is
+    /// made again they would say what becomes of its pods when somebody deletes it next.
+    #[test]
+    fn how_a_set_was_deleted_is_not_kept() {
+        let set: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {"name": "web", "finalizers": ["orphan", "shop.example.com/audit", "foregroundDeletion"]},
+            "spec": {}
+        }))
+        .expect("a set");
+        let own = vec!["shop.example.com/audit".to_owned()];
+        assert_eq!(as_new(&set).metadata.finalizers, Some(own));
+    }
 
     #[test]
     fn a_set_is_made_again_with_every_field_and_no_history() {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::super::KubeCluster;
 use super::super::error::is_already_exists;
 use super::super::naming::{labels, role};
-use super::manifest::{kept, kept_pod, kept_revisions, kept_set};
+use super::manifest::{ORPHAN, kept, kept_pod, kept_revisions, kept_set};
 use super::rollout::is_first_step;
 use crate::api::MIGRATION_LABEL;
 use crate::migration::error::PortError;
@@ -44,8 +44,17 @@ fn claim(kept: &ConfigMap, migration: &str) -> Claim {
     Claim::Of(found.get(MIGRATION_LABEL).cloned().unwrap_or_default())
 }
 
-/// Finalizer by which the garbage collector frees the dependents first.
-const ORPHAN: &str = "orphan";
+/// Whether a set on its way out leaves its pods: they are freed before the finalizer for that goes, and
+/// another finalizer may hold the set itself for longer.
+fn frees_its_pods(set: &DynamicObject, owned: bool) -> PortResult<()> {
+    if !owned || set.finalizers().iter().any(|it| it == ORPHAN) {
+        return Ok(());
+    }
+    Err(PortError::Invalid(format!(
+        "StatefulSet {} is being deleted by somebody else, with its pods",
+        set.name_any()
+    )))
+}
 
 impl KubeCluster {
     /// Keeps the manifests, unless another migration has the set.
@@ -108,14 +117,18 @@ impl KubeCluster {
         loop {
             let set = self.find_set(&order.set).await?;
             let pod: Option<Pod> = self.find(&order.pod).await?;
-            if let Some(set) = &set {
-                self.keep_latest(order, set).await?;
-                self.orphan(set).await?;
-            }
             let owned = pod.as_ref().is_some_and(|pod| {
                 let owners = pod.owner_references();
                 owners.iter().any(|owner| owner.controller == Some(true))
             });
+            match &set {
+                Some(set) if set.metadata.deletion_timestamp.is_none() => {
+                    self.keep_latest(order, set).await?;
+                    self.orphan(set).await?;
+                }
+                Some(set) => frees_its_pods(set, owned)?,
+                None => {}
+            }
             if set.is_none() && !owned {
                 return Ok(());
             }
@@ -168,15 +181,6 @@ impl KubeCluster {
     }
 
     async fn orphan(&self, set: &DynamicObject) -> PortResult<()> {
-        if set.metadata.deletion_timestamp.is_some() {
-            if set.finalizers().iter().any(|it| it == ORPHAN) {
-                return Ok(());
-            }
-            return Err(PortError::Invalid(format!(
-                "StatefulSet {} is being deleted by somebody else, with its pods",
-                set.name_any()
-            )));
-        }
         let name = set.name_any();
         let sets = self.sets();
         let params = DeleteParams {
@@ -227,9 +231,19 @@ impl KubeCluster {
         pod: Option<&str>,
     ) -> PortResult<Adoption> {
         let name = kept_name(set);
-        let Some(kept) = self.our_kept(migration, set).await? else {
-            return Ok(Adoption::Adopted);
+        let kept: Option<ConfigMap> = self.find(&name).await?;
+        let Some(kept) = kept else {
+            // A process that died over what comes next has put it back; else its manifest is lost.
+            return match self.find_set(set).await? {
+                Some(_) => Ok(Adoption::NotOurs),
+                None => Err(PortError::NotFound(format!(
+                    "StatefulSet {set} is not there, and neither is ConfigMap {name} with its manifest: apply it again"
+                ))),
+            };
         };
+        if claim(&kept, migration) != Claim::Ours {
+            return Ok(Adoption::NotOurs);
+        }
         let revisions = kept_revisions(&kept)?;
         let uid = self
             .make_again(&kept_set(&kept)?, revisions.as_ref())

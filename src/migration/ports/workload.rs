@@ -160,4 +160,6 @@ pub enum Adoption {
     Adopted,
     /// It is not; the words say why.
     Refused(String),
+    /// Nothing was done: the set is there, or another migration has it.
+    NotOurs,
 }

@@ -156,10 +156,11 @@ impl Run {
         match (adoption, pod) {
             (Adoption::Adopted, Some(pod)) => {
                 self.step(format!(
-                    "StatefulSet {name} made again; it has adopted pod {pod}"
+                    "StatefulSet {name} is there, and pod {pod} its own"
                 ));
             }
-            (Adoption::Adopted, None) => self.step(format!("StatefulSet {name} made again")),
+            (Adoption::Adopted, None) => self.step(format!("StatefulSet {name} is there")),
+            (Adoption::NotOurs, _) => {}
             (Adoption::Refused(why), _) => self.warn(format!(
                 "StatefulSet {name} is there again, but pod {} is not its own: {why}",
                 pod.unwrap_or_default()

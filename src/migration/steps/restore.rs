@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::retry::Backoff;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{Phase, conditions};
@@ -95,7 +96,8 @@ impl Run {
                 })
                 .await;
         }
-        let mut attempts = 0;
+        let clock = std::sync::Arc::clone(&self.ports.clock);
+        let (mut backoff, mut attempts) = (Backoff::retries(), 0);
         loop {
             let made = self
                 .patiently("make the target pod", || async {
@@ -115,6 +117,7 @@ impl Run {
             }
             self.let_owner_go().await?;
             self.remove_intruder(&order.target_pod, &words).await?;
+            backoff.pause(&*clock).await;
         }
     }
 
@@ -172,7 +175,7 @@ impl Run {
     async fn await_base_image(&self) -> Result<(), Trouble> {
         let name = self.pull_pod();
         let began = self.ports.clock.elapsed();
-        let mut backoff = super::retry::Backoff::looks();
+        let mut backoff = Backoff::looks();
         loop {
             let state = self
                 .patiently("look at the pull of the base image", || {
