@@ -89,6 +89,33 @@ pub struct StatefulMigrationSpec {
     pub transfer: Option<TransferConfig>,
 }
 
+#[cfg(test)]
+impl StatefulMigrationSpec {
+    /// A spec as short as can be, for tests: of the pod, with queue `q`, exchange `x` and no key.
+    pub(crate) fn sample(pod: &str) -> Self {
+        Self {
+            source_pod: pod.to_owned(),
+            container_name: None,
+            target_node: None,
+            checkpoint_image_repository: "reg/cp".to_owned(),
+            replay_cutoff_seconds: None,
+            message_queue_config: MessageQueueConfig {
+                queue_name: "q".to_owned(),
+                broker_url: "amqp://mq".to_owned(),
+                exchange_name: "x".to_owned(),
+                routing_key: String::new(),
+            },
+            migration_strategy: None,
+            handoff: None,
+            stale_identity: None,
+            force: None,
+            orphan: None,
+            strict: None,
+            transfer: None,
+        }
+    }
+}
+
 /// Where the pod's messages come from.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

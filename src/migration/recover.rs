@@ -221,9 +221,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::api::{
-        MessageQueueConfig, StatefulMigrationSpec, StatefulMigrationStatus, conditions,
-    };
+    use crate::api::{StatefulMigrationSpec, StatefulMigrationStatus, conditions};
 
     fn ended(phase: Phase, reason: &str) -> Record {
         let mut status = StatefulMigrationStatus {
@@ -240,26 +238,7 @@ mod tests {
             name: "m".to_owned(),
             namespace: "shop".to_owned(),
             created: Timestamp::UNIX_EPOCH,
-            spec: StatefulMigrationSpec {
-                source_pod: "w".to_owned(),
-                container_name: None,
-                target_node: None,
-                checkpoint_image_repository: "reg/cp".to_owned(),
-                replay_cutoff_seconds: None,
-                message_queue_config: MessageQueueConfig {
-                    queue_name: "q".to_owned(),
-                    broker_url: "amqp://mq".to_owned(),
-                    exchange_name: "x".to_owned(),
-                    routing_key: String::new(),
-                },
-                migration_strategy: None,
-                handoff: None,
-                stale_identity: None,
-                force: None,
-                orphan: None,
-                strict: None,
-                transfer: None,
-            },
+            spec: StatefulMigrationSpec::sample("w"),
             status,
         }
     }

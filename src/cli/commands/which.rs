@@ -93,33 +93,14 @@ pub(crate) mod tests {
     use super::*;
     use jiff::Timestamp;
 
-    use crate::api::{MessageQueueConfig, StatefulMigrationSpec, StatefulMigrationStatus};
+    use crate::api::{StatefulMigrationSpec, StatefulMigrationStatus};
 
     pub(crate) fn record(name: &str, pod: &str) -> Record {
         Record {
             name: name.to_owned(),
             namespace: "default".to_owned(),
             created: Timestamp::UNIX_EPOCH,
-            spec: StatefulMigrationSpec {
-                source_pod: pod.to_owned(),
-                container_name: None,
-                target_node: None,
-                checkpoint_image_repository: "reg/cp".to_owned(),
-                replay_cutoff_seconds: None,
-                message_queue_config: MessageQueueConfig {
-                    queue_name: "q".to_owned(),
-                    broker_url: "amqp://mq".to_owned(),
-                    exchange_name: "x".to_owned(),
-                    routing_key: String::new(),
-                },
-                migration_strategy: None,
-                handoff: None,
-                stale_identity: None,
-                force: None,
-                orphan: None,
-                strict: None,
-                transfer: None,
-            },
+            spec: StatefulMigrationSpec::sample(pod),
             status: StatefulMigrationStatus::default(),
         }
     }

@@ -333,24 +333,15 @@ mod tests {
             namespace: "default".to_owned(),
             created: time(0),
             spec: StatefulMigrationSpec {
-                source_pod: "worker-0".to_owned(),
-                container_name: None,
                 target_node: Some("node-b".to_owned()),
                 checkpoint_image_repository: "registry.example.com/checkpoints".to_owned(),
-                replay_cutoff_seconds: None,
                 message_queue_config: MessageQueueConfig {
                     queue_name: "orders".to_owned(),
                     broker_url: "amqp://mq.example.com".to_owned(),
                     exchange_name: "events".to_owned(),
                     routing_key: "orders.*".to_owned(),
                 },
-                migration_strategy: None,
-                handoff: None,
-                stale_identity: None,
-                force: None,
-                orphan: None,
-                strict: None,
-                transfer: None,
+                ..StatefulMigrationSpec::sample("worker-0")
             },
             status,
         }

@@ -3,30 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::api::MessageQueueConfig;
 use crate::migration::ports::{BudgetView, ClaimView, Surroundings};
 
 fn spec() -> StatefulMigrationSpec {
-    StatefulMigrationSpec {
-        source_pod: "web-1".to_owned(),
-        container_name: None,
-        target_node: None,
-        checkpoint_image_repository: "reg/cp".to_owned(),
-        replay_cutoff_seconds: None,
-        message_queue_config: MessageQueueConfig {
-            queue_name: "q".to_owned(),
-            broker_url: "amqp://mq".to_owned(),
-            exchange_name: "x".to_owned(),
-            routing_key: String::new(),
-        },
-        migration_strategy: None,
-        handoff: None,
-        stale_identity: None,
-        force: None,
-        orphan: None,
-        strict: None,
-        transfer: None,
-    }
+    StatefulMigrationSpec::sample("web-1")
 }
 
 fn pod(kind: &str, owner: &str) -> PodView {
