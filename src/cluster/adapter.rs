@@ -13,6 +13,7 @@ use ms2m_transfer::event::Progress;
 
 use super::checkpoint::checkpoint;
 use super::journal::KubeJournal;
+use super::pages::{self, PAGE};
 use super::retry::Retry;
 use super::rights;
 use super::transfer::Follow;
@@ -22,9 +23,6 @@ use crate::migration::ports::{
     Adoption, Claim, Cluster, ImagePull, LetGoOrder, MissingPermission, NodeView, PodView,
     PortResult, Surroundings, TransferEnd, TransferOrder,
 };
-
-/// How many objects one page of a list has.
-pub(super) const PAGE: u32 = 500;
 
 /// One namespace of a cluster. Clones share connections, watches and what was learnt.
 #[derive(Clone)]
@@ -117,20 +115,13 @@ impl KubeCluster {
 
     async fn read_nodes(&self) -> PortResult<Vec<Node>> {
         let nodes: Api<Node> = Api::all(self.inner.client.clone());
-        let mut params = ListParams::default().limit(PAGE);
-        let mut all = Vec::new();
-        loop {
-            let page = self
-                .inner
-                .retry
-                .run("list nodes", || nodes.list(&params))
-                .await?;
-            all.extend(page.items);
-            match page.metadata.continue_.filter(|it| !it.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(all),
-            }
-        }
+        pages::all(
+            &self.inner.retry,
+            &nodes,
+            ListParams::default(),
+            "list nodes",
+        )
+        .await
     }
 
     /// The nodes as they were read last, or as they are now.

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod naming;
 mod node_pods;
 mod owners;
+mod pages;
 mod placement;
 mod pods;
 mod remedy;

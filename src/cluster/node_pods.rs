@@ -6,8 +6,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 
 use super::KubeCluster;
-use super::adapter::PAGE;
 use super::naming::role;
+use super::pages;
 use super::view::pod_view;
 use crate::api::ROLE_LABEL;
 use crate::migration::ports::{PodView, PortResult};
@@ -59,20 +59,13 @@ impl KubeCluster {
             self.pods()
         };
         let field = format!("spec.nodeName={}", wanted.node);
-        let mut params = ListParams::default().fields(&field).limit(PAGE);
+        let mut params = ListParams::default().fields(&field);
         if let Some(selector) = wanted.selector {
             params = params.labels(selector);
         }
         let what = format!("list the pods of node {}", wanted.node);
-        let mut found = Vec::new();
-        loop {
-            let page = self.inner.retry.run(&what, || pods.list(&params)).await?;
-            found.extend(page.items.iter().map(found_pod));
-            match page.metadata.continue_.filter(|it| !it.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => break,
-            }
-        }
+        let listed = pages::all(&self.inner.retry, &pods, params, &what).await?;
+        let mut found: Vec<_> = listed.iter().map(found_pod).collect();
         found.sort_by(|one, other| {
             (&one.namespace, &one.pod.name).cmp(&(&other.namespace, &other.pod.name))
         });

@@ -8,9 +8,9 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::super::adapter::PAGE;
 use super::super::error::is_already_exists;
 use super::super::naming::{labels, role, shortened};
+use super::super::pages;
 use super::fence::{Kept, Refused};
 use super::{FIELD_MANAGER, KubeJournal, Place};
 use crate::api::ROLE_LABEL;
@@ -128,31 +128,21 @@ impl KubeJournal {
 
     pub(super) async fn list_config_maps(&self) -> PortResult<Vec<Record>> {
         let selector = format!("{ROLE_LABEL}={}", role::JOURNAL);
-        let mut params = ListParams::default().labels(&selector).limit(PAGE);
+        let (what, params) = ("list remembered migrations", ListParams::default());
+        let params = params.labels(&selector);
         let mut records = Vec::new();
-        loop {
-            let page = self
-                .retry
-                .run("list remembered migrations", || {
-                    self.config_maps.list(&params)
-                })
-                .await?;
-            for found in &page {
-                match record(found) {
-                    Ok(record) => {
-                        self.keep_config_map(&record.name, found);
-                        records.push(record);
-                    }
-                    Err(error) => {
-                        tracing::warn!(config_map = found.name_any(), %error, "not a migration");
-                    }
+        for found in pages::all(&self.retry, &self.config_maps, params, what).await? {
+            match record(&found) {
+                Ok(record) => {
+                    self.keep_config_map(&record.name, &found);
+                    records.push(record);
+                }
+                Err(error) => {
+                    tracing::warn!(config_map = found.name_any(), %error, "not a migration");
                 }
             }
-            match page.metadata.continue_.filter(|it| !it.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(records),
-            }
         }
+        Ok(records)
     }
 }
 

@@ -6,9 +6,9 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::super::adapter::PAGE;
 use super::super::error::is_already_exists;
 use super::super::naming::{DRIVEN_BY, DRIVEN_BY_CLI};
+use super::super::pages;
 use super::fence::{Kept, Refused};
 use super::{FIELD_MANAGER, KubeJournal, Place};
 use crate::api::{StatefulMigration, StatefulMigrationStatus};
@@ -111,19 +111,9 @@ impl KubeJournal {
     }
 
     pub(super) async fn list_resources(&self) -> PortResult<Vec<Record>> {
-        let mut params = ListParams::default().limit(PAGE);
-        let mut records = Vec::new();
-        loop {
-            let page = self
-                .retry
-                .run("list migrations", || self.migrations.list(&params))
-                .await?;
-            records.extend(page.items.into_iter().map(|it| self.record(it)));
-            match page.metadata.continue_.filter(|it| !it.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(records),
-            }
-        }
+        let (what, params) = ("list migrations", ListParams::default());
+        let found = pages::all(&self.retry, &self.migrations, params, what).await?;
+        Ok(found.into_iter().map(|it| self.record(it)).collect())
     }
 
     fn record(&self, found: StatefulMigration) -> Record {

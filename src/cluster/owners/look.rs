@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::super::KubeCluster;
-use super::super::adapter::PAGE;
+use super::super::pages;
 use super::super::placement::unfit;
 use super::view::{budget_view, claim_view, replica_set_view, set_view};
 use crate::migration::error::PortError;
@@ -121,29 +121,21 @@ impl KubeCluster {
         unseen: &mut Vec<String>,
     ) -> PortResult<Vec<BudgetView>> {
         let api: Api<PodDisruptionBudget> = self.namespaced();
-        let params = ListParams::default().limit(PAGE);
-        let found = self
-            .inner
-            .retry
-            .run("list PodDisruptionBudgets", || api.list(&params))
-            .await;
+        let (retry, what) = (&self.inner.retry, "list PodDisruptionBudgets");
+        let found = pages::all(retry, &api, ListParams::default(), what).await;
         let found = allowed(found, "PodDisruptionBudgets", unseen)?;
-        let budgets = found.into_iter().flat_map(|list| list.items);
-        Ok(budgets
+        Ok(found
+            .into_iter()
+            .flatten()
             .filter_map(|budget| budget_view(&budget, &pod.labels))
             .collect())
     }
 
     async fn crowd(&self) -> PortResult<BTreeMap<String, u64>> {
-        let pods = self.pods();
-        let params = ListParams::default().limit(PAGE);
-        let list = self
-            .inner
-            .retry
-            .run("list pods", || pods.list(&params))
-            .await?;
+        let (retry, pods) = (&self.inner.retry, self.pods());
+        let all = pages::all(retry, &pods, ListParams::default(), "list pods").await?;
         let mut crowd = BTreeMap::new();
-        for node in list
+        for node in all
             .iter()
             .filter_map(|pod| pod.spec.as_ref()?.node_name.clone())
         {
