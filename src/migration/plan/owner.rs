@@ -39,7 +39,8 @@ pub(super) fn strategy(
             return Err(Error::refused(format!(
                 "{} {} of pod {} is gone or being deleted",
                 owner.kind, owner.name, pod.name
-            )));
+            ))
+            .hint("if its pods are to stay, make it again first: it adopts them"));
         }
         (None, _) => {
             unknown(spec, pod, owner, warnings)?;
@@ -102,9 +103,11 @@ fn stateful_set(
     set: &SetView,
 ) -> Result<(), Error> {
     let name = &owner.name;
-    let refused = |what: String| Err(Error::refused(what));
     if set.terminating {
-        return refused(format!("StatefulSet {name} is being deleted"));
+        return Err(
+            Error::refused(format!("StatefulSet {name} is being deleted"))
+                .hint("if its pods are to stay, make it again first: it adopts them"),
+        );
     }
     if let Some(above) = &set.owner
         && spec.orphan != Some(true)
@@ -116,8 +119,10 @@ fn stateful_set(
         .hint("let that operator rest for the time of the migration, then say --orphan"));
     }
     if !set.observed {
-        return refused(format!("StatefulSet {name} has just been changed"))
-            .map_err(|error| error.hint("try again in a moment"));
+        return Err(
+            Error::refused(format!("StatefulSet {name} has just been changed"))
+                .hint("try again in a moment"),
+        );
     }
     if set.deletes_claims {
         return Err(Error::refused(format!(
@@ -131,10 +136,11 @@ fn stateful_set(
     let ordinal = ordinal(&pod.name, name);
     let range = set.start..set.start + set.replicas;
     if !ordinal.is_some_and(|ordinal| range.contains(&ordinal)) {
-        return refused(format!(
+        return Err(Error::refused(format!(
             "pod {} is not one of the {} that StatefulSet {name} keeps, so it is about to go",
             pod.name, set.replicas
-        ));
+        ))
+        .hint(format!("see what it keeps: kubectl get statefulset {name}")));
     }
     revision(pod, name, set)
 }
@@ -215,9 +221,10 @@ fn replica_set(owner: &OwnerView, set: &ReplicaSetView) -> Result<(), Error> {
         |above| format!("{} {}", above.kind, above.name),
     );
     if set.terminating {
-        return Err(Error::refused(format!(
-            "ReplicaSet {name} is being deleted"
-        )));
+        return Err(
+            Error::refused(format!("ReplicaSet {name} is being deleted"))
+                .hint("its pods go with it; start again with one that stays"),
+        );
     }
     if set.rolling_out {
         return Err(Error::refused(format!("a rollout of {above} is under way"))

@@ -18,10 +18,13 @@ impl Run {
         if let Err(left) = self.put_away().await {
             return self.unfinished(left);
         }
-        let mut error = trouble.into_error(ErrorKind::TargetLost).hint(format!(
-            "pod {} is gone as after a crash: start it again as you would then",
-            self.target_pod()
-        ));
+        let pod = self.target_pod();
+        let next = match &self.record.status.owner {
+            Some(owner) => format!("{} {} starts an empty one", owner.kind, owner.name),
+            None => "start it again as you would then".to_owned(),
+        };
+        let hint = format!("pod {pod} is gone as after a crash: {next}");
+        let mut error = trouble.into_error(ErrorKind::TargetLost).hint(hint);
         error.undone.push(format!(
             "what the target had not applied waits in queue {} again",
             self.names.queue

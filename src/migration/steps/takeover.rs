@@ -80,7 +80,12 @@ impl Run {
         let undo = self.undo_handoff(&mut undone).await;
         let mut error = match undo {
             Ok(()) => match self.shadow_is_lost().await {
-                Ok(true) => return self.bury(trouble).await,
+                Ok(true) => {
+                    let mut error = self.bury(trouble).await;
+                    undone.append(&mut error.undone);
+                    error.undone = undone;
+                    return error;
+                }
                 Ok(false) => self.leave_for_another_attempt(trouble).await,
                 Err(unseen) => unseen.into_error(ErrorKind::Unfinished),
             },
