@@ -184,6 +184,36 @@ async fn whoever_was_left_behind_cannot_write_a_record() {
     fences(&world, "statefulmigrations", "two").await;
 }
 
+/// Several migrations of one process share a journal, and each begins with a look at all records:
+/// what such a look shows of another migration's record is nobody's turn to write it.
+async fn a_listing_gives_no_turn(world: &World, name: &str) {
+    let (one, two) = (
+        world.cluster().await.journal(),
+        world.cluster().await.journal(),
+    );
+    let mut mine = record(name);
+    one.create(&mine).await.expect("it is new");
+    let mut theirs = two
+        .read(name)
+        .await
+        .expect("an answer")
+        .expect("it is there");
+    theirs.status.phase = Some(Phase::Replaying);
+    two.save(&theirs).await.expect("it was just read");
+    one.list().await.expect("a list");
+    mine.status.phase = Some(Phase::Checkpointing);
+    let end = one.save(&mine).await;
+    assert!(matches!(end, Err(PortError::Fenced(_))), "{end:?}");
+}
+
+#[tokio::test]
+async fn who_lists_the_records_has_not_read_them() {
+    let world = World::start().await;
+    a_listing_gives_no_turn(&world, "one").await;
+    install_crd(&world).await;
+    a_listing_gives_no_turn(&world, "two").await;
+}
+
 #[tokio::test]
 async fn records_from_before_the_crd_are_still_there() {
     let world = World::start().await;

@@ -134,7 +134,7 @@ impl KubeJournal {
         for found in pages::all(&self.retry, &self.config_maps, params, what).await? {
             match record(&found) {
                 Ok(record) => {
-                    self.keep_config_map(&record.name, &found);
+                    self.fence.found(&record.name, kept(&found));
                     records.push(record);
                 }
                 Err(error) => {

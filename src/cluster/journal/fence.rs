@@ -19,7 +19,7 @@ pub(super) struct Kept {
     pub(super) text: String,
 }
 
-/// All records that were read or written here, by name.
+/// All records that were read, found or written here, by name.
 #[derive(Debug, Default)]
 pub(super) struct Fence(Mutex<HashMap<String, Kept>>);
 
@@ -36,6 +36,13 @@ impl Fence {
     /// What is known of the record of that name.
     pub(super) fn known(&self, name: &str) -> Option<Kept> {
         self.map().get(name).cloned()
+    }
+
+    /// Remembers how a record stands that was found in a listing, unless more is known of it: a
+    /// migration that is under way in this process has read or written its record itself, and a
+    /// listing may be older than that, or show what another process has written meanwhile.
+    pub(super) fn found(&self, name: &str, kept: Kept) {
+        self.map().entry(name.to_owned()).or_insert(kept);
     }
 
     /// Remembers how it stands.

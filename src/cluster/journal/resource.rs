@@ -107,17 +107,23 @@ impl KubeJournal {
             .retry
             .run(&what, || self.migrations.get_opt(migration))
             .await?;
-        Ok(found.map(|it| self.record(it)))
+        Ok(found.map(|it| {
+            self.keep_resource(&it);
+            self.record(it)
+        }))
     }
 
     pub(super) async fn list_resources(&self) -> PortResult<Vec<Record>> {
         let (what, params) = ("list migrations", ListParams::default());
         let found = pages::all(&self.retry, &self.migrations, params, what).await?;
-        Ok(found.into_iter().map(|it| self.record(it)).collect())
+        let found = found.into_iter().map(|it| {
+            self.fence.found(&it.name_any(), kept(&it));
+            self.record(it)
+        });
+        Ok(found.collect())
     }
 
     fn record(&self, found: StatefulMigration) -> Record {
-        self.keep_resource(&found);
         let created = found.creation_timestamp().map(|it| it.0);
         Record {
             name: found.name_any(),
