@@ -13,6 +13,25 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// That an optional field of the spec is as it was, in CEL.
+macro_rules! unchanged {
+    ($field:literal) => {
+        concat!(
+            " && has(self.spec.",
+            $field,
+            ") == has(oldSelf.spec.",
+            $field,
+            ") && (!has(self.spec.",
+            $field,
+            ") || self.spec.",
+            $field,
+            " == oldSelf.spec.",
+            $field,
+            ")"
+        )
+    };
+}
+
 /// What to move, where to, and how.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -27,9 +46,10 @@ use serde::{Deserialize, Serialize};
     derive = "PartialEq",
     cel,
     doc = "A running, stateful, message-driven pod on its way from one node to another.",
+    validation = Rule::new(UNCHANGED).message("spec is immutable once the migration has left Pending, save abort"),
     validation = Rule::new(
-        "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Pending' || self.spec == oldSelf.spec"
-    ).message("spec is immutable once the migration has left Pending"),
+        "!has(oldSelf.spec.abort) || !oldSelf.spec.abort || has(self.spec.abort) && self.spec.abort"
+    ).message("an abort cannot be taken back"),
     printcolumn(name = "Pod", type_ = "string", json_path = ".spec.sourcePod"),
     printcolumn(name = "From", type_ = "string", json_path = ".status.sourceNode"),
     printcolumn(name = "To", type_ = "string", json_path = ".status.targetNode"),
@@ -87,7 +107,35 @@ pub struct StatefulMigrationSpec {
     /// How the checkpoint travels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
+    /// How long things may take. Each has a default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+    /// `true` rolls the migration back; past its commit point it is finished all the same. Cannot be
+    /// taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abort: Option<bool>,
 }
+
+/// The rule that keeps a spec as it is: field by field, since a CEL rule cannot leave one out. A test
+/// sees to it that none is missing.
+const UNCHANGED: &str = concat!(
+    "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Pending' || (",
+    "self.spec.sourcePod == oldSelf.spec.sourcePod",
+    " && self.spec.checkpointImageRepository == oldSelf.spec.checkpointImageRepository",
+    " && self.spec.messageQueueConfig == oldSelf.spec.messageQueueConfig",
+    unchanged!("containerName"),
+    unchanged!("targetNode"),
+    unchanged!("replayCutoffSeconds"),
+    unchanged!("migrationStrategy"),
+    unchanged!("handoff"),
+    unchanged!("staleIdentity"),
+    unchanged!("force"),
+    unchanged!("orphan"),
+    unchanged!("strict"),
+    unchanged!("transfer"),
+    unchanged!("timeouts"),
+    ")",
+);
 
 #[cfg(test)]
 impl StatefulMigrationSpec {
@@ -104,6 +152,8 @@ impl StatefulMigrationSpec {
                 broker_url: "amqp://mq".to_owned(),
                 exchange_name: "x".to_owned(),
                 routing_key: String::new(),
+                management_url: None,
+                credentials: None,
             },
             migration_strategy: None,
             handoff: None,
@@ -112,6 +162,8 @@ impl StatefulMigrationSpec {
             orphan: None,
             strict: None,
             transfer: None,
+            timeouts: None,
+            abort: None,
         }
     }
 }
@@ -133,7 +185,77 @@ pub struct MessageQueueConfig {
     #[serde(default)]
     #[schemars(length(max = 255))]
     pub routing_key: String,
+    /// Management API of the broker, as `http://broker:15672`; port 15672 of the broker's host if
+    /// omitted. Keep the password out of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.startsWith('http://') || self.startsWith('https://')").message("must begin with http:// or https://"))]
+    pub management_url: Option<String>,
+    /// User and password for broker and management API, from Secrets in the pod's namespace. For
+    /// the controller: the command line has them from its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<BrokerCredentials>,
 }
+
+/// User and password for the broker.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokerCredentials {
+    /// The user.
+    pub username: SecretSource,
+    /// The password.
+    pub password: SecretSource,
+}
+
+/// A value that is kept in a Secret.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretSource {
+    /// Where it is.
+    pub secret_key_ref: SecretKeyRef,
+}
+
+/// A key of a Secret in the pod's namespace.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// How long things may take: numbers with units, as `1.5s`, `500ms` or `1m30s`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// The gate is opened once the rest of the replay takes no longer than this; `1s` if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(DURATION).message(DURATION_WORDS))]
+    pub max_pause: Option<String>,
+    /// How long a queue must stay empty to count as quiet, where the broker does not count what is
+    /// unacknowledged; `2s` if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(DURATION).message(DURATION_WORDS))]
+    pub settle: Option<String>,
+    /// How long the source may take to empty its queue before the checkpoint; `1m` if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(DURATION).message(DURATION_WORDS))]
+    pub drain: Option<String>,
+    /// How long the application may take to obey a control message; `30s` if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(DURATION).message(DURATION_WORDS))]
+    pub obey: Option<String>,
+    /// Grace period that the source is deleted with; `1s` if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(DURATION).message(DURATION_WORDS))]
+    pub source_grace: Option<String>,
+}
+
+/// What a duration looks like, in CEL.
+const DURATION: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')";
+const DURATION_WORDS: &str = "must be a duration such as 500ms, 1.5s or 1m30s";
 
 /// How the pod changes places with its copy.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -278,7 +400,7 @@ impl StatefulMigrationStatus {
             reason: reason.to_owned(),
             message: message.to_owned(),
             last_transition_time: unchanged_since.unwrap_or(Time(now)),
-            observed_generation: None,
+            observed_generation: self.observed_generation,
         });
     }
 
@@ -324,6 +446,9 @@ impl std::fmt::Display for Phase {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StatefulMigrationStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
     /// Where the migration stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
@@ -679,4 +804,27 @@ pub struct Receipt {
     pub reconnect: String,
     /// From the start to the end.
     pub total: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_field_of_the_spec_can_change_unnoticed() {
+        let crd = crate::api::crd();
+        let schema = crd.spec.versions.into_iter().next();
+        let schema = schema.and_then(|version| version.schema?.open_api_v3_schema);
+        let mut top = schema
+            .and_then(|schema| schema.properties)
+            .expect("the CRD has a schema");
+        let fields = top
+            .remove("spec")
+            .and_then(|spec| spec.properties)
+            .expect("the schema has a spec");
+        for field in fields.keys().filter(|field| *field != "abort") {
+            let rule = format!("self.spec.{field} == oldSelf.spec.{field}");
+            assert!(UNCHANGED.contains(&rule), "{field} is not in the rule");
+        }
+    }
 }

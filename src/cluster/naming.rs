@@ -10,10 +10,6 @@ pub const SOURCE_LABELS: &str = "migration.ms2m.io/source-labels";
 pub const SOURCE_POD: &str = "migration.ms2m.io/source-pod";
 /// Annotation of a target pod: the container that carries the state.
 pub const CONTAINER: &str = "migration.ms2m.io/restored-container";
-/// Annotation of a `StatefulMigration`: who drives it.
-pub const DRIVEN_BY: &str = "migration.ms2m.io/driven-by";
-/// Value of [`DRIVEN_BY`]: the command line does, and no controller may.
-pub const DRIVEN_BY_CLI: &str = "cli";
 /// Label on a transfer's pod; its value names the Job.
 pub(in crate::cluster) const TRANSFER_LABEL: &str = "migration.ms2m.io/transfer";
 

@@ -30,6 +30,8 @@ fn record(name: &str) -> Record {
                 broker_url: "amqp://broker:5672".into(),
                 exchange_name: "shop".into(),
                 routing_key: String::new(),
+                management_url: None,
+                credentials: None,
             },
             migration_strategy: None,
             handoff: None,
@@ -38,6 +40,8 @@ fn record(name: &str) -> Record {
             orphan: None,
             strict: None,
             transfer: None,
+            timeouts: None,
+            abort: None,
         },
         status: StatefulMigrationStatus {
             phase: Some(Phase::Pending),
@@ -132,8 +136,8 @@ async fn with_the_crd_they_are_resources_that_a_controller_leaves_alone() {
         .get("one")
         .await
         .expect("a resource");
-    let annotations = one.metadata.annotations.unwrap_or_default();
-    assert_eq!(annotations["migration.ms2m.io/driven-by"], "cli");
+    let labels = one.metadata.labels.unwrap_or_default();
+    assert_eq!(labels["migration.ms2m.io/driven-by"], "cli");
     let status = one.status.expect("a status");
     assert_eq!(status.phase, Some(Phase::Checkpointing));
     assert_eq!(status.message, None, "what is not set any more goes away");

@@ -203,6 +203,8 @@ fn record() -> Record {
                 broker_url: "amqp://broker".into(),
                 exchange_name: "shop".into(),
                 routing_key: String::new(),
+                management_url: None,
+                credentials: None,
             },
             migration_strategy: None,
             handoff: None,
@@ -211,6 +213,8 @@ fn record() -> Record {
             orphan: None,
             strict: None,
             transfer: None,
+            timeouts: None,
+            abort: None,
         },
         status: StatefulMigrationStatus::default(),
     }

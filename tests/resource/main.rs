@@ -97,7 +97,7 @@ async fn only_what_is_needed_is_required() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_invalid_field_gets_its_own_message() {
     let world = world_with_crd().await;
-    let cases: [(&str, Value, &str); 7] = [
+    let cases: [(&str, Value, &str); 9] = [
         ("/spec/sourcePod", json!(""), "spec.sourcePod"),
         (
             "/spec/sourcePod",
@@ -125,6 +125,16 @@ async fn each_invalid_field_gets_its_own_message() {
             "must begin with amqp://",
         ),
         (
+            "/spec/timeouts",
+            json!({"obey": "soon"}),
+            "must be a duration",
+        ),
+        (
+            "/spec/messageQueueConfig/managementUrl",
+            json!("amqp://broker"),
+            "must begin with http://",
+        ),
+        (
             "/spec/messageQueueConfig/queueName",
             json!(7),
             "spec.messageQueueConfig.queueName",
@@ -132,7 +142,8 @@ async fn each_invalid_field_gets_its_own_message() {
     ];
     for (field, value, words) in cases {
         let mut bad = manifest("bad");
-        *bad.pointer_mut(field).expect("the field is there") = value;
+        let (parent, key) = field.rsplit_once('/').expect("a path");
+        bad.pointer_mut(parent).expect("it is there")[key] = value;
         let refusal = applied(world, &bad).await.expect_err(field);
         assert!(refusal.contains(words), "'{words}' is not in:\n{refusal}");
     }
@@ -198,24 +209,27 @@ async fn a_migration_is_remembered_in_the_resource() {
         .collect();
     world.kubectl(&arguments).await;
 
-    let patch = r#"{"spec":{"sourcePod":"another"}}"#;
-    let refusal = world
-        .try_kubectl(
-            &[
-                "patch",
-                "sm",
-                name,
-                "-n",
-                &app.namespace,
-                "--type=merge",
-                "-p",
-                patch,
-            ],
-            "",
-        )
+    let patched = async |patch: &str| {
+        let arguments = ["patch", "sm", name, "-n", &app.namespace, "--type=merge"];
+        let arguments = [&arguments[..], &["-p", patch]].concat();
+        world.try_kubectl(&arguments, "").await
+    };
+    let what_stays = [
+        r#"{"spec":{"sourcePod":"another"}}"#,
+        r#"{"spec":{"strict":true}}"#,
+        r#"{"spec":{"timeouts":{"obey":"5s"}}}"#,
+        r#"{"spec":{"transfer":null}}"#,
+    ];
+    for patch in what_stays {
+        let refusal = patched(patch).await.expect_err("it is immutable now");
+        assert!(refusal.contains("immutable"), "{refusal}");
+    }
+    patched(r#"{"spec":{"abort":true}}"#)
         .await
-        .expect_err("the spec is immutable now");
-    assert!(refusal.contains("immutable"), "{refusal}");
+        .expect("an abort is let through");
+    let refusal = patched(r#"{"spec":{"abort":false}}"#).await;
+    let refusal = refusal.expect_err("it cannot be taken back");
+    assert!(refusal.contains("cannot be taken back"), "{refusal}");
 
     let config_maps = world
         .kubectl(&["get", "configmaps", "-n", &app.namespace, "-o", "name"])

@@ -217,6 +217,8 @@ impl Settings {
                     broker_url: self.broker.public(),
                     exchange_name: self.exchange.clone(),
                     routing_key: self.routing_key.clone(),
+                    management_url: self.management.as_ref().map(value::show_url),
+                    credentials: None,
                 },
                 migration_strategy: self.strategy,
                 handoff: self.handoff,
@@ -225,6 +227,8 @@ impl Settings {
                 orphan: self.orphan,
                 strict: self.strict,
                 transfer: Some(self.transfer.clone()),
+                timeouts: self.limits.timeouts(),
+                abort: None,
             },
         }
     }
@@ -309,6 +313,7 @@ pub fn recorded(record: &Record) -> (String, BTreeMap<&'static str, String>) {
     let spec = &record.spec;
     let queue = &spec.message_queue_config;
     let transfer = spec.transfer.clone().unwrap_or_default();
+    let timeouts = spec.timeouts.clone().unwrap_or_default();
     let values = [
         (&table::CONTAINER, spec.container_name.clone()),
         (
@@ -319,6 +324,7 @@ pub fn recorded(record: &Record) -> (String, BTreeMap<&'static str, String>) {
         (&table::EXCHANGE, Some(queue.exchange_name.clone())),
         (&table::ROUTING_KEY, Some(queue.routing_key.clone())),
         (&table::BROKER_URL, Some(queue.broker_url.clone())),
+        (&table::MANAGEMENT_URL, queue.management_url.clone()),
         (
             &table::STRATEGY,
             spec.migration_strategy.map(|strategy| strategy.to_string()),
@@ -353,6 +359,11 @@ pub fn recorded(record: &Record) -> (String, BTreeMap<&'static str, String>) {
             &table::KEEP_CHECKPOINT,
             transfer.keep_checkpoint.map(|flag| flag.to_string()),
         ),
+        (&table::MAX_PAUSE, timeouts.max_pause),
+        (&table::SETTLE, timeouts.settle),
+        (&table::DRAIN_TIMEOUT, timeouts.drain),
+        (&table::OBEY_TIMEOUT, timeouts.obey),
+        (&table::SOURCE_GRACE, timeouts.source_grace),
     ];
     let said = values
         .into_iter()

@@ -340,6 +340,8 @@ mod tests {
                     broker_url: "amqp://mq.example.com".to_owned(),
                     exchange_name: "events".to_owned(),
                     routing_key: "orders.*".to_owned(),
+                    management_url: None,
+                    credentials: None,
                 },
                 ..StatefulMigrationSpec::sample("worker-0")
             },

@@ -7,11 +7,10 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::super::error::is_already_exists;
-use super::super::naming::{DRIVEN_BY, DRIVEN_BY_CLI};
 use super::super::pages;
 use super::fence::{Kept, Refused};
 use super::{FIELD_MANAGER, KubeJournal, Place};
-use crate::api::{StatefulMigration, StatefulMigrationStatus};
+use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, StatefulMigration, StatefulMigrationStatus};
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 use crate::migration::record::Record;
@@ -140,7 +139,7 @@ fn resource(record: &Record) -> StatefulMigration {
         metadata: ObjectMeta {
             name: Some(record.name.clone()),
             // The controller leaves it alone: this process drives it.
-            annotations: Some([(DRIVEN_BY.to_owned(), DRIVEN_BY_CLI.to_owned())].into()),
+            labels: Some([(DRIVEN_BY_LABEL.to_owned(), DRIVEN_BY_CLI.to_owned())].into()),
             ..ObjectMeta::default()
         },
         spec: record.spec.clone(),
@@ -152,7 +151,7 @@ fn resource(record: &Record) -> StatefulMigration {
 fn is_just_made(found: &StatefulMigration, record: &Record) -> bool {
     found.spec == record.spec
         && found.status.is_none()
-        && found.annotations().get(DRIVEN_BY).map(String::as_str) == Some(DRIVEN_BY_CLI)
+        && found.labels().get(DRIVEN_BY_LABEL).map(String::as_str) == Some(DRIVEN_BY_CLI)
 }
 
 fn status_patch(record: &Record, version: Option<String>) -> PortResult<Value> {
