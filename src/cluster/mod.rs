@@ -27,6 +27,6 @@ mod watch;
 
 pub use adapter::KubeCluster;
 pub use connect::{ConnectOptions, connect};
-pub use journal::KubeJournal;
+pub use journal::{KubeJournal, Leadership};
 pub use node_pods::{FoundPod, NodePods};
 pub use rights::rbac_manifest;
