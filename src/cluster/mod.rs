@@ -27,6 +27,7 @@ mod watch;
 
 pub use adapter::KubeCluster;
 pub use connect::{ConnectOptions, connect};
+pub(crate) use error::port_error;
 pub use journal::{KubeJournal, Leadership};
 pub use node_pods::{FoundPod, NodePods};
 pub use rights::rbac_manifest;

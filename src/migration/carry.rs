@@ -3,10 +3,11 @@
 //!
 //! What another process has left of a command's own migration is in [`super::recover`].
 
-use super::engine::Engine;
+use super::engine::{Engine, unreadable};
 use super::error::{Error, ErrorKind};
-use super::event::{Event, EventKind};
+use super::event::{Event, EventKind, Reporter};
 use super::plan::{Plan, Request};
+use super::ports::{Clock, Journal};
 use super::record::Record;
 use super::recover::ended_as;
 use super::steps::Run;
@@ -54,7 +55,15 @@ impl Engine {
             }
             Err(error) if error.passing => return Err(error),
             Err(error) => {
-                self.refuse(record, &error).await?;
+                let ports = &self.ports;
+                refuse(
+                    &*ports.journal,
+                    &*self.reporter,
+                    &*ports.clock,
+                    record,
+                    &error,
+                )
+                .await?;
                 return Err(error);
             }
         }
@@ -76,24 +85,34 @@ impl Engine {
         });
     }
 
-    /// Ends a migration that was not begun.
-    async fn refuse(&self, mut record: Record, error: &Error) -> Result<(), Error> {
-        refuse(&mut record, error, self.ports.clock.now());
-        self.save(&record).await?;
-        self.report(Event {
-            time: self.ports.clock.now(),
-            migration: record.name.clone(),
-            kind: EventKind::Failed {
-                error: Box::new(error.clone()),
-            },
-        });
-        Ok(())
-    }
-
     async fn save(&self, record: &Record) -> Result<(), Error> {
         let saved = self.ports.journal.save(record).await;
-        saved.map_err(|error| super::engine::unreadable("the journal", &error))
+        saved.map_err(|error| unreadable("the journal", &error))
     }
+}
+
+/// Ends, in its record, a migration that was not begun.
+///
+/// # Errors
+/// The journal cannot be written.
+pub async fn refuse(
+    journal: &dyn Journal,
+    reporter: &dyn Reporter,
+    clock: &dyn Clock,
+    mut record: Record,
+    error: &Error,
+) -> Result<(), Error> {
+    note_refusal(&mut record, error, clock.now());
+    let saved = journal.save(&record).await;
+    saved.map_err(|error| unreadable("the journal", &error))?;
+    reporter.report(Event {
+        time: clock.now(),
+        migration: record.name.clone(),
+        kind: EventKind::Failed {
+            error: Box::new(error.clone()),
+        },
+    });
+    Ok(())
 }
 
 fn request_of(record: &Record) -> Request {
@@ -115,7 +134,7 @@ fn take_over_plan(record: &mut Record, plan: &Plan, now: jiff::Timestamp) {
 }
 
 /// Puts into the record that it was refused.
-fn refuse(record: &mut Record, error: &Error, now: jiff::Timestamp) {
+fn note_refusal(record: &mut Record, error: &Error, now: jiff::Timestamp) {
     let reason = match error.kind {
         ErrorKind::Interrupted => conditions::reasons::ABORTED,
         _ => conditions::reasons::REFUSED,
@@ -167,7 +186,7 @@ mod tests {
             },
         };
         let error = Error::refused("pod w is a DaemonSet's").hint("move nothing");
-        refuse(&mut record, &error, Timestamp::UNIX_EPOCH);
+        note_refusal(&mut record, &error, Timestamp::UNIX_EPOCH);
         assert!(!record.is_unfinished() && !record.is_begun());
         let text = "pod w is a DaemonSet's; move nothing";
         assert_eq!(record.status.message.as_deref(), Some(text));

@@ -44,7 +44,7 @@ pub struct Ports {
 /// Drives one migration.
 pub struct Engine {
     pub(super) ports: Ports,
-    reporter: Arc<dyn Reporter>,
+    pub(super) reporter: Arc<dyn Reporter>,
     limits: Limits,
     pub(super) stop: CancellationToken,
     leave: CancellationToken,

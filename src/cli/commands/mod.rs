@@ -2,6 +2,7 @@
 
 pub mod abort;
 pub mod completions;
+pub mod controller;
 pub mod crd;
 pub mod drain;
 pub mod migrate;

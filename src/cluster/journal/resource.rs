@@ -91,6 +91,14 @@ impl KubeJournal {
         }
     }
 
+    /// The record of a resource that a watch has shown. What is written next is refused if the
+    /// resource has changed since.
+    #[must_use]
+    pub fn found(&self, found: &StatefulMigration) -> Record {
+        self.keep_resource(found);
+        self.record(found.clone())
+    }
+
     fn keep_resource(&self, found: &StatefulMigration) {
         self.fence.keep(&found.name_any(), kept(found));
     }
