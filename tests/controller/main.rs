@@ -5,3 +5,6 @@
 mod support;
 
 mod carries;
+mod ends;
+mod leaders;
+mod turns;
