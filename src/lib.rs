@@ -7,6 +7,7 @@
 //! - [`migration`]: the engine. Knows no client library; everything outside is a trait in
 //!   [`migration::ports`].
 //! - [`cluster`], [`broker`], [`registry`], [`clock`]: adapters, each implementing its ports.
+//! - [`install`]: what goes into a cluster for the controller, as objects and manifests.
 //! - [`cli`]: the command line.
 //!
 //! # The rule of dependencies
@@ -18,5 +19,6 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod install;
 pub mod migration;
 pub mod registry;

@@ -9,8 +9,10 @@ use super::commands::abort::AbortArgs;
 use super::commands::completions::CompletionsArgs;
 use super::commands::crd::CrdArgs;
 use super::commands::drain::DrainArgs;
+use super::commands::install::InstallArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::status::StatusArgs;
+use super::commands::uninstall::UninstallArgs;
 use super::exit;
 
 /// Move a running, stateful, message-driven pod from one Kubernetes node to another.
@@ -48,6 +50,8 @@ pub enum Command {
     Drain(Box<DrainArgs>),
     Status(StatusArgs),
     Abort(Box<AbortArgs>),
+    Install(Box<InstallArgs>),
+    Uninstall(UninstallArgs),
     Crd(CrdArgs),
     Completions(CompletionsArgs),
 }
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 13] = [
+        const ONCE: [&str; 16] = [
             "all",
             "help",
             "version",
@@ -196,6 +200,9 @@ mod tests {
             "partial",
             "keep-going",
             "all-namespaces",
+            "export",
+            "force-conflicts",
+            "crd",
         ];
         let root = command();
         for command in std::iter::once(&root).chain(root.get_subcommands()) {

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::args::{Cli, Command, GlobalArgs, command};
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
-use super::commands::{abort, completions, crd, drain, migrate, status};
+use super::commands::{abort, completions, crd, drain, install, migrate, status, uninstall};
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
@@ -51,6 +51,8 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Drain(args) => drain::run(ui, &cli.global, args, own),
         Command::Status(args) => status::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
+        Command::Install(args) => install::run(ui, &cli.global, args, own),
+        Command::Uninstall(args) => uninstall::run(ui, &cli.global, args, own),
         Command::Crd(args) => crd::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
     }
@@ -62,6 +64,8 @@ fn wants_json(command: &Command) -> bool {
         Command::Drain(args) => args.output == ResultOutput::Json,
         Command::Status(args) => args.output == StatusOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
+        Command::Install(args) => args.manner.output == ResultOutput::Json,
+        Command::Uninstall(args) => args.manner.output == ResultOutput::Json,
         Command::Crd(_) | Command::Completions(_) => false,
     }
 }

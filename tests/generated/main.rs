@@ -68,6 +68,12 @@ fn rights_of_people() {
 }
 
 #[test]
+fn what_an_install_makes() {
+    let yaml = ms2m::install::yaml(&ms2m::install::Options::default());
+    check("examples/manifests/controller.yaml", &yaml);
+}
+
+#[test]
 fn command_line_reference() {
     check("CLI.md", &reference::text());
 }
