@@ -22,11 +22,17 @@ _ms2m() {
             ms2m,completions)
                 cmd="ms2m__subcmd__completions"
                 ;;
+            ms2m,controller)
+                cmd="ms2m__subcmd__controller"
+                ;;
             ms2m,crd)
                 cmd="ms2m__subcmd__crd"
                 ;;
             ms2m,drain)
                 cmd="ms2m__subcmd__drain"
+                ;;
+            ms2m,install)
+                cmd="ms2m__subcmd__install"
                 ;;
             ms2m,migrate)
                 cmd="ms2m__subcmd__migrate"
@@ -37,6 +43,9 @@ _ms2m() {
             ms2m,status)
                 cmd="ms2m__subcmd__status"
                 ;;
+            ms2m,uninstall)
+                cmd="ms2m__subcmd__uninstall"
+                ;;
             *)
                 ;;
         esac
@@ -44,7 +53,7 @@ _ms2m() {
 
     case "${cmd}" in
         ms2m)
-            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help --version migrate move drain status abort crd completions"
+            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version migrate move drain status abort controller install uninstall crd completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -82,6 +91,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -90,7 +103,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__abort)
-            opts="-o -n -v -q -h --pod --wait --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-o -n -v -q -h --pod --wait --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -168,6 +181,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -176,7 +193,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__completions)
-            opts="-n -v -q -h --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help bash zsh fish"
+            opts="-n -v -q -h --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -214,6 +231,80 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__controller)
+            opts="-n -v -q -h --max-at-once --max-per-node --listen --lease --lease-namespace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-at-once)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lease)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lease-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -222,7 +313,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__crd)
-            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -268,6 +359,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -276,7 +371,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__drain)
-            opts="-A -l -y -o -n -v -q -h --to --all-namespaces --selector --at-once --partial --keep-going --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-A -l -y -o -n -v -q -h --to --all-namespaces --selector --at-once --partial --keep-going --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -422,6 +517,104 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__install)
+            opts="-y -o -n -v -q -h --export --image --install-namespace --watch-namespace --replicas --max-at-once --max-per-node --force-conflicts --dry-run --wait --timeout --yes --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --install-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --watch-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replicas)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-at-once)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dry-run)
+                    COMPREPLY=($(compgen -W "client server" -- "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -430,7 +623,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__migrate)
-            opts="-y -o -n -v -q -h --to --name --resume --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-y -o -n -v -q -h --to --name --resume --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -584,6 +777,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -592,7 +789,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__status)
-            opts="-a -o -n -v -q -h --all --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-a -o -n -v -q -h --all --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -636,6 +833,84 @@ _ms2m() {
                     ;;
                 --log-level)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__uninstall)
+            opts="-y -o -n -v -q -h --install-namespace --crd --dry-run --wait --timeout --yes --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --install-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dry-run)
+                    COMPREPLY=($(compgen -W "client server" -- "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)

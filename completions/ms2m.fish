@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ms2m_global_optspecs
-    string join \n n/namespace= context= kubeconfig= config= progress= color= log-level= v/verbose q/quiet h/help V/version
+    string join \n n/namespace= context= kubeconfig= config= progress= color= log-level= log-format= v/verbose q/quiet h/help V/version
 end
 
 function __fish_ms2m_needs_command
@@ -36,6 +36,8 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -l color -d 'When to use colours
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_needs_command" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_needs_command" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_needs_command" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_needs_command" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -45,6 +47,9 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "move" -d 'Move a running 
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "drain" -d 'Move every movable pod of a node to other nodes'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "status" -d 'Show the migrations of a namespace, or one in full'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfinished migration back'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "controller" -d 'Carry out StatefulMigration resources, in the cluster'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "install" -d 'Install the controller in the cluster, or print its manifests'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "uninstall" -d 'Remove the controller from the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "crd" -d 'Print the CustomResourceDefinition of StatefulMigration'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
@@ -88,6 +93,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l color -d 'When to 
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s y -l yes -d 'Ask nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
@@ -134,6 +141,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l color -d 'When to use
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s y -l yes -d 'Ask nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
@@ -177,6 +186,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l color -d 'When to us
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s A -l all-namespaces -d 'Pods of all namespaces, whatever --namespace says'
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l partial -d 'Move those that can move, even if there are others that cannot'
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l keep-going -d 'Begin further pods after one has failed'
@@ -202,6 +213,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s a -l all -d 'List all of them, not only the latest 20 of those that have ended'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
@@ -228,9 +241,91 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l color -d 'When to us
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-at-once -d 'How many migrations may be under way at once' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-per-node -d 'How many of them may leave or reach one node' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l listen -d 'Where to listen for /metrics, /healthz and /readyz; port 0 takes any free one' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l lease -d 'Name of the Lease by which one of several controllers leads' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l lease-namespace -d 'Namespace of that Lease [default: $POD_NAMESPACE, or the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l image -d 'Image of the controller, as registry.example.com/ms2m:0.1.0; needed unless --export' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l install-namespace -d 'Namespace that the controller runs in' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l watch-namespace -d 'The only namespace whose migrations it carries out, with rights there alone [default: all]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l replicas -d 'How many controllers run; one works, and another takes over when it ends' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l max-at-once -d 'How many migrations may be under way at once' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l max-per-node -d 'How many of them may take part of one node' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l dry-run -d 'Change nothing: say what would be sent (client), or have the API server check it (server)' -r -f -a "client\t'Here: no cluster is asked'
+server\t'In the API server, which checks everything and keeps nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l wait -d 'Wait until everything is as it should be [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l timeout -d 'How long to wait' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l export -d 'Print the manifests as YAML, and touch nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l force-conflicts -d 'Take over fields that somebody else has set'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s y -l yes -d 'Ask nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l install-namespace -d 'Namespace that the controller runs in' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l dry-run -d 'Change nothing: say what would be sent (client), or have the API server check it (server)' -r -f -a "client\t'Here: no cluster is asked'
+server\t'In the API server, which checks everything and keeps nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l wait -d 'Wait until everything is as it should be [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l timeout -d 'How long to wait' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l crd -d 'Remove the CRD too, and with it every StatefulMigration of the cluster'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s y -l yes -d 'Ask nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s o -l output -d 'Format of the output' -r -f -a "yaml\t'YAML'
 json\t'JSON'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -245,6 +340,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l color -d 'When to use 
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -260,6 +357,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l color -d 'When
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

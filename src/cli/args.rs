@@ -10,8 +10,10 @@ use super::commands::completions::CompletionsArgs;
 use super::commands::controller::ControllerArgs;
 use super::commands::crd::CrdArgs;
 use super::commands::drain::DrainArgs;
+use super::commands::install::InstallArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::status::StatusArgs;
+use super::commands::uninstall::UninstallArgs;
 use super::exit;
 
 /// Move a running, stateful, message-driven pod from one Kubernetes node to another.
@@ -50,6 +52,8 @@ pub enum Command {
     Status(StatusArgs),
     Abort(Box<AbortArgs>),
     Controller(ControllerArgs),
+    Install(Box<InstallArgs>),
+    Uninstall(UninstallArgs),
     Crd(CrdArgs),
     Completions(CompletionsArgs),
 }
@@ -206,7 +210,7 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 13] = [
+        const ONCE: [&str; 16] = [
             "all",
             "help",
             "version",
@@ -220,6 +224,9 @@ mod tests {
             "partial",
             "keep-going",
             "all-namespaces",
+            "export",
+            "force-conflicts",
+            "crd",
         ];
         let root = command();
         for command in std::iter::once(&root).chain(root.get_subcommands()) {

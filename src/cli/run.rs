@@ -12,7 +12,9 @@ use tracing_subscriber::EnvFilter;
 use super::args::{Cli, Command, LogFormat, command};
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
-use super::commands::{abort, completions, controller, crd, drain, migrate, status};
+use super::commands::{
+    abort, completions, controller, crd, drain, install, migrate, status, uninstall,
+};
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
@@ -52,6 +54,8 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Status(args) => status::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
         Command::Controller(args) => controller::run(&cli.global, args),
+        Command::Install(args) => install::run(ui, &cli.global, args, own),
+        Command::Uninstall(args) => uninstall::run(ui, &cli.global, args, own),
         Command::Crd(args) => crd::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
     }
@@ -63,6 +67,8 @@ fn wants_json(command: &Command) -> bool {
         Command::Drain(args) => args.output == ResultOutput::Json,
         Command::Status(args) => args.output == StatusOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
+        Command::Install(args) => args.manner.output == ResultOutput::Json,
+        Command::Uninstall(args) => args.manner.output == ResultOutput::Json,
         Command::Controller(_) | Command::Crd(_) | Command::Completions(_) => false,
     }
 }
