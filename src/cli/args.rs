@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, Val
 use super::commands::abort::AbortArgs;
 use super::commands::completions::CompletionsArgs;
 use super::commands::crd::CrdArgs;
+use super::commands::create::CreateArgs;
 use super::commands::drain::DrainArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::status::StatusArgs;
@@ -46,6 +47,7 @@ pub enum Command {
     #[command(visible_alias = "move")]
     Migrate(Box<MigrateArgs>),
     Drain(Box<DrainArgs>),
+    Create(Box<CreateArgs>),
     Status(StatusArgs),
     Abort(Box<AbortArgs>),
     Crd(CrdArgs),
@@ -182,8 +184,9 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 13] = [
+        const ONCE: [&str; 14] = [
             "all",
+            "filename",
             "help",
             "version",
             "verbose",

@@ -5,6 +5,7 @@
 //! - [`report`]: progress, from the engine's events.
 //! - [`view`]: what people read on stdout.
 //! - [`ui`], [`failure`], [`exit`]: every byte of output, every failure, every exit code.
+//! - [`manifest`]: manifests of resources, checked without a cluster.
 //! - `wire`: the only place that puts adapters and engine together.
 
 pub mod args;
@@ -13,6 +14,7 @@ pub mod exit;
 pub mod failure;
 mod format;
 pub mod interrupt;
+pub mod manifest;
 pub mod report;
 mod run;
 pub mod settings;

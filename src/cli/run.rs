@@ -10,9 +10,10 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, GlobalArgs, command};
+use super::commands::create::CreateOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
-use super::commands::{abort, completions, crd, drain, migrate, status};
+use super::commands::{abort, completions, crd, create, drain, migrate, status};
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
@@ -49,6 +50,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
     match &cli.command {
         Command::Migrate(args) => migrate::run(ui, &cli.global, args, own),
         Command::Drain(args) => drain::run(ui, &cli.global, args, own),
+        Command::Create(args) => create::run(ui, &cli.global, args, own),
         Command::Status(args) => status::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
         Command::Crd(args) => crd::run(ui, args),
@@ -60,6 +62,7 @@ fn wants_json(command: &Command) -> bool {
     match command {
         Command::Migrate(args) => args.output == ResultOutput::Json,
         Command::Drain(args) => args.output == ResultOutput::Json,
+        Command::Create(args) => args.output == CreateOutput::Json,
         Command::Status(args) => args.output == StatusOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
         Command::Crd(_) | Command::Completions(_) => false,

@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod image_pull;
 pub mod journal;
+pub mod migrations;
 pub mod naming;
 mod node_pods;
 mod owners;

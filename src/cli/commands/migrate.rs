@@ -13,7 +13,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::interrupt::{self, Again, Listening};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
-use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::flags::{ControllerArgs, SettingArgs};
 use crate::cli::settings::migration::{Typed, Wanted};
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
@@ -64,6 +64,10 @@ pub struct MigrateArgs {
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ResultOutput,
+
+    /// Where the controller has credentials from.
+    #[command(flatten)]
+    pub controller: ControllerArgs,
 
     /// The settings.
     #[command(flatten)]

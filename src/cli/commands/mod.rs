@@ -3,6 +3,8 @@
 pub mod abort;
 pub mod completions;
 pub mod crd;
+pub mod create;
+pub mod created;
 pub mod drain;
 pub mod migrate;
 pub mod status;

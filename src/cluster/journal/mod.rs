@@ -2,7 +2,7 @@
 //! ConfigMap; and the lock on a pod, a Lease.
 
 mod abort;
-mod config_map;
+pub(super) mod config_map;
 mod fence;
 mod held;
 mod holder;
@@ -27,7 +27,7 @@ use crate::migration::ports::{Holder, Journal, Lock, PortResult};
 use crate::migration::record::Record;
 
 /// Who writes the fields that ms2m's command line sets.
-const FIELD_MANAGER: &str = "ms2m-cli";
+pub(super) const FIELD_MANAGER: &str = "ms2m-cli";
 
 /// Where a record is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

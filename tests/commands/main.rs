@@ -1,0 +1,8 @@
+//! What people type about `StatefulMigration` resources, against real API servers. Where a controller
+//! would have a part, kubectl plays it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod create;
+mod stage;
