@@ -45,6 +45,7 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "move" -d 'Move a running 
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "drain" -d 'Move every movable pod of a node to other nodes'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "create" -d 'Make a StatefulMigration for the controller to carry out'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "status" -d 'Show the migrations of a namespace, or one in full'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "watch" -d 'Follow a migration to its end, whoever carries it out'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfinished migration back'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "crd" -d 'Print the CustomResourceDefinition of StatefulMigration'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
@@ -90,6 +91,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l color -d 'When to 
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l via-controller -d 'Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops waiting then'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s y -l yes -d 'Ask nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
@@ -137,6 +139,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l color -d 'When to use
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l via-controller -d 'Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops waiting then'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s y -l yes -d 'Ask nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
@@ -258,6 +261,23 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s a -l all -d 'List a
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l pod -d 'The pod whose latest migration is to be aborted' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l wait -d 'Wait until another process that works on it has rolled it back [default: true]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'

@@ -12,6 +12,7 @@ use super::commands::create::CreateArgs;
 use super::commands::drain::DrainArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::status::StatusArgs;
+use super::commands::watch::WatchArgs;
 use super::exit;
 
 /// Move a running, stateful, message-driven pod from one Kubernetes node to another.
@@ -49,6 +50,7 @@ pub enum Command {
     Drain(Box<DrainArgs>),
     Create(Box<CreateArgs>),
     Status(StatusArgs),
+    Watch(WatchArgs),
     Abort(Box<AbortArgs>),
     Crd(CrdArgs),
     Completions(CompletionsArgs),

@@ -5,6 +5,7 @@
 //! - [`report`]: progress, from the engine's events.
 //! - [`view`]: what people read on stdout.
 //! - [`ui`], [`failure`], [`exit`]: every byte of output, every failure, every exit code.
+//! - `follow`: a migration that somebody else carries out, to its end.
 //! - [`manifest`]: manifests of resources, checked without a cluster.
 //! - `wire`: the only place that puts adapters and engine together.
 
@@ -12,6 +13,7 @@ pub mod args;
 pub mod commands;
 pub mod exit;
 pub mod failure;
+mod follow;
 mod format;
 pub mod interrupt;
 pub mod manifest;

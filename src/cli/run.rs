@@ -13,7 +13,7 @@ use super::args::{Cli, Command, GlobalArgs, command};
 use super::commands::create::CreateOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
-use super::commands::{abort, completions, crd, create, drain, migrate, status};
+use super::commands::{abort, completions, crd, create, drain, migrate, status, watch};
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
@@ -52,6 +52,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Drain(args) => drain::run(ui, &cli.global, args, own),
         Command::Create(args) => create::run(ui, &cli.global, args, own),
         Command::Status(args) => status::run(ui, &cli.global, args),
+        Command::Watch(args) => watch::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
         Command::Crd(args) => crd::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
@@ -64,6 +65,7 @@ fn wants_json(command: &Command) -> bool {
         Command::Drain(args) => args.output == ResultOutput::Json,
         Command::Create(args) => args.output == CreateOutput::Json,
         Command::Status(args) => args.output == StatusOutput::Json,
+        Command::Watch(args) => args.output == ResultOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
         Command::Crd(_) | Command::Completions(_) => false,
     }

@@ -6,3 +6,5 @@ mod support;
 
 mod create;
 mod stage;
+mod via_controller;
+mod watch;

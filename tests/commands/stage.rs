@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::support::World;
 use crate::support::cli::{Outcome, Running, start};
-use crate::support::{World, cli};
 
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -22,7 +22,7 @@ impl Stage {
         let world = World::get();
         INSTALLED
             .get_or_init(|| async {
-                let crd = cli::start(world, &["crd"], &[]).outcome().await;
+                let crd = start(world, &["crd"], &[]).outcome().await;
                 let crd = crd.expect_code(0).stdout;
                 world.kubectl_with(&["apply", "-f", "-"], &crd).await;
                 let crd = "crd/statefulmigrations.migration.ms2m.io";
@@ -105,6 +105,54 @@ pub(crate) fn manifest(name: &str) -> Value {
             },
         },
     })
+}
+
+/// A status with these fields, begun on `node-a` and on its way to `node-b`.
+pub(crate) fn begun(phase: &str, more: Value) -> Value {
+    let mut status = json!({
+        "phase": phase,
+        "sourceNode": "node-a", "sourcePodUID": "a-uid", "targetNode": "node-b",
+        "targetPod": "worker-0-shadow", "strategy": "ShadowPod", "container": "worker",
+        "startTime": "2026-01-02T03:04:05Z",
+    });
+    for (field, value) in more.as_object().into_iter().flatten() {
+        status[field] = value.clone();
+    }
+    status
+}
+
+/// The end of one that was rolled back for that reason.
+pub(crate) fn rolled_back(message: &str) -> Value {
+    let failed = json!([{
+        "type": "Failed", "status": "True", "reason": "RolledBack", "message": message,
+        "lastTransitionTime": "2026-01-02T03:04:15Z",
+    }]);
+    begun(
+        "Failed",
+        json!({"conditions": failed, "message": message, "completionTime": "2026-01-02T03:04:15Z"}),
+    )
+}
+
+/// The end of one that has completed.
+pub(crate) fn completed() -> Value {
+    let timings = json!({
+        "Pending": "0.100s", "Checkpointing": "0.900s", "Transferring": "1.000s",
+        "Restoring": "0.500s", "Replaying": "2.000s", "Finalizing": "0.500s",
+    });
+    let receipt = json!({
+        "downtime": "0.480s", "cutPause": "0.410s", "handoffPause": "0.070s", "downtimeBy": "seen",
+        "messagesRouted": 312, "messagesReplayed": 312, "messagesLeft": 0,
+        "messagesReplayedBy": "counted", "archiveBytes": 1024, "layerBytes": 512,
+        "checkpointCall": "0.300s", "transferRun": "0.900s", "restoreRun": "0.400s",
+        "reconnect": "0.500s", "total": "5.000s",
+    });
+    begun(
+        "Completed",
+        json!({
+            "phaseTimings": timings, "receipt": receipt, "completionTime": "2026-01-02T03:04:10Z",
+            "message": "pod worker-0-shadow serves on node node-b",
+        }),
+    )
 }
 
 /// A file with these words.

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::created::{self, Verdict};
 use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL};
 use crate::cli::args::GlobalArgs;
-use crate::cli::exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::interrupt;
 use crate::cli::manifest::validate::{self, Fault};
@@ -22,6 +21,7 @@ use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
 use crate::cli::view::created as view;
 use crate::cli::wire::Reached;
+use crate::cluster::migrations::Entry;
 use crate::migration::error::Error;
 
 /// Make a StatefulMigration for the controller to carry out
@@ -219,9 +219,10 @@ impl Job<'_> {
                     }
                 }
             }
-            if let Some(error) = created::refusal(manifests.len(), &refusals) {
+            if !refusals.is_empty() {
                 self.table(manifests, &verdicts)?;
-                return Err(error.into());
+                let reasons: Vec<_> = refusals.iter().collect();
+                return Err(created::not_made(manifests.len(), &reasons).into());
             }
             if dry_run {
                 return self.tell(manifests, &verdicts, &values(manifests));
@@ -232,8 +233,7 @@ impl Job<'_> {
             match migrations.create(resource, false).await {
                 Ok(entry) => made.push(entry),
                 Err(error) if made.is_empty() => {
-                    return Err(created::refusal(1, &[error])
-                        .map_or_else(|| Failure::Told(exit::UNEXPECTED), Failure::from));
+                    return Err(created::not_made(1, &[&error]).into());
                 }
                 Err(error) => {
                     let names: Vec<&str> = made.iter().map(|it| it.record.name.as_str()).collect();
@@ -248,11 +248,7 @@ impl Job<'_> {
         self.told_made(manifests, &made)
     }
 
-    fn told_made(
-        &self,
-        manifests: &[Manifest],
-        made: &[crate::cluster::migrations::Entry],
-    ) -> Outcome {
+    fn told_made(&self, manifests: &[Manifest], made: &[Entry]) -> Outcome {
         let mut manifests = manifests.to_vec();
         for (manifest, entry) in manifests.iter_mut().zip(made) {
             let metadata = &mut manifest.value["metadata"];

@@ -6,12 +6,14 @@ use kube::ResourceExt;
 use crate::api::{BrokerCredentials, GROUP, SecretKeyRef, SecretSource, StatefulMigration};
 use crate::cli::args::GlobalArgs;
 use crate::cli::manifest::Manifest;
+use crate::cli::manifest::validate;
 use crate::cli::settings::Layers;
 use crate::cli::settings::flags::{ControllerArgs, SettingArgs};
 use crate::cli::settings::migration::{Settings, Typed, Wanted};
 use crate::cli::settings::{table, value};
 use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
+use crate::cluster::migrations::Entry;
 use crate::migration::error::{Error, PortError};
 use crate::migration::ports::Cluster;
 
@@ -107,6 +109,25 @@ pub(super) async fn resource(
     Ok(resource)
 }
 
+/// Makes one resource, of which nothing is known that the CRD's rules are against.
+///
+/// # Errors
+/// [`crate::migration::error::ErrorKind::Usage`]: the CRD's rules are against it;
+/// [`crate::migration::error::ErrorKind::Refused`]: the API server is.
+pub(super) async fn make(reached: &Reached, resource: &StatefulMigration) -> Result<Entry, Error> {
+    let faults = validate::faults(&Manifest::of_flags(resource).value);
+    if !faults.is_empty() {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        return Err(Error::usage("the resource is not valid").because(lines.join("\n")));
+    }
+    let made = reached
+        .cluster
+        .migrations(false)
+        .create(resource, false)
+        .await;
+    made.map_err(|error| not_made(1, &[&error]))
+}
+
 fn from_secret(secret: &str) -> BrokerCredentials {
     let key = |key: &str| SecretSource {
         secret_key_ref: SecretKeyRef {
@@ -149,24 +170,23 @@ pub(super) fn placed(
     manifests.iter().map(place).collect()
 }
 
-/// The refusal of `count` resources, for these reasons; none without any.
-pub(super) fn refusal(count: usize, reasons: &[PortError]) -> Option<Error> {
-    let first = reasons.first()?;
+/// The refusal of `count` resources, for these reasons.
+pub(super) fn not_made(count: usize, reasons: &[&PortError]) -> Error {
     let lines: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     let what = match count {
         1 => "the migration was not made".to_owned(),
         _ => format!("{} of {count} migrations would be refused", reasons.len()),
     };
     let error = Error::refused(what).because(lines.join("\n"));
-    Some(match first {
-        PortError::NotFound(words) if !words.contains("namespaces \"") => error
+    match reasons.first() {
+        Some(PortError::NotFound(words)) if !words.contains("namespaces \"") => error
             .because(format!(
                 "the CRD statefulmigrations.{GROUP} is not installed in the cluster"
             ))
             .hint("install it: ms2m crd | kubectl apply -f -")
             .hint("and the controller, which carries such resources out: ms2m install"),
-        PortError::Denied(_) => error
+        Some(PortError::Denied(_)) => error
             .hint("the rights that ms2m's commands take are in examples/manifests/rbac-cli.yaml"),
         _ => error,
-    })
+    }
 }

@@ -9,4 +9,5 @@ pub mod drain;
 pub mod migrate;
 pub mod status;
 mod subject;
+pub mod watch;
 pub mod which;
