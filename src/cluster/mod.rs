@@ -29,5 +29,6 @@ mod watch;
 pub use adapter::KubeCluster;
 pub use connect::{ConnectOptions, connect};
 pub use journal::KubeJournal;
+pub use migrations::CONTROLLER_LABEL;
 pub use node_pods::{FoundPod, NodePods};
 pub use rights::rbac_manifest;

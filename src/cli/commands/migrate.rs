@@ -11,7 +11,7 @@ use super::subject::Subject;
 use crate::api::{StatefulMigrationSpec, conditions};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::follow::Follow;
+use crate::cli::follow::{Aim, Follow};
 use crate::cli::interrupt::{self, Again, Listening};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
@@ -129,6 +129,7 @@ async fn via_controller(
         global,
         reached: &reached,
         output: args.output,
+        aim: Aim::End,
     };
     follow.begin(entry).await
 }

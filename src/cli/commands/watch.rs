@@ -6,7 +6,7 @@ use super::migrate::ResultOutput;
 use super::which::{self, Which};
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Outcome, refused};
-use crate::cli::follow::Follow;
+use crate::cli::follow::{Aim, Follow};
 use crate::cli::run::runtime;
 use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
@@ -46,6 +46,7 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &WatchArgs) -> Outcome {
             global,
             reached: &reached,
             output: args.output,
+            aim: Aim::End,
         };
         follow.to_end(entry).await
     }))

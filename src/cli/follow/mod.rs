@@ -21,7 +21,8 @@ use super::report::{self, Progress};
 use super::ui::Ui;
 use super::view::summary;
 use super::wire::Reached;
-use crate::api::conditions;
+use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, conditions};
+use crate::cluster::CONTROLLER_LABEL;
 use crate::cluster::migrations::{Driver, Entry, Seen};
 use crate::migration::error::{Error, PortError};
 use crate::migration::event::{Event, EventKind, Reporter};
@@ -38,12 +39,22 @@ pub(super) struct Follow<'a> {
     pub(super) global: &'a GlobalArgs,
     pub(super) reached: &'a Reached,
     pub(super) output: ResultOutput,
+    pub(super) aim: Aim,
+}
+
+/// What the end is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// It is to come to its end.
+    End,
+    /// It was asked to be rolled back.
+    Abort,
 }
 
 /// What came of it.
 enum Came {
-    /// It has ended.
-    Ended(Result<Box<Summary>, Error>),
+    /// It has ended, or is stuck with nobody to go on with it.
+    Ended(Box<Entry>),
     /// The user has stopped waiting.
     Stopped,
     /// It was deleted.
@@ -70,6 +81,18 @@ impl Follow<'_> {
     /// # Errors
     /// As the migration has ended; [`Failure::Told`] when the user has stopped waiting.
     pub(super) async fn to_end(&self, entry: Entry) -> Outcome {
+        let ended = self.until_end(entry).await?;
+        match came_to(&ended) {
+            Some(result) => self.tell(&result?),
+            None => Ok(()),
+        }
+    }
+
+    /// Follows `entry`, shows what happens, and gives it as it is at its end.
+    ///
+    /// # Errors
+    /// [`Failure::Told`] when the user has stopped waiting; it was deleted, or may not be seen.
+    pub(super) async fn until_end(&self, entry: Entry) -> Result<Entry, Failure> {
         let logs = self.global.log_level.is_some() || self.global.verbose > 0;
         let progress = Progress::start(report::view(self.ui, self.global.progress, logs))?;
         let stop = CancellationToken::new();
@@ -80,7 +103,7 @@ impl Follow<'_> {
         drop(listening);
         progress.end();
         match came {
-            Came::Ended(result) => self.tell(result?.as_ref()),
+            Came::Ended(entry) => Ok(*entry),
             Came::Stopped => {
                 self.ui.words(&self.stopped(&record));
                 Err(Failure::Told(exit::INTERRUPTED))
@@ -101,8 +124,8 @@ impl Follow<'_> {
         let mut changes = self.reached.cluster.migrations(false).follow(&entry);
         let mut follower = Follower::new(progress, entry);
         loop {
-            if let Some(end) = follower.end() {
-                return Came::Ended(end);
+            if came_to(&follower.entry).is_some() {
+                return Came::Ended(Box::new(follower.entry));
             }
             let seen = tokio::select! {
                 () = stop.cancelled() => return Came::Stopped,
@@ -127,39 +150,28 @@ impl Follow<'_> {
     /// What there is to say where nobody seems to work on it.
     async fn nobody(&self, entry: &Entry) -> Option<String> {
         let record = &entry.record;
-        if entry.driver == Driver::Controller && !is_taken_up(record) {
-            return Some(format!(
-                "nobody seems to carry migration {} out: no controller has taken it up in {} s; this goes on \
-                 waiting (is there one? kubectl get pods -A -l app.kubernetes.io/name=ms2m-controller; to install \
-                 it: ms2m install)",
-                record.name,
-                SILENT.as_secs()
-            ));
-        }
-        match self.reached.journal.holder(&record.spec.source_pod).await {
-            Ok(None) => Some(match entry.driver {
-                Driver::Controller => format!(
-                    "no process works on migration {} at the moment; the controller goes on with it once it can",
-                    record.name
-                ),
-                Driver::Cli => format!(
-                    "no process works on migration {}: it was left; to go on with it: {}",
-                    record.name,
-                    record.resume_command()
-                ),
-            }),
+        let taken_up = entry.driver == Driver::Cli || is_taken_up(record);
+        if taken_up {
+            let holder = self.reached.journal.holder(&record.spec.source_pod).await;
             // Whoever may not look at Leases does without.
-            Ok(Some(_)) | Err(_) => None,
+            if !matches!(holder, Ok(None)) {
+                return None;
+            }
         }
+        Some(silence(record, entry.driver, self.aim, taken_up))
     }
 
     fn stopped(&self, record: &Record) -> String {
         let name = &record.name;
         let flags = interrupt::flags(self.global, &record.namespace);
-        format!(
+        let words = format!(
             "stopped waiting, which is safe: migration {name} goes on without this command\n  \
-             to look again: ms2m watch {name} {flags}\n  to roll it back: ms2m abort {name} {flags}"
-        )
+             to look again: ms2m watch {name} {flags}"
+        );
+        match self.aim {
+            Aim::End => format!("{words}\n  to roll it back: ms2m abort {name} {flags}"),
+            Aim::Abort => words,
+        }
     }
 
     fn tell(&self, summary: &Summary) -> Outcome {
@@ -170,6 +182,32 @@ impl Follow<'_> {
             }
             ResultOutput::Json => Ok(self.ui.json(summary)?),
         }
+    }
+}
+
+/// That nobody works on it, and what to do about that.
+fn silence(record: &Record, driver: Driver, aim: Aim, taken_up: bool) -> String {
+    let (name, seconds) = (&record.name, SILENT.as_secs());
+    let controllers = format!("kubectl get pods -A -l {CONTROLLER_LABEL}");
+    match (driver, aim) {
+        (Driver::Cli, _) => format!(
+            "no process works on migration {name}: it was left; to go on with it: {}",
+            record.resume_command()
+        ),
+        (Driver::Controller, Aim::Abort) => format!(
+            "no controller has rolled migration {name} back or said anything in {seconds} s; this goes on waiting. If \
+             there is none ({controllers}), do it from here: kubectl label sm {name} -n {} \
+             {DRIVEN_BY_LABEL}={DRIVEN_BY_CLI}, then: {}",
+            record.namespace,
+            record.abort_command()
+        ),
+        (Driver::Controller, Aim::End) if taken_up => format!(
+            "no process works on migration {name} at the moment; the controller goes on with it once it can"
+        ),
+        (Driver::Controller, Aim::End) => format!(
+            "nobody seems to carry migration {name} out: no controller has taken it up in {seconds} s; this goes on \
+             waiting (is there one? {controllers}; to install it: ms2m install)"
+        ),
     }
 }
 
@@ -227,7 +265,7 @@ impl<'a> Follower<'a> {
         }
         self.told_trouble = false;
         self.entry = entry;
-        if self.entry.deleting && !self.told_deleting && self.end().is_none() {
+        if self.entry.deleting && !self.told_deleting && came_to(&self.entry).is_none() {
             self.told_deleting = true;
             self.progress.note(
                 "it is being deleted: it is rolled back first, or finished past its commit point",
@@ -259,14 +297,13 @@ impl<'a> Follower<'a> {
             self.progress.note(format!("{words}; trying again"));
         }
     }
+}
 
-    /// What it came to, once nobody will go on with it by himself.
-    fn end(&self) -> Option<Result<Box<Summary>, Error>> {
-        let record = &self.entry.record;
-        let stuck = record.status.condition_holds(conditions::STUCK);
-        if stuck && self.entry.driver == Driver::Cli {
-            return Some(Err(end::stuck(record)));
-        }
-        end::of(record).map(|end| end.map(Box::new))
+/// What it came to, once nobody will go on with it by himself.
+fn came_to(entry: &Entry) -> Option<Result<Summary, Error>> {
+    let record = &entry.record;
+    if record.status.condition_holds(conditions::STUCK) && entry.driver == Driver::Cli {
+        return Some(Err(end::stuck(record)));
     }
+    end::of(record)
 }

@@ -22,6 +22,9 @@ use crate::api::{ROLE_LABEL, StatefulMigration};
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
+/// The label of the controller's pods.
+pub const CONTROLLER_LABEL: &str = "app.kubernetes.io/name=ms2m-controller";
+
 /// The migrations of one namespace, or of all.
 #[derive(Clone)]
 pub struct Migrations {

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
 
 use super::super::error::is_already_exists;
 use super::super::journal::FIELD_MANAGER;
@@ -55,5 +56,24 @@ impl Migrations {
             })
             .await?;
         Ok(Entry::of_resource(made))
+    }
+
+    /// Sets the abort of a resource, and gives it as it is then.
+    ///
+    /// # Errors
+    /// [`crate::migration::error::PortError::NotFound`] when it is gone.
+    pub async fn set_abort(&self, name: &str) -> PortResult<Entry> {
+        let what = format!("ask to abort migration {name}");
+        let patch = Patch::Merge(json!({"spec": {"abort": true}}));
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let api = self.resources();
+        let patched = self
+            .retry
+            .run(&what, || api.patch(name, &params, &patch))
+            .await?;
+        Ok(Entry::of_resource(patched))
     }
 }
