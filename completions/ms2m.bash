@@ -776,12 +776,20 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__status)
-            opts="-a -o -n -v -q -h --all --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-a -A -w -l -o -n -v -q -h --all --all-namespaces --watch --selector --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --selector)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0

@@ -240,6 +240,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l log-level -d 'What 
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s l -l selector -d 'Those whose labels fit, as team=orders,tier!=test' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s o -l output -d 'Format of the output' -r -f -a "table\t'A line a migration, or one in full'
 wide\t'A line a migration with more columns'
 json\t'JSON: a list, or one object'
@@ -258,6 +259,8 @@ always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s a -l all -d 'List all of them, not only the latest 20 of those that have ended'
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s A -l all-namespaces -d 'Those of all namespaces'
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s w -l watch -d 'Go on showing changes, redrawn on a terminal, a line each elsewhere. One alone is followed by ms2m watch'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -279,7 +282,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s v -l verbose -d 'Log
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l pod -d 'The pod whose latest migration is to be aborted' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l wait -d 'Wait until another process that works on it has rolled it back [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l wait -d 'Wait until the process or controller that works on it has rolled it back [default: true]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r

@@ -186,8 +186,10 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 14] = [
+        const ONCE: [&str; 16] = [
             "all",
+            "selector",
+            "watch",
             "filename",
             "help",
             "version",

@@ -7,5 +7,6 @@ mod support;
 mod abort;
 mod create;
 mod stage;
+mod status;
 mod via_controller;
 mod watch;

@@ -10,7 +10,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::api::StatefulMigration;
-use crate::cli::ui::without_userinfo;
+use crate::cli::ui::public_url;
 use crate::migration::error::Error;
 
 /// One manifest, and where it stands.
@@ -89,7 +89,7 @@ fn take_secrets(value: &mut Value) -> Vec<&'static str> {
         let Some(Value::String(url)) = value.pointer_mut(pointer) else {
             continue;
         };
-        let clean = without_userinfo(url).replace("://***@", "://");
+        let clean = public_url(url);
         if clean != *url {
             *url = clean;
             found.push(field);

@@ -3,6 +3,7 @@
 //! them. Reads hold no lock, and what is read here is never written back as a whole.
 
 mod entry;
+mod events;
 mod follow;
 mod write;
 
@@ -12,6 +13,7 @@ use kube::api::{Api, ListParams};
 use std::sync::Arc;
 
 pub use self::entry::{Driver, Entry, Place};
+pub use self::events::Told;
 pub use self::follow::{Change, Changes, Seen};
 use super::KubeCluster;
 use super::journal::config_map;
