@@ -45,7 +45,9 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -s V -l version -d 'Print versio
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "migrate" -d 'Move a running pod to another node'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "move" -d 'Move a running pod to another node'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "drain" -d 'Move every movable pod of a node to other nodes'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "create" -d 'Make a StatefulMigration for the controller to carry out'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "status" -d 'Show the migrations of a namespace, or one in full'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "watch" -d 'Follow a migration to its end, whoever carries it out'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfinished migration back'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "controller" -d 'Carry out StatefulMigration resources, in the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "install" -d 'Install the controller in the cluster, or print its manifests'
@@ -57,6 +59,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l name -d 'Name of t
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l broker-credentials -d 'Secret in the pod\'s namespace with the broker\'s user and password, under the keys username and password, for the controller: a resource holds no password' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
@@ -95,6 +98,7 @@ never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l via-controller -d 'Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops waiting then'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s y -l yes -d 'Ask nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
@@ -105,6 +109,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l name -d 'Name of the 
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l broker-credentials -d 'Secret in the pod\'s namespace with the broker\'s user and password, under the keys username and password, for the controller: a resource holds no password' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
@@ -143,6 +148,7 @@ never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l via-controller -d 'Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops waiting then'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s y -l yes -d 'Ask nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
@@ -196,6 +202,58 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s y -l yes -d 'Ask not
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s f -l filename -d 'Manifests, YAML or JSON, - for standard input; repeatable' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l to -d 'The node to move it to [default: the controller chooses]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l dry-run -d 'Make nothing. client: check by the CRD\'s rules alone; server: let the API server check as well' -r -f -a "client\t'This process, without a cluster'
+server\t'The API server'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A line a resource'
+yaml\t'The resources as YAML'
+json\t'The resource as JSON; a List of several; errors as {"error": …}'
+name\t'Names only, a line each'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l broker-credentials -d 'Secret in the pod\'s namespace with the broker\'s user and password, under the keys username and password, for the controller: a resource holds no password' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l container -d 'Container to move [default: the pod\'s first one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l queue -d 'Queue that the pod consumes' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l routing-key -d 'Key by which the queue is bound to the exchange' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l exchange -d 'Exchange that the producers publish to' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l strategy -d 'ShadowPod or Sequential [default: Sequential when a StatefulSet owns the pod, else ShadowPod]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l handoff -d 'How the messages change over, gate or mirror. Mirror is for an application that does not listen on its control queue: the source stays on its queue, and the target\'s state may have messages twice or not at all around the checkpoint; only the end is exact [default: gate]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l stale-identity -d 'What to do about a target that listens on the source\'s control queue, since it has kept the source\'s name: roll-back, or stop-source, after which there is no way back to the source [default: roll-back]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l force -d 'Go on where the result is uncertain: several consumers on the queue, or automatic acknowledgement. Messages may be lost or applied twice then [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l orphan -d 'Move a pod whose owner ms2m does not know, or whose StatefulSet somebody else manages. What that owner does about it is its own affair [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l strict -d 'Refuse what is else only warned about: volumes whose contents stay behind, containers that start fresh, a liveness probe that the checkpoint may trip [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l compression -d 'Compression of the checkpoint, gzip or none [default: gzip]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s l -l selector -d 'Those whose labels fit, as team=orders,tier!=test' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s o -l output -d 'Format of the output' -r -f -a "table\t'A line a migration, or one in full'
 wide\t'A line a migration with more columns'
 json\t'JSON: a list, or one object'
@@ -216,11 +274,32 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-level -d 'What 
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s a -l all -d 'List all of them, not only the latest 20 of those that have ended'
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s A -l all-namespaces -d 'Those of all namespaces'
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s w -l watch -d 'Go on showing changes, redrawn on a terminal, a line each elsewhere. One alone is followed by ms2m watch'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l pod -d 'The pod whose latest migration is to be aborted' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l wait -d 'Wait until another process that works on it has rolled it back [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l wait -d 'Wait until the process or controller that works on it has rolled it back [default: true]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r

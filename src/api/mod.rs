@@ -35,6 +35,9 @@ pub const DRIVEN_BY_LABEL: &str = "migration.ms2m.io/driven-by";
 /// label away hands the migration to the controller.
 pub const DRIVEN_BY_CLI: &str = "cli";
 
+/// Annotation on a `StatefulMigration`: the failed one that it tries again.
+pub const RETRY_OF: &str = "migration.ms2m.io/retry-of";
+
 /// Finalizer of a `StatefulMigration` that the controller carries out: it does not go before it was
 /// rolled back or finished.
 pub const FINALIZER: &str = "migration.ms2m.io/finish";

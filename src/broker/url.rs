@@ -162,6 +162,12 @@ impl BrokerUrl {
         self.url.scheme() == "amqps"
     }
 
+    /// Whether a password is given.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.url.password().is_some()
+    }
+
     /// Host name or address, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -9,11 +9,13 @@ use super::commands::abort::AbortArgs;
 use super::commands::completions::CompletionsArgs;
 use super::commands::controller::ControllerArgs;
 use super::commands::crd::CrdArgs;
+use super::commands::create::CreateArgs;
 use super::commands::drain::DrainArgs;
 use super::commands::install::InstallArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::status::StatusArgs;
 use super::commands::uninstall::UninstallArgs;
+use super::commands::watch::WatchArgs;
 use super::exit;
 
 /// Move a running, stateful, message-driven pod from one Kubernetes node to another.
@@ -49,7 +51,9 @@ pub enum Command {
     #[command(visible_alias = "move")]
     Migrate(Box<MigrateArgs>),
     Drain(Box<DrainArgs>),
+    Create(Box<CreateArgs>),
     Status(StatusArgs),
+    Watch(WatchArgs),
     Abort(Box<AbortArgs>),
     Controller(ControllerArgs),
     Install(Box<InstallArgs>),
@@ -210,8 +214,11 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 16] = [
+        const ONCE: &[&str] = &[
             "all",
+            "selector",
+            "watch",
+            "filename",
             "help",
             "version",
             "verbose",

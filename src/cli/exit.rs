@@ -63,7 +63,8 @@ pub const EXIT_CODES: [ExitMeaning; 11] = [
     ),
     meaning(
         INTERRUPTED,
-        "interrupted, and rolled back unless it was interrupted twice",
+        "interrupted, and rolled back unless it was interrupted twice; of a migration that was only watched: watched no \
+         more",
     ),
 ];
 

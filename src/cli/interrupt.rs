@@ -35,24 +35,30 @@ impl Again {
     /// For migration `name`, as somebody with these flags would type it.
     #[must_use]
     pub fn new(global: &GlobalArgs, namespace: &str, name: &str) -> Self {
-        let mut flags = vec!["-n".to_owned(), quoted(namespace)];
-        if let Some(context) = &global.context {
-            flags.extend(["--context".to_owned(), quoted(context)]);
-        }
-        for (flag, path) in [
-            ("--kubeconfig", &global.kubeconfig),
-            ("--config", &global.config),
-        ] {
-            if let Some(path) = path {
-                flags.extend([flag.to_owned(), quoted(&path.to_string_lossy())]);
-            }
-        }
-        let flags = flags.join(" ");
+        let flags = flags(global, namespace);
         Self {
             resume: format!("ms2m migrate --resume {name} {flags}"),
             abort: format!("ms2m abort {name} {flags}"),
         }
     }
+}
+
+/// The flags that reach the same namespace of the same cluster, as somebody would type them.
+#[must_use]
+pub fn flags(global: &GlobalArgs, namespace: &str) -> String {
+    let mut flags = vec!["-n".to_owned(), quoted(namespace)];
+    if let Some(context) = &global.context {
+        flags.extend(["--context".to_owned(), quoted(context)]);
+    }
+    for (flag, path) in [
+        ("--kubeconfig", &global.kubeconfig),
+        ("--config", &global.config),
+    ] {
+        if let Some(path) = path {
+            flags.extend([flag.to_owned(), quoted(&path.to_string_lossy())]);
+        }
+    }
+    flags.join(" ")
 }
 
 /// As a shell takes it for one word.

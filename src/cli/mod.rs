@@ -5,14 +5,18 @@
 //! - [`report`]: progress, from the engine's events.
 //! - [`view`]: what people read on stdout.
 //! - [`ui`], [`failure`], [`exit`]: every byte of output, every failure, every exit code.
+//! - `follow`: a migration that somebody else carries out, to its end.
+//! - [`manifest`]: manifests of resources, checked without a cluster.
 //! - `wire`: the only place that puts adapters and engine together.
 
 pub mod args;
 pub mod commands;
 pub mod exit;
 pub mod failure;
+mod follow;
 mod format;
 pub mod interrupt;
+pub mod manifest;
 pub mod report;
 mod run;
 pub mod settings;

@@ -10,10 +10,11 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, LogFormat, command};
+use super::commands::create::CreateOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
 use super::commands::{
-    abort, completions, controller, crd, drain, install, migrate, status, uninstall,
+    abort, completions, controller, crd, create, drain, install, migrate, status, uninstall, watch,
 };
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
@@ -51,7 +52,9 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
     match &cli.command {
         Command::Migrate(args) => migrate::run(ui, &cli.global, args, own),
         Command::Drain(args) => drain::run(ui, &cli.global, args, own),
+        Command::Create(args) => create::run(ui, &cli.global, args, own),
         Command::Status(args) => status::run(ui, &cli.global, args),
+        Command::Watch(args) => watch::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
         Command::Controller(args) => controller::run(&cli.global, args),
         Command::Install(args) => install::run(ui, &cli.global, args, own),
@@ -65,7 +68,9 @@ fn wants_json(command: &Command) -> bool {
     match command {
         Command::Migrate(args) => args.output == ResultOutput::Json,
         Command::Drain(args) => args.output == ResultOutput::Json,
+        Command::Create(args) => args.output == CreateOutput::Json,
         Command::Status(args) => args.output == StatusOutput::Json,
+        Command::Watch(args) => args.output == ResultOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
         Command::Install(args) => args.manner.output == ResultOutput::Json,
         Command::Uninstall(args) => args.manner.output == ResultOutput::Json,

@@ -1,5 +1,7 @@
 //! `ms2m abort NAME`.
 
+mod by_controller;
+
 use std::sync::Arc;
 
 use clap::{ArgMatches, Args};
@@ -32,7 +34,8 @@ use crate::migration::recover::{Aborted, end_of};
 /// If another process works on it, that one is asked to roll back, and this one waits until it
 /// has. If nobody does, this one rolls it back itself and shows each thing that it undoes. Past
 /// its commit point a migration can only be finished, which is done then. One that was rolled
-/// back already is left as it is, and is no error.
+/// back already is left as it is, and is no error. Of a resource that the controller carries out
+/// spec.abort is set, which takes no settings.
 #[derive(Debug, Args)]
 pub struct AbortArgs {
     /// The migration to abort; or a pod, for its latest one, as worker-0 or pod/worker-0
@@ -43,7 +46,7 @@ pub struct AbortArgs {
     #[arg(long, value_parser = value::pod, conflicts_with = "name")]
     pub pod: Option<String>,
 
-    /// Wait until another process that works on it has rolled it back [default: true]
+    /// Wait until the process or controller that works on it has rolled it back [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag)]
     pub wait: Option<bool>,
 
@@ -84,6 +87,9 @@ async fn abort(
     typed: Typed,
 ) -> Outcome {
     let reached = Reached::connect(global).await?;
+    if let Some(entry) = by_controller::find(&reached, &args.which()).await {
+        return by_controller::abort(ui, global, args, &reached, entry).await;
+    }
     let subject = Subject::of_migration(&reached, &args.which()).await?;
     layers.context.clone_from(&reached.context);
     let given = SettingArgs {
@@ -196,10 +202,14 @@ impl Job<'_> {
     }
 
     fn tell(&self, aborted: &Aborted) -> Outcome {
-        match self.args.output {
-            ResultOutput::Table => Ok(self.ui.data(&view::text(aborted))?),
-            ResultOutput::Json => Ok(self.ui.json(aborted)?),
-        }
+        tell(self.ui, self.args.output, aborted)
+    }
+}
+
+fn tell(ui: &Ui, output: ResultOutput, aborted: &Aborted) -> Outcome {
+    match output {
+        ResultOutput::Table => Ok(ui.data(&view::text(aborted))?),
+        ResultOutput::Json => Ok(ui.json(aborted)?),
     }
 }
 

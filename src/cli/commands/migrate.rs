@@ -6,14 +6,16 @@ use clap::{ArgMatches, Args, ValueEnum};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::created::{self, Order};
 use super::subject::Subject;
 use crate::api::{StatefulMigrationSpec, conditions};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::follow::{Aim, Follow};
 use crate::cli::interrupt::{self, Again, Listening};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
-use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::flags::{ControllerArgs, SettingArgs};
 use crate::cli::settings::migration::{Typed, Wanted};
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
@@ -53,6 +55,11 @@ pub struct MigrateArgs {
     #[arg(long, value_name = "NAME", value_parser = value::migration, conflicts_with = "pod")]
     pub resume: Option<String>,
 
+    /// Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops
+    /// waiting then
+    #[arg(long, conflicts_with_all = ["resume", "dry_run"], env = "MS2M_VIA_CONTROLLER", hide_env_values = true)]
+    pub via_controller: bool,
+
     /// Show the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -64,6 +71,10 @@ pub struct MigrateArgs {
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ResultOutput,
+
+    /// Where the controller has credentials from.
+    #[command(flatten)]
+    pub controller: ControllerArgs,
 
     /// The settings.
     #[command(flatten)]
@@ -89,7 +100,38 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &MigrateArgs, matches: &ArgMatche
     let config = Config::load(global.config.as_deref())?;
     let layers = Layers::new(matches, &config);
     let typed = Typed::read(&args.settings.end, &layers)?;
+    if args.via_controller {
+        return runtime()?.block_on(Box::pin(via_controller(ui, global, args, layers, typed)));
+    }
     runtime()?.block_on(Box::pin(migrate(ui, global, args, layers, typed)))
+}
+
+/// Has the controller do it.
+async fn via_controller(
+    ui: &Ui,
+    global: &GlobalArgs,
+    args: &MigrateArgs,
+    mut layers: Layers<'_>,
+    typed: Typed,
+) -> Outcome {
+    let reached = Reached::connect(global).await?;
+    let order = Order {
+        pod: args.pod.as_deref().unwrap_or_default(),
+        to: args.to.as_deref(),
+        name: args.name.as_deref(),
+        settings: &args.settings,
+        controller: &args.controller,
+    };
+    let resource = created::resource(ui, Some(&reached), false, &order, &mut layers, typed).await?;
+    let entry = created::make(&reached, &resource).await?;
+    let follow = Follow {
+        ui,
+        global,
+        reached: &reached,
+        output: args.output,
+        aim: Aim::End,
+    };
+    follow.begin(entry).await
 }
 
 async fn migrate(

@@ -1,20 +1,26 @@
 //! `ms2m status [NAME]`.
 
+mod live;
+
 use clap::{Args, ValueEnum};
 use color_eyre::eyre::WrapErr;
 use jiff::Timestamp;
 
 use super::which::{self, Which};
+use crate::api::RETRY_OF;
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Failure, Outcome, refused};
 use crate::cli::run::runtime;
-use crate::cli::ui::Ui;
-use crate::cli::view::status::{self as view, Worker};
+use crate::cli::ui::{Ui, public_url, without_userinfo};
+use crate::cli::view::status::{self as view, Columns, Detail, Worker};
 use crate::cli::wire::Reached;
+use crate::cluster::migrations::{Entry, Told};
 use crate::migration::ports::Journal;
 use crate::migration::record::Record;
 
 /// Show the migrations of a namespace, or one in full
+///
+/// Those that the controller carries out and those of the command line alike.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The migration to show in full; or a pod, for its latest one, as pod/worker-0
@@ -24,6 +30,19 @@ pub struct StatusArgs {
     /// List all of them, not only the latest 20 of those that have ended
     #[arg(short, long, conflicts_with = "name")]
     pub all: bool,
+
+    /// Those of all namespaces
+    #[arg(short = 'A', long, conflicts_with = "name")]
+    pub all_namespaces: bool,
+
+    /// Go on showing changes, redrawn on a terminal, a line each elsewhere. One alone is followed by
+    /// ms2m watch
+    #[arg(short, long, conflicts_with = "name")]
+    pub watch: bool,
+
+    /// Those whose labels fit, as team=orders,tier!=test
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "name")]
+    pub selector: Option<String>,
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
@@ -51,23 +70,31 @@ pub enum StatusOutput {
 /// # Errors
 /// The cluster cannot be reached, or there is no such migration.
 pub fn run(ui: &Ui, global: &GlobalArgs, args: &StatusArgs) -> Outcome {
-    runtime()?.block_on(async {
+    runtime()?.block_on(Box::pin(async {
         let reached = Reached::connect(global).await?;
-        let records = reached
-            .journal
-            .list()
+        if args.watch {
+            return live::watch(ui, &reached, args).await;
+        }
+        let migrations = reached.cluster.migrations(args.all_namespaces);
+        let found = migrations
+            .list(args.selector.as_deref())
             .await
             .map_err(|error| refused("failed to read the migrations", &error))?;
+        let entries: Vec<Entry> = found.into_iter().map(public).collect();
         let Some(which) = &args.name else {
-            return all(ui, &records, &reached.namespace, args);
+            return all(ui, &entries, &reached.namespace, args);
         };
-        let record = which::find(&records, which, &reached.namespace)?;
-        let worker = match args.output {
-            StatusOutput::Table => worker(&reached, record).await,
-            _ => Worker::Unknown,
-        };
-        one(ui, record, &worker, args.output)
-    })
+        let entry = which::find(&entries, which, &reached.namespace)?;
+        one(ui, &reached, entry, args.output).await
+    }))
+}
+
+/// Without a password that somebody has left in a URL.
+fn public(mut entry: Entry) -> Entry {
+    let queue = &mut entry.record.spec.message_queue_config;
+    queue.broker_url = public_url(&queue.broker_url);
+    queue.management_url = queue.management_url.as_deref().map(public_url);
+    entry
 }
 
 /// Who works on it. That only helps, so whoever may not look at Leases does without.
@@ -85,61 +112,125 @@ async fn worker(reached: &Reached, record: &Record) -> Worker {
 /// How many of those that have ended a list for people shows.
 const ENDED: usize = 20;
 
-fn all(ui: &Ui, records: &[Record], namespace: &str, args: &StatusArgs) -> Outcome {
+/// How many events are shown of one in full.
+const EVENTS: usize = 10;
+
+fn columns(args: &StatusArgs) -> Columns {
+    Columns {
+        wide: args.output == StatusOutput::Wide,
+        namespace: args.all_namespaces,
+    }
+}
+
+fn all(ui: &Ui, entries: &[Entry], namespace: &str, args: &StatusArgs) -> Outcome {
+    let records = || {
+        entries
+            .iter()
+            .map(|entry| &entry.record)
+            .collect::<Vec<_>>()
+    };
     match args.output {
-        StatusOutput::Json => return Ok(ui.json(&records)?),
-        StatusOutput::Yaml => return Ok(ui.data(&yaml(&records)?)?),
-        _ if records.is_empty() => {
-            ui.words(&format!("no migrations in namespace {namespace}"));
+        StatusOutput::Json => return Ok(ui.json(&records())?),
+        StatusOutput::Yaml => return Ok(ui.data(&yaml(&records())?)?),
+        _ if entries.is_empty() => {
+            ui.words(&nothing(args, namespace));
             return Ok(());
         }
         StatusOutput::Name => {
-            let names: Vec<&str> = records.iter().map(|record| record.name.as_str()).collect();
+            let names: Vec<String> = entries.iter().map(|entry| name(entry, args)).collect();
             return Ok(ui.data(&names.join("\n"))?);
         }
         StatusOutput::Table | StatusOutput::Wide => {}
     }
     let shown = if args.all {
-        records.to_vec()
+        entries.iter().collect()
     } else {
-        latest(records, ENDED)
+        latest(entries, ENDED)
     };
-    let wide = args.output == StatusOutput::Wide;
-    ui.data(&view::list(&shown, wide, Timestamp::now()))?;
-    if shown.len() < records.len() {
-        let hidden = records.len() - shown.len();
+    let records: Vec<Record> = shown.iter().map(|entry| entry.record.clone()).collect();
+    ui.data(&view::list(&records, columns(args), Timestamp::now()))?;
+    if shown.len() < entries.len() {
+        let hidden = entries.len() - shown.len();
         ui.words(&format!("and {hidden} older: ms2m status --all"));
     }
     Ok(())
 }
 
-/// Those that have not ended, and the latest `ended` of the others. Records are oldest first.
-fn latest(records: &[Record], ended: usize) -> Vec<Record> {
-    let is_over = |record: &&Record| !record.is_unfinished();
-    let mut hidden = records.iter().filter(is_over).count();
-    hidden = hidden.saturating_sub(ended);
-    let mut over = 0;
-    let shown = records.iter().filter(|record| {
-        over += usize::from(is_over(record));
-        record.is_unfinished() || over > hidden
-    });
-    shown.cloned().collect()
+fn nothing(args: &StatusArgs, namespace: &str) -> String {
+    let place = if args.all_namespaces {
+        "any namespace".to_owned()
+    } else {
+        format!("namespace {namespace}")
+    };
+    match &args.selector {
+        Some(selector) => format!("no migrations with the labels {selector} in {place}"),
+        None => format!("no migrations in {place}"),
+    }
 }
 
-fn one(ui: &Ui, record: &Record, worker: &Worker, output: StatusOutput) -> Outcome {
+/// The name that it can be asked for by.
+fn name(entry: &Entry, args: &StatusArgs) -> String {
+    let record = &entry.record;
+    if args.all_namespaces {
+        format!("{}/{}", record.namespace, record.name)
+    } else {
+        record.name.clone()
+    }
+}
+
+/// Those that have not ended, and the latest `ended` of the others. Entries are oldest first.
+fn latest(entries: &[Entry], ended: usize) -> Vec<&Entry> {
+    let is_over = |entry: &&Entry| !entry.record.is_unfinished();
+    let mut hidden = entries.iter().filter(is_over).count();
+    hidden = hidden.saturating_sub(ended);
+    let mut over = 0;
+    let shown = entries.iter().filter(|entry| {
+        over += usize::from(is_over(entry));
+        entry.record.is_unfinished() || over > hidden
+    });
+    shown.collect()
+}
+
+async fn one(ui: &Ui, reached: &Reached, entry: &Entry, output: StatusOutput) -> Outcome {
+    let record = &entry.record;
     match output {
         StatusOutput::Json => Ok(ui.json(record)?),
         StatusOutput::Yaml => Ok(ui.data(&yaml(record)?)?),
         StatusOutput::Name => Ok(ui.data(&record.name)?),
         StatusOutput::Wide => {
             let records = std::slice::from_ref(record);
-            Ok(ui.data(&view::list(records, true, Timestamp::now()))?)
+            let wide = Columns {
+                wide: true,
+                namespace: false,
+            };
+            Ok(ui.data(&view::list(records, wide, Timestamp::now()))?)
         }
         StatusOutput::Table => {
-            let text = view::details(record, worker, ui.out_paint(), Timestamp::now());
+            let (worker, events) = tokio::join!(worker(reached, record), events(reached, entry));
+            let detail = Detail {
+                record,
+                worker,
+                driver: entry.driver,
+                deleting: entry.deleting,
+                retry_of: entry.annotations.get(RETRY_OF).map(String::as_str),
+                events: &events,
+            };
+            let text = view::details(&detail, ui.out_paint(), Timestamp::now());
             Ok(ui.data(&text)?)
         }
     }
+}
+
+/// The latest events. They only help, so whoever may not look at them does without.
+async fn events(reached: &Reached, entry: &Entry) -> Vec<Told> {
+    let found = reached.cluster.migrations(false).events(entry).await;
+    let mut events = found.unwrap_or_default();
+    let old = events.len().saturating_sub(EVENTS);
+    events.drain(..old);
+    for event in &mut events {
+        event.message = without_userinfo(&event.message).into_owned();
+    }
+    events
 }
 
 fn yaml(value: &impl serde::Serialize) -> Result<String, Failure> {
@@ -148,22 +239,40 @@ fn yaml(value: &impl serde::Serialize) -> Result<String, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::api::Phase;
+    use crate::api::{Phase, StatefulMigration};
     use crate::cli::commands::which::tests::record;
+
+    pub(crate) fn entry(name: &str, phase: Option<Phase>) -> Entry {
+        let record = record(name, "w");
+        let mut entry = Entry::of_resource(StatefulMigration::new(name, record.spec.clone()));
+        entry.uid = format!("uid-{name}");
+        entry.record = record;
+        entry.record.status.phase = phase;
+        entry
+    }
 
     #[test]
     fn a_list_shows_what_has_not_ended_and_the_latest_of_the_rest() {
-        let mut records: Vec<Record> = (0..30)
-            .map(|number| record(&format!("m-{number}"), "w"))
+        let phase = |number| (number > 0).then_some(Phase::Completed);
+        let entries: Vec<Entry> = (0..30)
+            .map(|number| entry(&format!("m-{number}"), phase(number)))
             .collect();
-        for record in records.iter_mut().skip(1) {
-            record.status.phase = Some(Phase::Completed);
-        }
-        let shown = latest(&records, 3);
-        let names: Vec<&str> = shown.iter().map(|record| record.name.as_str()).collect();
+        let shown = latest(&entries, 3);
+        let names: Vec<&str> = shown.iter().map(|it| it.record.name.as_str()).collect();
         assert_eq!(names, ["m-0", "m-27", "m-28", "m-29"]);
-        assert_eq!(latest(&records, 30).len(), 30);
+        assert_eq!(latest(&entries, 30).len(), 30);
+    }
+
+    #[test]
+    fn a_password_that_somebody_has_left_is_not_shown() {
+        let mut left = entry("m", None);
+        let queue = &mut left.record.spec.message_queue_config;
+        queue.broker_url = "amqp://u:hunter2@mq/v".to_owned();
+        queue.management_url = Some("http://u:hunter2@mq".to_owned());
+        let shown = format!("{:?}", public(left).record);
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("amqp://mq/v"), "{shown}");
     }
 }

@@ -1,5 +1,7 @@
 //! Which migration is meant: by its name, or by its pod.
 
+use std::borrow::Borrow;
+
 use crate::cli::settings::value;
 use crate::migration::error::Error;
 use crate::migration::plan::closest;
@@ -42,12 +44,12 @@ pub fn parse(text: &str) -> Result<Which, String> {
 ///
 /// # Errors
 /// [`crate::migration::error::ErrorKind::Refused`] with the nearest name: there is none.
-pub fn find<'a>(
-    records: &'a [Record],
+pub fn find<'a, T: Borrow<Record>>(
+    records: &'a [T],
     which: &Which,
     namespace: &str,
-) -> Result<&'a Record, Error> {
-    let named = |name: &str| records.iter().find(|record| record.name == name);
+) -> Result<&'a T, Error> {
+    let named = |name: &str| records.iter().find(|record| name_of(*record) == name);
     let found = match which {
         Which::Migration(name) => named(name),
         Which::Pod(pod) => latest_of(records, pod),
@@ -56,12 +58,19 @@ pub fn find<'a>(
     found.ok_or_else(|| unknown(records, which, namespace))
 }
 
-fn latest_of<'a>(records: &'a [Record], pod: &str) -> Option<&'a Record> {
-    let mut latest_first = records.iter().rev();
-    latest_first.find(|record| record.spec.source_pod == pod)
+fn name_of<T: Borrow<Record>>(record: &T) -> &str {
+    &record.borrow().name
 }
 
-fn unknown(records: &[Record], which: &Which, namespace: &str) -> Error {
+fn pod_of<T: Borrow<Record>>(record: &T) -> &str {
+    &record.borrow().spec.source_pod
+}
+
+fn latest_of<'a, T: Borrow<Record>>(records: &'a [T], pod: &str) -> Option<&'a T> {
+    records.iter().rev().find(|record| pod_of(*record) == pod)
+}
+
+fn unknown<T: Borrow<Record>>(records: &[T], which: &Which, namespace: &str) -> Error {
     let (what, wanted) = match which {
         Which::Migration(name) => (format!("there is no migration {name}"), name),
         Which::Pod(pod) => (format!("there is no migration of pod {pod}"), pod),
@@ -72,8 +81,8 @@ fn unknown(records: &[Record], which: &Which, namespace: &str) -> Error {
     };
     let error = Error::refused(format!("{what} in namespace {namespace}"));
     let names = records.iter().map(|record| match which {
-        Which::Migration(_) | Which::Either(_) => record.name.as_str(),
-        Which::Pod(_) => record.spec.source_pod.as_str(),
+        Which::Migration(_) | Which::Either(_) => name_of(record),
+        Which::Pod(_) => pod_of(record),
     });
     if let Some(name) = closest(wanted, names) {
         return error.hint(format!("did you mean {name}?"));
@@ -82,7 +91,7 @@ fn unknown(records: &[Record], which: &Which, namespace: &str) -> Error {
     match latest_of(records, wanted) {
         Some(record) => error.hint(format!(
             "the latest migration of pod {wanted} is {}",
-            record.name
+            name_of(record)
         )),
         None => error.hint("see all of them: ms2m status"),
     }

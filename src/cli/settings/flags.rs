@@ -138,3 +138,12 @@ pub struct ManyArgs {
     #[arg(long, help_heading = "Limits", value_name = "DURATION", value_parser = value::duration, env = "MS2M_DRAIN_TIMEOUT", hide_env_values = true)]
     pub drain_timeout: Option<Duration>,
 }
+
+/// The settings of a migration that the controller carries out.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ControllerArgs {
+    /// Secret in the pod's namespace with the broker's user and password, under the keys username and
+    /// password, for the controller: a resource holds no password
+    #[arg(long, help_heading = "Settings", value_name = "SECRET", value_parser = value::name, env = "MS2M_BROKER_CREDENTIALS", hide_env_values = true)]
+    pub broker_credentials: Option<String>,
+}

@@ -195,6 +195,13 @@ impl Settings {
         }))
     }
 
+    /// Whether there is a password that a resource would be without.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        let management = self.management.as_ref();
+        self.broker.has_password() || management.is_some_and(|url| url.password().is_some())
+    }
+
     /// What the engine is asked for. Holds no password.
     #[must_use]
     pub fn request(&self, wanted: Wanted<'_>, namespace: &str) -> Request {

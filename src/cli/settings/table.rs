@@ -188,8 +188,15 @@ pub static SOURCE_GRACE: Setting = optional(
     Some("1s"),
 );
 
+/// The Secret that a controller has the broker's credentials from.
+pub static BROKER_CREDENTIALS: Setting = optional(
+    "broker-credentials",
+    "which Secret has the broker's user and password for the controller",
+    None,
+);
+
 /// All of them, in the order of the help.
-pub static SETTINGS: [&Setting; 22] = [
+pub static SETTINGS: [&Setting; 23] = [
     &CONTAINER,
     &REPOSITORY,
     &QUEUE,
@@ -212,6 +219,7 @@ pub static SETTINGS: [&Setting; 22] = [
     &DRAIN_TIMEOUT,
     &OBEY_TIMEOUT,
     &SOURCE_GRACE,
+    &BROKER_CREDENTIALS,
 ];
 
 #[cfg(test)]

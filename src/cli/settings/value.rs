@@ -244,6 +244,14 @@ pub fn migration(text: &str) -> Result<String, String> {
         .split_once('/')
         .filter(|(kind, _)| kind.starts_with("sm") || kind.starts_with("statefulmigration"))
         .map_or(text, |(_, name)| name);
+    migration_name(name)
+}
+
+/// Takes the bare name of a migration.
+///
+/// # Errors
+/// It is no name.
+pub fn migration_name(name: &str) -> Result<String, String> {
     if name.len() > 63 {
         return Err("a migration's name is at most 63 characters long".to_owned());
     }

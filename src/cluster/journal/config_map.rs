@@ -141,7 +141,7 @@ impl KubeJournal {
     }
 }
 
-fn object_name(migration: &str) -> String {
+pub(in crate::cluster) fn object_name(migration: &str) -> String {
     shortened(&format!("ms2m-{migration}"), NAME)
 }
 
@@ -161,7 +161,7 @@ fn config_map(record: &Record) -> PortResult<ConfigMap> {
     })
 }
 
-fn record(found: &ConfigMap) -> Result<Record, String> {
+pub(in crate::cluster) fn record(found: &ConfigMap) -> Result<Record, String> {
     let data = found.data.as_ref();
     let text = data
         .and_then(|data| data.get(KEY))

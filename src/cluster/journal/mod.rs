@@ -2,7 +2,7 @@
 //! ConfigMap; and the lock on a pod, a Lease.
 
 mod abort;
-mod config_map;
+pub(super) mod config_map;
 mod fence;
 mod held;
 mod holder;
@@ -31,7 +31,7 @@ use crate::migration::record::Record;
 
 /// Who writes the status, whichever front drives the migration: so that one can go on with what the
 /// other has written.
-const FIELD_MANAGER: &str = "ms2m";
+pub(super) const FIELD_MANAGER: &str = "ms2m";
 
 /// Where a record is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,327 @@
+//! One migration in full.
+
+use jiff::Timestamp;
+
+use super::super::{absence, bare, pairs};
+use super::{is_stuck, or_nothing, phase, strategy, target_node};
+use crate::api::Phase;
+use crate::cli::format;
+use crate::cli::ui::{Paint, Tone};
+use crate::cluster::CONTROLLER_LABEL;
+use crate::cluster::migrations::{Driver, Told};
+use crate::migration::record::Record;
+use crate::migration::summary::{TIMED_PHASES, phase_seconds, seconds_text};
+
+/// What there is to know of one migration.
+#[derive(Debug, Clone)]
+pub struct Detail<'a> {
+    /// What is remembered of it.
+    pub record: &'a Record,
+    /// Who works on it, as far as that is known.
+    pub worker: Worker,
+    /// Who carries it out.
+    pub driver: Driver,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// The migration that it is a retry of.
+    pub retry_of: Option<&'a str>,
+    /// What happened to it as Kubernetes tells, oldest first.
+    pub events: &'a [Told],
+}
+
+/// One migration in full.
+#[must_use]
+pub fn details(detail: &Detail<'_>, paint: Paint, now: Timestamp) -> String {
+    let record = detail.record;
+    let mut parts = vec![facts(detail, paint, now), timeline(record, paint)];
+    let mut part = |title: &str, text: String| {
+        parts.push(format!("{}\n{text}", paint.tone(Tone::Strong, title)));
+    };
+    if !record.status.conditions.is_empty() {
+        part("Conditions", holds(record, now));
+    }
+    if !detail.events.is_empty() {
+        part("Events", told(detail.events, now));
+    }
+    if let Some(next) = next(detail, now) {
+        part("Next", format!("  {next}"));
+    }
+    parts.join("\n\n")
+}
+
+/// Who works on a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Worker {
+    /// It cannot be seen, or the migration has ended.
+    Unknown,
+    /// No process does.
+    Nobody,
+    /// This one, as `process 12 on host-a`.
+    Somebody(String),
+}
+
+fn facts(detail: &Detail<'_>, paint: Paint, now: Timestamp) -> String {
+    let record = detail.record;
+    let spec = &record.spec;
+    let status = &record.status;
+    let queue = &spec.message_queue_config;
+    let container = status.container.as_ref().or(spec.container_name.as_ref());
+    let mut rows = vec![
+        ("Name", format!("{}/{}", record.namespace, record.name)),
+        ("Phase", toned_phase(detail, paint)),
+        (
+            "Pod",
+            match container {
+                Some(container) => format!("{} (container {container})", spec.source_pod),
+                None => spec.source_pod.clone(),
+            },
+        ),
+        ("From", or_nothing(status.source_node.as_deref())),
+        ("To", or_nothing(target_node(record))),
+        ("Target", or_nothing(status.target_pod.as_deref())),
+        ("Strategy", or_nothing(strategy(record).as_deref())),
+        (
+            "Queue",
+            format!(
+                "{} (exchange {}, key {:?})",
+                queue.queue_name, queue.exchange_name, queue.routing_key
+            ),
+        ),
+        ("Broker", queue.broker_url.clone()),
+        (
+            "Image",
+            status
+                .checkpoint_image
+                .clone()
+                .unwrap_or_else(|| spec.checkpoint_image_repository.clone()),
+        ),
+        (
+            "Created",
+            format!(
+                "{} ({} ago)",
+                record.created,
+                format::age(record.created, now)
+            ),
+        ),
+    ];
+    if let Some(receipt) = &status.receipt {
+        rows.extend([
+            (
+                "Downtime",
+                format!(
+                    "{} = {} around the checkpoint{} + {} around the handoff",
+                    receipt.downtime,
+                    receipt.cut_pause,
+                    absence(&receipt.absence_pause),
+                    receipt.handoff_pause
+                ),
+            ),
+            (
+                "Replayed",
+                format!(
+                    "{} ({})",
+                    format::counted(receipt.messages_replayed, "message"),
+                    receipt.messages_replayed_by
+                ),
+            ),
+            (
+                "Archive",
+                format!(
+                    "{}, {} as a layer",
+                    format::bytes(receipt.archive_bytes),
+                    format::bytes(receipt.layer_bytes)
+                ),
+            ),
+        ]);
+    }
+    rows.push(("Driver", driver_words(detail.driver).to_owned()));
+    if let Some(before) = detail.retry_of {
+        rows.push(("Retry of", before.to_owned()));
+    }
+    match &detail.worker {
+        Worker::Unknown => {}
+        Worker::Nobody if detail.driver == Driver::Controller => {
+            rows.push(("Held by", "no process at the moment".to_owned()));
+        }
+        Worker::Nobody => rows.push(("Held by", "no process: it was left".to_owned())),
+        Worker::Somebody(who) => rows.push(("Held by", who.clone())),
+    }
+    if let Some(message) = &status.message {
+        rows.push(("Message", message.clone()));
+    }
+    pairs(&rows)
+}
+
+fn driver_words(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Controller => "the controller",
+        Driver::Cli => "the command line",
+    }
+}
+
+fn toned_phase(detail: &Detail<'_>, paint: Paint) -> String {
+    let record = detail.record;
+    if detail.deleting {
+        let text = format!("{}, being deleted", phase(record));
+        return paint.tone(Tone::Warning, &text);
+    }
+    if is_stuck(record) {
+        let text = format!("{}, stuck in its roll-back", phase(record));
+        return paint.tone(Tone::Bad, &text);
+    }
+    let tone = match phase(record) {
+        Phase::Completed => Tone::Good,
+        Phase::Failed => Tone::Bad,
+        _ => Tone::Warning,
+    };
+    paint.tone(tone, phase(record).name())
+}
+
+/// The phases with their times, drawn to scale.
+fn timeline(record: &Record, paint: Paint) -> String {
+    const WIDTH: f64 = 30.0;
+    let seconds = phase_seconds(&record.status.phase_timings);
+    let total: f64 = seconds.iter().map(|(_, seconds)| seconds).sum();
+    let current = phase(record);
+    let lines = TIMED_PHASES.iter().map(|phase| {
+        let known = seconds.iter().find(|(other, _)| other == phase);
+        let (mark, rest) = match known {
+            Some((_, seconds)) => {
+                let bar = bar(seconds / total.max(f64::EPSILON) * WIDTH);
+                ("✓", format!("{:>9}  {bar}", seconds_text(*seconds)))
+            }
+            None if *phase == current => ("▸", "under way".to_owned()),
+            None => ("·", String::new()),
+        };
+        format!("  {mark} {:13}  {rest}", phase.name())
+            .trim_end()
+            .to_owned()
+    });
+    let lines: Vec<String> = lines.collect();
+    format!(
+        "{}\n{}",
+        paint.tone(Tone::Strong, "Phases"),
+        lines.join("\n")
+    )
+}
+
+/// A bar of at least a sliver.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn bar(length: f64) -> String {
+    let whole = length.clamp(0.0, 100.0).round() as usize;
+    if whole == 0 {
+        "▏".to_owned()
+    } else {
+        "█".repeat(whole)
+    }
+}
+
+fn holds(record: &Record, now: Timestamp) -> String {
+    let rows = record.status.conditions.iter().map(|condition| {
+        vec![
+            condition.type_.clone(),
+            condition.status.clone(),
+            format::age(condition.last_transition_time.0, now),
+            condition.reason.clone(),
+            condition.message.replace('\n', " "),
+        ]
+    });
+    indented(rows)
+}
+
+fn told(events: &[Told], now: Timestamp) -> String {
+    let rows = events.iter().map(|event| {
+        let times = match event.count {
+            0 | 1 => String::new(),
+            count => format!(" (x{count})"),
+        };
+        vec![
+            event
+                .time
+                .map_or_else(String::new, |time| format::age(time, now)),
+            event.kind.clone(),
+            event.reason.clone(),
+            format!("{}{times}", event.message.replace('\n', " ")),
+        ]
+    });
+    indented(rows)
+}
+
+fn indented(rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = bare();
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((2, 0));
+    }
+    table.trim_fmt()
+}
+
+/// A controller takes less to take a migration up.
+const SOON: i64 = 30;
+
+/// What there is to do about it, if anything.
+fn next(detail: &Detail<'_>, now: Timestamp) -> Option<String> {
+    let record = detail.record;
+    let (name, pod, namespace) = (&record.name, &record.spec.source_pod, &record.namespace);
+    match phase(record) {
+        Phase::Completed => None,
+        Phase::Failed if record.has_lost_target() => {
+            Some("nobody serves: start the pod again as after a crash".to_owned())
+        }
+        Phase::Failed => {
+            let again = match detail.driver {
+                Driver::Controller => format!("ms2m retry {name} -n {namespace}"),
+                Driver::Cli => format!("ms2m migrate {pod} -n {namespace}"),
+            };
+            Some(format!("{pod} serves as before; try again: {again}"))
+        }
+        _ => Some(match detail.driver {
+            Driver::Controller => by_controller(record, now),
+            Driver::Cli => by_cli(record, &detail.worker),
+        }),
+    }
+}
+
+/// Of one that the controller carries out: there is no lock to take, and nothing to go on with.
+fn by_controller(record: &Record, now: Timestamp) -> String {
+    let (name, namespace) = (&record.name, &record.namespace);
+    let abort = record.abort_command();
+    let taken_up = record.status.phase.is_some() || record.status.observed_generation.is_some();
+    let watch = format!("to follow it: ms2m watch {name} -n {namespace}");
+    if is_stuck(record) {
+        return format!(
+            "the controller goes on with the roll-back once the reason in the message is gone\n  {watch}"
+        );
+    }
+    let nobody = if !taken_up && now.duration_since(record.created).as_secs() >= SOON {
+        format!(
+            "no controller has taken it up; is there one? kubectl get pods -A -l {CONTROLLER_LABEL}\n  "
+        )
+    } else {
+        String::new()
+    };
+    if record.spec.abort == Some(true) {
+        return format!("{nobody}it is to be rolled back already\n  {watch}");
+    }
+    format!("{nobody}{watch}\n  to roll it back: {abort}")
+}
+
+fn by_cli(record: &Record, worker: &Worker) -> String {
+    let (abort, resume) = (record.abort_command(), record.resume_command());
+    if is_stuck(record) {
+        return format!("once the reason in the message is gone, this undoes the rest: {abort}");
+    }
+    match worker {
+        Worker::Somebody(_) => format!(
+            "to follow it: ms2m watch {} -n {}\n  to have it rolled back: {abort}",
+            record.name, record.namespace
+        ),
+        Worker::Nobody => format!("to go on with it: {resume}\n  to roll it back: {abort}"),
+        Worker::Unknown => format!(
+            "if no process works on it any more, to go on with it: {resume}\n  \
+             to roll it back, whoever works on it: {abort}"
+        ),
+    }
+}

@@ -1,0 +1,79 @@
+//! The few things that people do to a migration that somebody else carries out.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::super::error::is_already_exists;
+use super::super::journal::FIELD_MANAGER;
+use super::{Entry, Migrations};
+use crate::api::StatefulMigration;
+use crate::migration::ports::PortResult;
+
+impl Migrations {
+    /// Makes a resource in its own namespace, or here where it names none. With `dry_run` the API
+    /// server checks it and keeps nothing.
+    ///
+    /// # Errors
+    /// [`crate::migration::error::PortError::NotFound`] where the CRD is not installed, and where
+    /// there is no such namespace; [`crate::migration::error::PortError::Conflict`] when there is
+    /// one of that name.
+    pub async fn create(&self, wanted: &StatefulMigration, dry_run: bool) -> PortResult<Entry> {
+        let namespace = wanted.namespace().or_else(|| self.namespace.clone());
+        let api: Api<StatefulMigration> =
+            Api::namespaced(self.client.clone(), &namespace.unwrap_or_default());
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            dry_run,
+        };
+        let what = format!("make StatefulMigration {}", wanted.name_any());
+        // One without a name would be made twice if the answer to the first were lost.
+        if wanted.metadata.name.is_none() {
+            let made = api.create(&params, wanted).await;
+            return made
+                .map(Entry::of_resource)
+                .map_err(|error| super::super::error::port_error(&what, &error));
+        }
+        let again = AtomicBool::new(false);
+        let made = self
+            .retry
+            .run(&what, || async {
+                let before = again.swap(true, Ordering::Relaxed);
+                match api.create(&params, wanted).await {
+                    // The answer to the first attempt was lost.
+                    Err(error) if before && is_already_exists(&error) => {
+                        let found = api.get(&wanted.name_any()).await?;
+                        if found.spec == wanted.spec {
+                            Ok(found)
+                        } else {
+                            Err(error)
+                        }
+                    }
+                    other => other,
+                }
+            })
+            .await?;
+        Ok(Entry::of_resource(made))
+    }
+
+    /// Sets the abort of a resource, and gives it as it is then.
+    ///
+    /// # Errors
+    /// [`crate::migration::error::PortError::NotFound`] when it is gone.
+    pub async fn set_abort(&self, name: &str) -> PortResult<Entry> {
+        let what = format!("ask to abort migration {name}");
+        let patch = Patch::Merge(json!({"spec": {"abort": true}}));
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let api = self.resources();
+        let patched = self
+            .retry
+            .run(&what, || api.patch(name, &params, &patch))
+            .await?;
+        Ok(Entry::of_resource(patched))
+    }
+}

@@ -1,0 +1,12 @@
+//! What people type about `StatefulMigration` resources, against real API servers. Where a controller
+//! would have a part, kubectl plays it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod abort;
+mod create;
+mod stage;
+mod status;
+mod via_controller;
+mod watch;
