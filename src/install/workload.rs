@@ -189,8 +189,8 @@ fn container(options: &Options) -> Container {
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
         }]),
-        liveness_probe: Some(probe("/healthz")),
-        readiness_probe: Some(probe("/readyz")),
+        liveness_probe: Some(probe("/healthz", 10)),
+        readiness_probe: Some(probe("/readyz", 2)),
         resources: Some(ResourceRequirements {
             requests: Some(quantities(&[("cpu", "20m"), ("memory", "64Mi")])),
             limits: Some(quantities(&[("memory", "256Mi")])),
@@ -239,14 +239,14 @@ fn field(name: &str, path: &str) -> EnvVar {
     }
 }
 
-fn probe(path: &str) -> Probe {
+fn probe(path: &str, period: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
             port: IntOrString::String(PORT.to_owned()),
             ..HTTPGetAction::default()
         }),
-        period_seconds: Some(10),
+        period_seconds: Some(period),
         timeout_seconds: Some(5),
         ..Probe::default()
     }

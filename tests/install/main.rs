@@ -8,4 +8,5 @@ mod export;
 mod installs;
 mod place;
 mod rights;
+mod serves;
 mod uninstalls;
