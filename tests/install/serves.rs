@@ -95,7 +95,7 @@ const SELDOM: [&str; 9] = [
     // A rollout that a partition holds.
     "get controllerrevisions",
     "update statefulsets",
-    // Another migration of the same set.
+    // A set that has changed since its manifest was kept.
     "patch configmaps",
     "get replicasets",
     "get deployments",
