@@ -222,9 +222,9 @@ pub(super) const RIGHTS: &[Right] = &[
         need: Need::Helpful,
         group: "events.k8s.io",
         resource: "events",
-        verbs: &["create", "patch"],
+        verbs: &["create"],
         names: &[],
-        purpose: "tell each phase and each failure, and count those that come again",
+        purpose: "tell each phase and each failure",
     },
     Right {
         fronts: CONTROLLER,
