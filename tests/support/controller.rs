@@ -1,10 +1,114 @@
 //! A real `ms2m controller`, and resources for it to carry out.
 
+use std::io::BufRead as _;
+
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::cli::{Running, start};
 use super::{App, DEADLINE, World, eventually};
+
+/// Whether the applications of this test binary are moved by a controller: the same tests as for the
+/// command line, by the other front.
+pub(crate) const VIA_CONTROLLER: bool =
+    matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"via_controller");
+
+/// What `ms2m migrate` is told besides so that a controller does it, which is started if need be.
+pub(crate) async fn arguments(app: &App) -> Vec<String> {
+    of_all().await;
+    app.make_secret().await;
+    ["--via-controller", "--broker-credentials", "broker"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// A controller for all namespaces, with the rights that are exported for it and no others.
+async fn of_all() {
+    static ONE: OnceCell<Shared> = OnceCell::const_new();
+    ONE.get_or_init(|| async {
+        let world = World::get();
+        install_crd(world).await;
+        Shared::start(world).await
+    })
+    .await;
+}
+
+/// Ends when this process does, however that ends: its standard input is closed then.
+struct Shared {
+    /// Its standard input stays open as long as this process.
+    _shell: std::process::Child,
+}
+
+impl Shared {
+    async fn start(world: &World) -> Self {
+        give_rights(world).await;
+        let kubeconfig = kubeconfig_of(world, "sa/ms2m-system/ms2m-controller");
+        let script = r#""$@" & child=$!; cat > /dev/null; kill "$child"; wait "$child""#;
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(super::world::binary("ms2m"))
+            .args(["controller", "--max-at-once", "50", "--max-per-node", "50"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--lease-namespace",
+                "ms2m-system",
+            ])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("KUBECONFIG", kubeconfig.path())
+            .stdin(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("a shell starts");
+        let stderr = shell.stderr.take().expect("it was piped");
+        let (leads, led) = tokio::sync::oneshot::channel();
+        // A thread, and no task: a runtime ends with the test that it belongs to.
+        std::thread::spawn(move || {
+            let _kept = kubeconfig;
+            let mut leads = Some(leads);
+            for line in std::io::BufReader::new(stderr)
+                .lines()
+                .map_while(Result::ok)
+            {
+                if line.contains("stage=Leads")
+                    && let Some(leads) = leads.take()
+                {
+                    let _ = leads.send(());
+                }
+                if std::env::var_os("MS2M_TEST_TELL").is_some() {
+                    eprintln!("{line}");
+                }
+            }
+        });
+        let led = tokio::time::timeout(DEADLINE, led).await;
+        led.expect("it leads in time").expect("it leads");
+        Self { _shell: shell }
+    }
+}
+
+/// Namespace, service account, roles and bindings of the exported manifest.
+pub(crate) async fn give_rights(world: &World) {
+    let exported = include_str!("../../examples/manifests/controller.yaml");
+    for document in serde_yaml::Deserializer::from_str(exported) {
+        let object: Value = serde::Deserialize::deserialize(document).expect("it is YAML");
+        let kind = object["kind"].as_str().unwrap_or_default();
+        if ["Namespace", "ServiceAccount"].contains(&kind) || kind.contains("Role") {
+            let text = object.to_string();
+            world.kubectl_with(&["apply", "-f", "-"], &text).await;
+        }
+    }
+}
+
+/// A kubeconfig of whoever has this token.
+pub(crate) fn kubeconfig_of(world: &World, token: &str) -> tempfile::NamedTempFile {
+    let text = std::fs::read_to_string(&world.places.kubeconfig).expect("a kubeconfig");
+    let mut config: Value = serde_yaml::from_str(&text).expect("it is YAML");
+    config["users"][0]["user"] = json!({"token": token});
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), config.to_string()).expect("it is written");
+    file
+}
 
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
