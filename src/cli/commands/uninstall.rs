@@ -209,6 +209,7 @@ impl Job<'_> {
     fn failed(&self, which: &Which, error: &PortError) -> Failure {
         let told = Error::refused(format!("failed to remove {which}")).because(error);
         if self.told.has_changed() {
+            let _ = self.told.end(Some(false));
             let told = told.hint("uninstall again to do the rest");
             return half_done(self.ui, &told);
         }
