@@ -253,7 +253,7 @@ pub(super) const RIGHTS: &[Right] = &[
         need: Need::Always,
         group: "coordination.k8s.io",
         resource: "leases",
-        verbs: &["get", "update"],
+        verbs: &["get", "update", "delete"],
         names: &[CONTROLLER_LEASE],
         purpose: "see which replica works, keep it so, and hand over",
     },
