@@ -22,6 +22,9 @@ _ms2m() {
             ms2m,completions)
                 cmd="ms2m__subcmd__completions"
                 ;;
+            ms2m,controller)
+                cmd="ms2m__subcmd__controller"
+                ;;
             ms2m,crd)
                 cmd="ms2m__subcmd__crd"
                 ;;
@@ -50,7 +53,7 @@ _ms2m() {
 
     case "${cmd}" in
         ms2m)
-            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help --version migrate move drain create status watch abort crd completions"
+            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version migrate move drain create status watch abort controller crd completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -88,6 +91,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -96,7 +103,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__abort)
-            opts="-o -n -v -q -h --pod --wait --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-o -n -v -q -h --pod --wait --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -174,6 +181,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -182,7 +193,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__completions)
-            opts="-n -v -q -h --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help bash zsh fish"
+            opts="-n -v -q -h --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -220,6 +231,80 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__controller)
+            opts="-n -v -q -h --max-at-once --max-per-node --listen --lease --lease-namespace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-at-once)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lease)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lease-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -228,7 +313,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__crd)
-            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -274,6 +359,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -282,7 +371,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__create)
-            opts="-f -o -n -v -q -h --filename --to --name --dry-run --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-f -o -n -v -q -h --filename --to --name --dry-run --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -448,6 +537,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -456,7 +549,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__drain)
-            opts="-A -l -y -o -n -v -q -h --to --all-namespaces --selector --at-once --partial --keep-going --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-A -l -y -o -n -v -q -h --to --all-namespaces --selector --at-once --partial --keep-going --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -602,6 +695,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -610,7 +707,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__migrate)
-            opts="-y -o -n -v -q -h --to --name --resume --via-controller --dry-run --yes --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-y -o -n -v -q -h --to --name --resume --via-controller --dry-run --yes --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -768,6 +865,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -776,7 +877,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__status)
-            opts="-a -A -w -l -o -n -v -q -h --all --all-namespaces --watch --selector --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-a -A -w -l -o -n -v -q -h --all --all-namespaces --watch --selector --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -830,6 +931,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -838,7 +943,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__watch)
-            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --verbose --quiet --help"
+            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -882,6 +987,10 @@ _ms2m() {
                     ;;
                 --log-level)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ms2m_global_optspecs
-    string join \n n/namespace= context= kubeconfig= config= progress= color= log-level= v/verbose q/quiet h/help V/version
+    string join \n n/namespace= context= kubeconfig= config= progress= color= log-level= log-format= v/verbose q/quiet h/help V/version
 end
 
 function __fish_ms2m_needs_command
@@ -36,6 +36,8 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -l color -d 'When to use colours
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_needs_command" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_needs_command" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_needs_command" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_needs_command" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -47,6 +49,7 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "create" -d 'Make a Statef
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "status" -d 'Show the migrations of a namespace, or one in full'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "watch" -d 'Follow a migration to its end, whoever carries it out'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfinished migration back'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "controller" -d 'Carry out StatefulMigration resources, in the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "crd" -d 'Print the CustomResourceDefinition of StatefulMigration'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
@@ -91,6 +94,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l color -d 'When to 
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l via-controller -d 'Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops waiting then'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s y -l yes -d 'Ask nothing'
@@ -139,6 +144,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l color -d 'When to use
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l via-controller -d 'Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops waiting then'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s y -l yes -d 'Ask nothing'
@@ -183,6 +190,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l color -d 'When to us
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s A -l all-namespaces -d 'Pods of all namespaces, whatever --namespace says'
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l partial -d 'Move those that can move, even if there are others that cannot'
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l keep-going -d 'Begin further pods after one has failed'
@@ -237,6 +246,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -258,6 +269,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s a -l all -d 'List all of them, not only the latest 20 of those that have ended'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s A -l all-namespaces -d 'Those of all namespaces'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s w -l watch -d 'Go on showing changes, redrawn on a terminal, a line each elsewhere. One alone is followed by ms2m watch'
@@ -278,6 +291,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l color -d 'When to us
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -303,9 +318,33 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l color -d 'When to us
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-at-once -d 'How many migrations may be under way at once' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-per-node -d 'How many of them may leave or reach one node' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l listen -d 'Where to listen for /metrics, /healthz and /readyz; port 0 takes any free one' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l lease -d 'Name of the Lease by which one of several controllers leads' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l lease-namespace -d 'Namespace of that Lease [default: $POD_NAMESPACE, or the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s o -l output -d 'Format of the output' -r -f -a "yaml\t'YAML'
 json\t'JSON'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -320,6 +359,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l color -d 'When to use 
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -335,6 +376,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l color -d 'When
 always\t''
 never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

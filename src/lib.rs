@@ -7,10 +7,11 @@
 //! - [`migration`]: the engine. Knows no client library; everything outside is a trait in
 //!   [`migration::ports`].
 //! - [`cluster`], [`broker`], [`registry`], [`clock`]: adapters, each implementing its ports.
+//! - [`controller`]: the engine in the cluster, for `StatefulMigration` resources.
 //! - [`cli`]: the command line.
 //!
 //! # The rule of dependencies
-//! They point inwards: `cli` uses the adapters and `migration`; the adapters use `migration`'s
+//! They point inwards: `cli` and `controller` use the adapters and `migration`; the adapters use `migration`'s
 //! ports and `api`; `migration` uses `api` and nothing else. A test sees to that.
 
 pub mod api;
@@ -18,5 +19,6 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod controller;
 pub mod migration;
 pub mod registry;

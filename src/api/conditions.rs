@@ -24,6 +24,17 @@ pub const STUCK: &str = "Stuck";
 pub mod reasons {
     /// `Accepted`: everything that was checked fits.
     pub const VALIDATED: &str = "Validated";
+    /// `Accepted` is false and `Failed` true: spec or world do not allow it; the message says why and
+    /// what to do. Nothing was changed.
+    pub const REFUSED: &str = "Refused";
+    /// `Accepted` is unknown: as many migrations as may be are under way, or the pod is in another
+    /// one.
+    pub const QUEUED: &str = "Queued";
+    /// `Accepted` is unknown: something cannot be reached, or somebody else holds the pod; it is
+    /// tried again.
+    pub const RETRYING: &str = "Retrying";
+    /// `Failed`: it was to be aborted before it had begun. Nothing was changed.
+    pub const ABORTED: &str = "Aborted";
     /// `Checkpointed`: the kubelet answered with the path of the archive.
     pub const ARCHIVE_WRITTEN: &str = "ArchiveWritten";
     /// `Restored`: the runtime reports the restored container as running.

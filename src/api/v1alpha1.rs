@@ -388,6 +388,28 @@ impl StatefulMigrationStatus {
         now: Timestamp,
     ) {
         let status = if holds { "True" } else { "False" };
+        self.set_status(kind, status, reason, message, now);
+    }
+
+    /// Sets a condition of which it is not known yet whether it holds.
+    pub fn set_condition_unknown(
+        &mut self,
+        kind: &str,
+        reason: &str,
+        message: &str,
+        now: Timestamp,
+    ) {
+        self.set_status(kind, "Unknown", reason, message, now);
+    }
+
+    fn set_status(
+        &mut self,
+        kind: &str,
+        status: &str,
+        reason: &str,
+        message: &str,
+        now: Timestamp,
+    ) {
         let unchanged_since = self
             .conditions
             .iter()

@@ -103,6 +103,15 @@ impl BrokerUrl {
         self.url.as_str()
     }
 
+    /// The same broker with other credentials.
+    #[must_use]
+    pub fn with_credentials(mut self, user: &str, password: &str) -> Self {
+        // Neither can fail on a URL with a host; both encode what has to be.
+        let _ = self.url.set_username(user);
+        let _ = self.url.set_password(Some(password));
+        self
+    }
+
     /// The same for the AMQP client, with the password. It is built here because the client's own
     /// parser takes every IPv6 host for `localhost`.
     #[must_use]

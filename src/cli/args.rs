@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, Val
 
 use super::commands::abort::AbortArgs;
 use super::commands::completions::CompletionsArgs;
+use super::commands::controller::ControllerArgs;
 use super::commands::crd::CrdArgs;
 use super::commands::create::CreateArgs;
 use super::commands::drain::DrainArgs;
@@ -52,6 +53,7 @@ pub enum Command {
     Status(StatusArgs),
     Watch(WatchArgs),
     Abort(Box<AbortArgs>),
+    Controller(ControllerArgs),
     Crd(CrdArgs),
     Completions(CompletionsArgs),
 }
@@ -129,6 +131,18 @@ pub struct GlobalArgs {
     )]
     pub log_level: Option<String>,
 
+    /// How a log line looks
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        env = "MS2M_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub log_format: LogFormat,
+
     /// Log more: -v info, -vv debug, -vvv trace
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with_all = ["quiet", "log_level"])]
     pub verbose: u8,
@@ -136,6 +150,16 @@ pub struct GlobalArgs {
     /// No progress, no warnings: nothing on stderr but errors and questions
     #[arg(short, long, global = true, env = "MS2M_QUIET", hide_env_values = true)]
     pub quiet: bool,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// How to show progress.

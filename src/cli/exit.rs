@@ -81,6 +81,7 @@ pub fn outcome(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Unfinished => Some("past the commit point; something is left to finish"),
         ErrorKind::Stuck => Some("not everything could be undone"),
         ErrorKind::LockLost => Some("stopped at once, without another effect"),
+        ErrorKind::Left => Some("stopped without another effect; another process goes on"),
         ErrorKind::TooLate => Some("the target serves"),
         ErrorKind::TargetLost => Some("nobody serves: the messages wait in the queue"),
     }

@@ -93,9 +93,11 @@ pub fn text(error: &Error, paint: Paint) -> String {
     }
     if let Some(outcome) = exit::outcome(error.kind) {
         let tone = match error.kind {
-            ErrorKind::Stuck | ErrorKind::Unfinished | ErrorKind::LockLost | ErrorKind::TooLate => {
-                Tone::Warning
-            }
+            ErrorKind::Stuck
+            | ErrorKind::Unfinished
+            | ErrorKind::LockLost
+            | ErrorKind::Left
+            | ErrorKind::TooLate => Tone::Warning,
             _ => Tone::Good,
         };
         lines.push(format!("  {}", paint.tone(tone, outcome)));

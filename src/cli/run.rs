@@ -9,11 +9,11 @@ use color_eyre::eyre::WrapErr;
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
-use super::args::{Cli, Command, GlobalArgs, command};
+use super::args::{Cli, Command, LogFormat, command};
 use super::commands::create::CreateOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
-use super::commands::{abort, completions, crd, create, drain, migrate, status, watch};
+use super::commands::{abort, completions, controller, crd, create, drain, migrate, status, watch};
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
@@ -35,7 +35,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(cli: &Cli, matches: &ArgMatches) -> ExitCode {
     let ui = Ui::new(cli.global.color, cli.global.quiet);
-    let outcome = log(&ui, &cli.global).and_then(|()| dispatch(&ui, cli, matches));
+    let outcome = log(&ui, cli).and_then(|()| dispatch(&ui, cli, matches));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -54,6 +54,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Status(args) => status::run(ui, &cli.global, args),
         Command::Watch(args) => watch::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
+        Command::Controller(args) => controller::run(&cli.global, args),
         Command::Crd(args) => crd::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
     }
@@ -67,7 +68,7 @@ fn wants_json(command: &Command) -> bool {
         Command::Status(args) => args.output == StatusOutput::Json,
         Command::Watch(args) => args.output == ResultOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
-        Command::Crd(_) | Command::Completions(_) => false,
+        Command::Controller(_) | Command::Crd(_) | Command::Completions(_) => false,
     }
 }
 
@@ -117,7 +118,8 @@ fn early_color(args: &[OsString]) -> ColorChoice {
 }
 
 /// Log messages to stderr, if somebody wants them.
-fn log(ui: &Ui, global: &GlobalArgs) -> Result<(), Failure> {
+fn log(ui: &Ui, cli: &Cli) -> Result<(), Failure> {
+    let global = &cli.global;
     let directives = match (&global.log_level, global.verbose) {
         (Some(filter), _) => filter.clone(),
         (None, 1) => "ms2m=info".to_owned(),
@@ -125,6 +127,8 @@ fn log(ui: &Ui, global: &GlobalArgs) -> Result<(), Failure> {
         (None, 3..) => "ms2m=trace,kube=debug,lapin=debug".to_owned(),
         (None, 0) => match std::env::var("RUST_LOG") {
             Ok(filter) if !filter.is_empty() => filter,
+            // Nobody sits before it: what it does stands in its log.
+            _ if matches!(cli.command, Command::Controller(_)) => "ms2m=info,kube=warn".to_owned(),
             _ => return Ok(()),
         },
     };
@@ -135,12 +139,18 @@ fn log(ui: &Ui, global: &GlobalArgs) -> Result<(), Failure> {
     };
     let filter = EnvFilter::try_new(&directives)
         .map_err(|error| Error::usage("the log filter cannot be read").because(error))?;
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(ui.err_paint().0)
-        .try_init()
-        .map_err(|error| color_eyre::eyre::eyre!("failed to set up logging: {error}").into())
+        .with_writer(std::io::stderr);
+    match global.log_format {
+        LogFormat::Text => log.with_ansi(ui.err_paint().0).try_init(),
+        LogFormat::Json => log
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
+    }
+    .map_err(|error| color_eyre::eyre::eyre!("failed to set up logging: {error}").into())
 }
 
 /// The runtime, for commands that talk to somebody. Made as late as this so that `--help` and

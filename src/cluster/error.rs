@@ -10,7 +10,7 @@ use kube::core::Status;
 use crate::migration::error::PortError;
 
 /// The error of a request that was meant to do `what`, as `read pod web-0`.
-pub(super) fn port_error(what: impl Display, error: &kube::Error) -> PortError {
+pub(crate) fn port_error(what: impl Display, error: &kube::Error) -> PortError {
     match error {
         kube::Error::Api(status) => status_error(what, status),
         kube::Error::Auth(cause) => PortError::Denied(format!(

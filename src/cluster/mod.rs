@@ -28,7 +28,8 @@ mod watch;
 
 pub use adapter::KubeCluster;
 pub use connect::{ConnectOptions, connect};
-pub use journal::KubeJournal;
+pub(crate) use error::port_error;
+pub use journal::{KubeJournal, Leadership};
 pub use migrations::CONTROLLER_LABEL;
 pub use node_pods::{FoundPod, NodePods};
 pub use rights::rbac_manifest;

@@ -41,6 +41,13 @@ impl KubeCluster {
         if namespace == self.namespace() {
             return self.clone();
         }
+        self.fresh(namespace)
+    }
+
+    /// The same, which shares nothing but connections: what it remembers of pods and Jobs goes with
+    /// it.
+    #[must_use]
+    pub fn fresh(&self, namespace: &str) -> Self {
         Self::new(
             self.inner.client.clone(),
             self.inner.checkpoints.clone(),

@@ -16,10 +16,11 @@ use super::handoff::names::control_queue;
 use super::limits::Limits;
 use super::plan::{self, Plan, Request, World};
 use super::ports::{
-    Broker, Clock, Cluster, Journal, Lock, PortResult, Registry, Restore, Surroundings,
+    Broker, Clock, Cluster, Journal, Lock, MissingPermission, PortResult, Registry, Restore,
+    Surroundings,
 };
 use super::record::Record;
-use super::steps::Run;
+use super::steps::{Run, Signals};
 use super::summary::Summary;
 use crate::api::Strategy;
 
@@ -43,9 +44,11 @@ pub struct Ports {
 /// Drives one migration.
 pub struct Engine {
     pub(super) ports: Ports,
-    reporter: Arc<dyn Reporter>,
+    pub(super) reporter: Arc<dyn Reporter>,
     limits: Limits,
     pub(super) stop: CancellationToken,
+    leave: CancellationToken,
+    checks_rights: bool,
 }
 
 impl Engine {
@@ -62,7 +65,19 @@ impl Engine {
             reporter,
             limits,
             stop,
+            leave: CancellationToken::new(),
+            checks_rights: true,
         }
+    }
+
+    /// The same for a process that carries out many and lives long: when `leave` is cancelled a
+    /// migration is left as it stands, at the next moment at which nothing is under way, and its
+    /// rights are not asked for each time.
+    #[must_use]
+    pub fn as_one_of_many(mut self, leave: CancellationToken) -> Self {
+        self.leave = leave;
+        self.checks_rights = false;
+        self
     }
 
     /// Looks at the world and makes the plan; changes nothing.
@@ -210,7 +225,10 @@ impl Engine {
             self.ports.clone(),
             Arc::clone(&self.reporter),
             self.limits.clone(),
-            self.stop.clone(),
+            Signals {
+                stop: self.stop.clone(),
+                leave: self.leave.clone(),
+            },
             Arc::clone(&lock),
             record,
         );
@@ -224,11 +242,15 @@ impl Engine {
         result
     }
 
+    pub(super) fn report(&self, event: Event) {
+        self.reporter.report(event);
+    }
+
     /// Stops the run when another process asks for that. Whether it can still be rolled back is
     /// the run's to know.
     async fn heed_abort(&self, migration: &str, lock: &dyn Lock) -> Infallible {
         lock.abort_requested(migration).await;
-        self.reporter.report(Event {
+        self.report(Event {
             time: self.ports.clock.now(),
             migration: migration.to_owned(),
             kind: EventKind::Warning {
@@ -239,9 +261,17 @@ impl Engine {
         std::future::pending().await
     }
 
-    async fn plan_afresh(&self, request: &Request) -> Result<Plan, Error> {
+    pub(super) async fn plan_afresh(&self, request: &Request) -> Result<Plan, Error> {
         let world = self.look(request).await?;
         plan::plan(request, &world)
+    }
+
+    /// Rights that the caller lacks, as far as they are to be asked for.
+    async fn lacking(&self, owner: Option<&str>) -> PortResult<Vec<MissingPermission>> {
+        if !self.checks_rights {
+            return Ok(Vec::new());
+        }
+        self.ports.cluster.missing_permissions(owner).await
     }
 
     async fn look(&self, request: &Request) -> Result<World, Error> {
@@ -255,10 +285,7 @@ impl Engine {
             unreadable("the broker", &error)
                 .hint("check --broker-url, and that the broker can be reached from here")
         };
-        let missing = cluster
-            .missing_permissions(None)
-            .await
-            .map_err(of_cluster)?;
+        let missing = self.lacking(None).await.map_err(of_cluster)?;
         if !missing.is_empty() {
             // Reading on would only end in a less helpful refusal.
             return Ok(World::lacking(missing));
@@ -269,7 +296,7 @@ impl Engine {
         let mut around = Surroundings::default();
         if let Some(pod) = &pod {
             if let Some(owner) = &pod.owner {
-                let missing = cluster.missing_permissions(Some(&owner.kind)).await;
+                let missing = self.lacking(Some(&owner.kind)).await;
                 let missing = missing.map_err(of_cluster)?;
                 if !missing.is_empty() {
                     return Ok(World::lacking(missing));
@@ -367,7 +394,9 @@ pub(super) fn unreadable(what: &str, error: &PortError) -> Error {
         PortError::Denied(_) => "was refused access to",
         _ => "cannot reach",
     };
-    Error::refused(format!("ms2m {kind} {what}")).because(error)
+    Error::refused(format!("ms2m {kind} {what}"))
+        .because(error)
+        .in_passing(error.is_transient())
 }
 
 /// The refusal for a pod whose migration `record` somebody works on.
@@ -381,6 +410,7 @@ pub(super) fn under_way(record: &Record, holder: &str) -> Error {
         ),
     )
     .because(holder)
+    .in_passing(true)
     .hint(format!(
         "wait for it to end, or see what it does: ms2m status {}",
         record.name

@@ -64,6 +64,8 @@ pub enum ErrorKind {
     /// The lock on the pod was lost, so this process stopped without another effect; the journal
     /// says how far the migration is, and whoever has the lock goes on with it.
     LockLost,
+    /// This process was asked to leave, and stopped between two effects; another one goes on.
+    Left,
     /// It was to be aborted, and that was too late: the target serves.
     TooLate,
     /// The target was lost after the commit point, and the pod's state with it; nobody serves.
@@ -80,7 +82,7 @@ impl ErrorKind {
             Self::RolledBack => 4,
             Self::Unfinished => 5,
             Self::Stuck => 6,
-            Self::LockLost => 7,
+            Self::LockLost | Self::Left => 7,
             Self::TooLate => 8,
             Self::TargetLost => 9,
             Self::Interrupted => 130,
@@ -109,6 +111,9 @@ pub struct Error {
     /// What to do next, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// Whether the same request may succeed a little later, with nobody doing anything.
+    #[serde(skip)]
+    pub passing: bool,
 }
 
 impl Error {
@@ -121,6 +126,7 @@ impl Error {
             undone: Vec::new(),
             left: Vec::new(),
             hints: Vec::new(),
+            passing: false,
         }
     }
 
@@ -132,6 +138,13 @@ impl Error {
     /// The world does not allow it; nothing was changed.
     pub fn refused(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Refused, what)
+    }
+
+    /// Marks what may succeed a little later.
+    #[must_use]
+    pub fn in_passing(mut self, passing: bool) -> Self {
+        self.passing = passing;
+        self
     }
 
     /// Adds why.

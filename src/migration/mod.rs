@@ -4,6 +4,7 @@
 //! [`ports`], everything to be told goes out as [`event`]s. Decisions are pure functions over
 //! observed facts ([`plan`], [`handoff`]); effects are small and may be repeated.
 
+pub mod carry;
 pub mod engine;
 pub mod error;
 pub mod event;

@@ -46,21 +46,11 @@ impl Engine {
     /// else as [`Engine::migrate`].
     pub async fn resume(&self, record: &Record) -> Result<Summary, Error> {
         let (record, lock) = self.take_up(record).await?;
-        match record.status.phase.unwrap_or_default() {
-            Phase::Completed => {
-                let _ = lock.release().await;
-                Ok(Summary::of(&record))
-            }
-            Phase::Failed => {
-                let _ = lock.release().await;
-                Err(if record.has_lost_target() {
-                    target_lost(&record)
-                } else {
-                    rolled_back_already(&record)
-                })
-            }
-            _ => self.run(record, lock, true).await,
+        if record.is_unfinished() {
+            return self.run(record, lock, true).await;
         }
+        let _ = lock.release().await;
+        ended_as(&record)
     }
 
     /// Asks the process that works on `record` to roll it back, and says who that is; `None` when
@@ -124,7 +114,7 @@ impl Engine {
 
     /// Takes the lock and reads the record again: before the lock was free another process may
     /// have gone on with it.
-    async fn take_up(&self, record: &Record) -> Result<(Record, Arc<dyn Lock>), Error> {
+    pub(super) async fn take_up(&self, record: &Record) -> Result<(Record, Arc<dyn Lock>), Error> {
         let lock = self.lock(&record.spec.source_pod).await;
         let lock = lock.map_err(|error| match error {
             PortError::Conflict(holder) => under_way(record, &holder),
@@ -144,6 +134,15 @@ impl Engine {
         found
             .map_err(|error| unreadable("the journal", &error))?
             .ok_or_else(|| Error::refused(format!("migration {} is gone", record.name)))
+    }
+}
+
+/// What came of a migration that another process has brought to its end.
+pub(super) fn ended_as(record: &Record) -> Result<Summary, Error> {
+    match record.status.phase {
+        Some(Phase::Completed) => Ok(Summary::of(record)),
+        _ if record.has_lost_target() => Err(target_lost(record)),
+        _ => Err(rolled_back_already(record)),
     }
 }
 

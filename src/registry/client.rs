@@ -10,7 +10,7 @@ use oci_client::manifest::OciManifest;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 
-use super::credentials::credentials;
+use super::credentials::{Source, credentials};
 use super::error::{chain, from_status, port_error};
 use crate::migration::error::PortError;
 use crate::migration::ports::{ImageView, PortResult, Registry};
@@ -27,7 +27,7 @@ pub struct OciRegistry {
     /// For the one request that the registry client does not know: the deletion.
     http: reqwest::Client,
     scheme: &'static str,
-    docker_config: Option<PathBuf>,
+    credentials: Source,
 }
 
 impl OciRegistry {
@@ -62,7 +62,7 @@ impl OciRegistry {
             client,
             http,
             scheme,
-            docker_config: None,
+            credentials: Source::Own,
         })
     }
 
@@ -70,12 +70,19 @@ impl OciRegistry {
     /// configuration.
     #[must_use]
     pub fn with_docker_config(mut self, directory: PathBuf) -> Self {
-        self.docker_config = Some(directory);
+        self.credentials = Source::Directory(directory);
+        self
+    }
+
+    /// Takes credentials from the text of a Docker configuration, as a pull secret has it.
+    #[must_use]
+    pub fn with_pull_secret(mut self, text: String) -> Self {
+        self.credentials = Source::Text(text);
         self
     }
 
     fn credentials(&self, registry: &str) -> PortResult<RegistryAuth> {
-        credentials(registry, self.docker_config.as_deref())
+        credentials(registry, &self.credentials)
     }
 
     /// The manifest and its digest.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use docker_credential::{CredentialRetrievalError, DockerCredential};
+use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use oci_client::secrets::RegistryAuth;
 
 use crate::migration::error::PortError;
@@ -15,25 +15,33 @@ use crate::migration::ports::PortResult;
 /// The name under which Docker keeps the credentials of its own registry.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// What to show to `registry`, anonymous when nothing is configured. `directory` has the
-/// `config.json`; none for the operator's own.
+/// What to show to `registry`, anonymous when nothing is configured.
 ///
 /// # Errors
 /// [`PortError::Denied`] when there are credentials and they cannot be read. The words name the
 /// helper, never what it printed.
-pub(super) fn credentials(registry: &str, directory: Option<&Path>) -> PortResult<RegistryAuth> {
+pub(super) fn credentials(registry: &str, source: &Source) -> PortResult<RegistryAuth> {
     let server = match registry {
         "docker.io" | "index.docker.io" => DOCKER_HUB,
         other => other,
     };
-    let Some(directory) = directory.map(Path::to_owned).or_else(own_directory) else {
-        return Ok(RegistryAuth::Anonymous);
-    };
-    let path = directory.join("config.json");
-    let found = match File::open(&path) {
-        Ok(file) => docker_credential::get_credential_from_reader(file, server),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RegistryAuth::Anonymous),
-        Err(_) => Err(CredentialRetrievalError::ConfigReadError),
+    let (place, found) = match source.directory() {
+        Err(text) => (
+            "a Secret".to_owned(),
+            get_credential_from_reader(text.as_bytes(), server),
+        ),
+        Ok(None) => return Ok(RegistryAuth::Anonymous),
+        Ok(Some(directory)) => {
+            let path = directory.join("config.json");
+            let found = match File::open(&path) {
+                Ok(file) => get_credential_from_reader(file, server),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(RegistryAuth::Anonymous);
+                }
+                Err(_) => Err(CredentialRetrievalError::ConfigReadError),
+            };
+            (path.display().to_string(), found)
+        }
     };
     let why = match found {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
@@ -49,9 +57,29 @@ pub(super) fn credentials(registry: &str, directory: Option<&Path>) -> PortResul
         Err(other) => other.to_string(),
     };
     Err(PortError::Denied(format!(
-        "the credentials for registry {registry} in {} cannot be read: {why}",
-        path.display()
+        "the credentials for registry {registry} in {place} cannot be read: {why}"
     )))
+}
+
+/// Where credentials come from.
+pub(super) enum Source {
+    /// The configuration of whoever calls.
+    Own,
+    /// `config.json` in this directory.
+    Directory(PathBuf),
+    /// This text, as a pull secret has it.
+    Text(String),
+}
+
+impl Source {
+    /// The directory, if there is one; or the text.
+    fn directory(&self) -> Result<Option<PathBuf>, &str> {
+        match self {
+            Self::Own => Ok(own_directory()),
+            Self::Directory(directory) => Ok(Some(directory.clone())),
+            Self::Text(text) => Err(text),
+        }
+    }
 }
 
 /// Where Docker keeps the configuration of whoever calls: `DOCKER_CONFIG`, or `~/.docker`. The

@@ -5,28 +5,13 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::controller::install_crd;
 use support::{App, Options, World, eventually};
-use tokio::sync::OnceCell;
-
-static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 /// The world with the CRD that `ms2m crd` prints.
 async fn world_with_crd() -> &'static World {
     let world = World::get();
-    INSTALLED
-        .get_or_init(|| async {
-            let crd = support::cli::start(world, &["crd"], &[])
-                .outcome()
-                .await
-                .expect_code(0)
-                .stdout;
-            world.kubectl_with(&["apply", "-f", "-"], &crd).await;
-            let crd = "crd/statefulmigrations.migration.ms2m.io";
-            world
-                .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crd])
-                .await;
-        })
-        .await;
+    install_crd(world).await;
     world
 }
 

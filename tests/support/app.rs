@@ -143,10 +143,22 @@ impl App {
     pub(crate) async fn start(name: &str, options: &Options) -> Self {
         let world = World::get();
         let app = Self::named(world, name, options);
-        app.declare(options.exchange_type).await;
         world
             .kubectl(&["create", "namespace", &app.namespace])
             .await;
+        app.run_it(options).await
+    }
+
+    /// The same in the namespace of another one.
+    pub(crate) async fn start_beside(other: &Self, options: &Options) -> Self {
+        let mut app = Self::named(other.world, "beside", options);
+        app.namespace.clone_from(&other.namespace);
+        app.run_it(options).await
+    }
+
+    async fn run_it(self, options: &Options) -> Self {
+        let app = self;
+        app.declare(options.exchange_type).await;
         app.apply(&app.manifest(options)).await;
         app.await_ready(&app.pod).await;
         eventually("the worker consumes its queue", async || {

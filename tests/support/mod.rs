@@ -12,6 +12,7 @@
 
 pub(crate) mod app;
 pub(crate) mod cli;
+pub(crate) mod controller;
 pub(crate) mod recorder;
 pub(crate) mod recording;
 pub(crate) mod world;
@@ -19,6 +20,7 @@ pub(crate) mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use app::{App, Options, Owner};
+pub(crate) use controller::Controller;
 pub(crate) use recorder::Recorder;
 pub(crate) use world::World;
 

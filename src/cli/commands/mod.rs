@@ -2,6 +2,7 @@
 
 pub mod abort;
 pub mod completions;
+pub mod controller;
 pub mod crd;
 pub mod create;
 pub mod created;

@@ -245,6 +245,7 @@ fn kind_words(kind: ErrorKind) -> &'static str {
         ErrorKind::Unfinished => "unfinished",
         ErrorKind::Stuck => "stuck",
         ErrorKind::LockLost => "lock lost",
+        ErrorKind::Left => "left",
         ErrorKind::TooLate => "too late",
         ErrorKind::TargetLost => "target lost",
     }
@@ -276,7 +277,7 @@ fn gravity(kind: ErrorKind) -> u8 {
         ErrorKind::Interrupted => 2,
         ErrorKind::RolledBack => 3,
         ErrorKind::TooLate => 4,
-        ErrorKind::LockLost => 5,
+        ErrorKind::LockLost | ErrorKind::Left => 5,
         ErrorKind::Unfinished => 6,
         ErrorKind::Stuck => 7,
         ErrorKind::TargetLost => 8,

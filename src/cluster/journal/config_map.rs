@@ -102,12 +102,7 @@ impl KubeJournal {
     }
 
     fn keep_config_map(&self, migration: &str, found: &ConfigMap) {
-        let Kept {
-            place,
-            version,
-            text,
-        } = kept(found);
-        self.fence.keep(migration, place, version, text);
+        self.fence.keep(migration, kept(found));
     }
 
     pub(super) async fn read_config_map(&self, migration: &str) -> PortResult<Option<Record>> {
@@ -179,6 +174,7 @@ fn kept(found: &ConfigMap) -> Kept {
     Kept {
         place: Place::ConfigMap,
         version: found.resource_version(),
+        generation: None,
         text: data.and_then(|it| it.get(KEY)).cloned().unwrap_or_default(),
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Kept {
     pub(super) place: Place,
     /// The version of the object that holds it.
     pub(super) version: Option<String>,
+    /// The generation of its spec, where it has one.
+    pub(super) generation: Option<i64>,
     /// What it says there.
     pub(super) text: String,
 }
@@ -46,12 +48,7 @@ impl Fence {
     }
 
     /// Remembers how it stands.
-    pub(super) fn keep(&self, name: &str, place: Place, version: Option<String>, text: String) {
-        let kept = Kept {
-            place,
-            version,
-            text,
-        };
+    pub(super) fn keep(&self, name: &str, kept: Kept) {
         self.map().insert(name.to_owned(), kept);
     }
 

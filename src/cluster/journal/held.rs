@@ -21,22 +21,15 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::super::error::port_error;
 use super::super::retry::Retry;
 use super::abort::requested;
-use super::lease::holder_of;
+use super::lease::{Times, holder_of};
 use crate::migration::error::PortError;
 use crate::migration::ports::{Lock, PortResult};
-
-/// How often the lease is renewed.
-const RENEW: Duration = Duration::from_secs(3);
 
 /// The pause after a renewal that failed in passing.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long one renewal may take.
 const RENEW_LIMIT: Duration = Duration::from_secs(3);
-
-/// Without a renewal for so long the lock counts as lost: three seconds before anybody else could
-/// have it, so that its holder is silent by then.
-const LOST: Duration = Duration::from_secs(12);
 
 /// A lock that is held.
 pub(super) struct LeaseLock {
@@ -59,15 +52,21 @@ struct State {
 
 impl LeaseLock {
     /// Begins to renew `lease`, whose last write was sent at `since`.
-    pub(super) fn new(api: Api<Lease>, retry: Arc<Retry>, lease: Lease, since: Instant) -> Self {
+    pub(super) fn new(
+        api: Api<Lease>,
+        retry: Arc<Retry>,
+        lease: Lease,
+        since: Instant,
+        times: Times,
+    ) -> Self {
         let first = State {
-            renewed: Renewed::at(since),
+            renewed: Renewed::at(since, times.lost),
             lost: false,
             abort: requested(&lease),
         };
         let lease = Arc::new(Mutex::new(lease));
         let (tell, state) = watch::channel(first);
-        let task = tokio::spawn(renew(api.clone(), Arc::clone(&lease), tell));
+        let task = tokio::spawn(renew(api.clone(), Arc::clone(&lease), tell, times));
         Self {
             api,
             retry,
@@ -156,19 +155,24 @@ impl Lock for LeaseLock {
 }
 
 /// Renews until the lease is lost, and tells what it sees.
-async fn renew(api: Api<Lease>, lease: Arc<Mutex<Lease>>, tell: watch::Sender<State>) {
-    let mut pause = RENEW;
+async fn renew(
+    api: Api<Lease>,
+    lease: Arc<Mutex<Lease>>,
+    tell: watch::Sender<State>,
+    times: Times,
+) {
+    let mut pause = times.renew;
     loop {
         sleep(pause).await;
-        let now = Renewed::now();
+        let now = Renewed::at(Instant::now(), times.lost);
         let last = tell.borrow().renewed;
         let outcome = tokio::select! {
             outcome = renew_once(&api, &lease) => outcome,
-            () = sleep_until(last.monotonic + LOST) => Renewal::Failed,
+            () = sleep_until(last.monotonic + times.lost) => Renewal::Failed,
         };
         let abort = requested(&*lease.lock().await);
         pause = match outcome {
-            Renewal::Done => RENEW,
+            Renewal::Done => times.renew,
             Renewal::Taken => break,
             Renewal::Failed if last.is_too_old() => break,
             Renewal::Failed => RENEW_AGAIN,
@@ -189,24 +193,23 @@ struct Renewed {
     monotonic: Instant,
     /// The monotonic clock stands still while a machine sleeps, and others' leases do not.
     wall: Timestamp,
+    /// For so long it is good.
+    good: Duration,
 }
 
 impl Renewed {
-    fn now() -> Self {
-        Self::at(Instant::now())
-    }
-
-    fn at(monotonic: Instant) -> Self {
+    fn at(monotonic: Instant, good: Duration) -> Self {
         Self {
             monotonic,
             wall: Timestamp::now(),
+            good,
         }
     }
 
     fn is_too_old(&self) -> bool {
         let by_wall = Timestamp::now().duration_since(self.wall);
-        self.monotonic.elapsed() >= LOST
-            || Duration::try_from(by_wall).is_ok_and(|elapsed| elapsed >= LOST)
+        self.monotonic.elapsed() >= self.good
+            || Duration::try_from(by_wall).is_ok_and(|elapsed| elapsed >= self.good)
     }
 }
 

@@ -49,6 +49,16 @@ pub(super) fn is_dead(identity: &str) -> bool {
     start_time(pid).is_none_or(|now| now != *start)
 }
 
+/// Whether two identities are of one process.
+pub(super) fn is_same_process(one: &str, other: &str) -> bool {
+    let process = |identity: &str| {
+        identity
+            .rsplit_once(SEPARATOR)
+            .map(|(process, _)| process.to_owned())
+    };
+    one == other || process(one).is_some_and(|one| Some(one) == process(other))
+}
+
 /// The identity as a person reads it.
 pub(super) fn for_people(identity: &str) -> String {
     let parts: Vec<&str> = identity.split(SEPARATOR).collect();
@@ -92,6 +102,8 @@ mod tests {
     fn each_identity_is_its_own_and_alive() {
         let (one, two) = (identity(), identity());
         assert_ne!(one, two);
+        assert!(is_same_process(&one, &two));
+        assert!(!is_same_process(&one, "somebody-else"));
         assert!(!is_dead(&one));
         let pid = std::process::id();
         assert!(for_people(&one).starts_with(&format!("process {pid} on ")));

@@ -6,6 +6,7 @@ pub(super) mod config_map;
 mod fence;
 mod held;
 mod holder;
+mod leader;
 mod lease;
 mod resource;
 
@@ -19,6 +20,8 @@ use kube::api::Api;
 use tokio::sync::OnceCell;
 
 use self::fence::Fence;
+pub use self::leader::Leadership;
+use self::leader::LedLock;
 use self::lease::Leases;
 use super::retry::Retry;
 use crate::api::StatefulMigration;
@@ -26,8 +29,9 @@ use crate::migration::error::PortError;
 use crate::migration::ports::{Holder, Journal, Lock, PortResult};
 use crate::migration::record::Record;
 
-/// Who writes the fields that ms2m's command line sets.
-pub(super) const FIELD_MANAGER: &str = "ms2m-cli";
+/// Who writes the status, whichever front drives the migration: so that one can go on with what the
+/// other has written.
+const FIELD_MANAGER: &str = "ms2m";
 
 /// Where a record is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct KubeJournal {
     has_resource: OnceCell<bool>,
     /// How each record that was read or made here stands.
     fence: Fence,
+    /// A controller's leadership.
+    leadership: Option<Arc<Leadership>>,
 }
 
 impl KubeJournal {
@@ -60,7 +66,25 @@ impl KubeJournal {
             retry,
             has_resource: OnceCell::new(),
             fence: Fence::default(),
+            leadership: None,
         }
+    }
+
+    /// The same for the controller that leads: all records are resources.
+    #[must_use]
+    pub fn of_leader(mut self, leadership: Arc<Leadership>) -> Self {
+        self.has_resource = OnceCell::new_with(Some(true));
+        self.leases.silent = leadership.former();
+        self.leadership = Some(leadership);
+        self
+    }
+
+    /// Waits until this process leads, by the lease `name` in this namespace.
+    ///
+    /// # Errors
+    /// Leases may not be used here.
+    pub async fn lead(&self, name: &str) -> PortResult<Leadership> {
+        Leadership::gain(&self.leases, name).await
     }
 
     async fn has_resource(&self) -> PortResult<bool> {
@@ -147,6 +171,13 @@ impl Journal for KubeJournal {
     }
 
     async fn lock(&self, pod: &str) -> PortResult<Box<dyn Lock>> {
-        Ok(Box::new(self.leases.lock(pod).await?))
+        let lock = Box::new(self.leases.lock(pod).await?);
+        Ok(match &self.leadership {
+            None => lock,
+            Some(leadership) => Box::new(LedLock {
+                pod: lock,
+                leadership: Arc::clone(leadership),
+            }),
+        })
     }
 }

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::super::error::is_already_exists;
@@ -63,8 +63,8 @@ impl KubeJournal {
         // By apply, so that a field which is not set any more goes away.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         loop {
-            let version = self.fence.known(&record.name).and_then(|it| it.version);
-            let patch = Patch::Apply(status_patch(record, version)?);
+            let known = self.fence.known(&record.name);
+            let patch = Patch::Apply(status_patch(record, known)?);
             let answer = self
                 .retry
                 .run(&what, || {
@@ -91,13 +91,16 @@ impl KubeJournal {
         }
     }
 
+    /// The record of a resource that a watch has shown. What is written next is refused if the
+    /// resource has changed since.
+    #[must_use]
+    pub fn found(&self, found: &StatefulMigration) -> Record {
+        self.keep_resource(found);
+        self.record(found.clone())
+    }
+
     fn keep_resource(&self, found: &StatefulMigration) {
-        let Kept {
-            place,
-            version,
-            text,
-        } = kept(found);
-        self.fence.keep(&found.name_any(), place, version, text);
+        self.fence.keep(&found.name_any(), kept(found));
     }
 
     pub(super) async fn read_resource(&self, migration: &str) -> PortResult<Option<Record>> {
@@ -124,12 +127,14 @@ impl KubeJournal {
 
     fn record(&self, found: StatefulMigration) -> Record {
         let created = found.creation_timestamp().map(|it| it.0);
+        let mut status = found.status.clone().unwrap_or_default();
+        status.observed_generation = found.metadata.generation;
         Record {
             name: found.name_any(),
             namespace: found.namespace().unwrap_or_else(|| self.namespace.clone()),
             created: created.unwrap_or(Timestamp::UNIX_EPOCH),
             spec: found.spec,
-            status: found.status.unwrap_or_default(),
+            status,
         }
     }
 }
@@ -154,7 +159,7 @@ fn is_just_made(found: &StatefulMigration, record: &Record) -> bool {
         && found.labels().get(DRIVEN_BY_LABEL).map(String::as_str) == Some(DRIVEN_BY_CLI)
 }
 
-fn status_patch(record: &Record, version: Option<String>) -> PortResult<Value> {
+fn status_patch(record: &Record, known: Option<Kept>) -> PortResult<Value> {
     let status = serde_json::to_value(&record.status)
         .map_err(|error| PortError::Invalid(error.to_string()))?;
     let mut patch = json!({
@@ -163,8 +168,9 @@ fn status_patch(record: &Record, version: Option<String>) -> PortResult<Value> {
         "metadata": {"name": record.name},
         "status": status,
     });
-    if let Some(version) = version {
-        patch["metadata"]["resourceVersion"] = version.into();
+    if let Some(known) = known {
+        patch["metadata"]["resourceVersion"] = known.version.into();
+        patch["status"]["observedGeneration"] = known.generation.into();
     }
     Ok(patch)
 }
@@ -173,6 +179,7 @@ fn kept(found: &StatefulMigration) -> Kept {
     Kept {
         place: Place::Resource,
         version: found.resource_version(),
+        generation: found.meta().generation,
         text: found.status.as_ref().map(text).unwrap_or_default(),
     }
 }
@@ -181,6 +188,8 @@ fn kept(found: &StatefulMigration) -> Kept {
 /// order.
 fn text(status: &StatefulMigrationStatus) -> String {
     let mut status = status.clone();
+    // Written by the journal itself.
+    status.observed_generation = None;
     status
         .conditions
         .sort_by(|one, other| one.type_.cmp(&other.type_));

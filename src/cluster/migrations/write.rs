@@ -7,10 +7,12 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::super::error::is_already_exists;
-use super::super::journal::FIELD_MANAGER;
 use super::{Entry, Migrations};
 use crate::api::StatefulMigration;
 use crate::migration::ports::PortResult;
+
+/// Who writes what people ask for; the status has a manager of its own.
+const FIELD_MANAGER: &str = "ms2m-cli";
 
 impl Migrations {
     /// Makes a resource in its own namespace, or here where it names none. With `dry_run` the API

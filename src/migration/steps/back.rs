@@ -31,7 +31,9 @@ impl Run {
         let result = self.undo(&mut undone).await;
         let mut error = match result {
             Ok(()) => trouble.into_error(ErrorKind::RolledBack),
-            Err(Trouble::LockLost) => return Trouble::LockLost.into_error(ErrorKind::Unfinished),
+            Err(gone @ (Trouble::LockLost | Trouble::Left)) => {
+                return gone.into_error(ErrorKind::Unfinished);
+            }
             Err(undoing) => self.stuck(&trouble, &undoing).await,
         };
         error.undone = undone;

@@ -68,7 +68,7 @@ impl Run {
 
     async fn not_completed(&mut self, trouble: Trouble) -> Error {
         let error = match trouble {
-            Trouble::LockLost => trouble.into_error(ErrorKind::Unfinished),
+            Trouble::LockLost | Trouble::Left => trouble.into_error(ErrorKind::Unfinished),
             trouble if !self.stage().is_committed() || self.can_return().await => {
                 if self.is_takeover() {
                     self.undo_takeover(trouble).await

@@ -24,4 +24,4 @@ mod takeover;
 mod transfer;
 mod trouble;
 
-pub(super) use run::Run;
+pub(super) use run::{Run, Signals};

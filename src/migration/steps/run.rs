@@ -29,12 +29,22 @@ use crate::migration::summary::seconds_text;
 /// server to restart.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a run listens to.
+#[derive(Debug, Clone)]
+pub(in crate::migration) struct Signals {
+    /// Roll back, if it is before the commit point.
+    pub(in crate::migration) stop: CancellationToken,
+    /// Leave it as it stands, at the next moment at which nothing is under way.
+    pub(in crate::migration) leave: CancellationToken,
+}
+
 /// One migration in this process.
 pub(in crate::migration) struct Run {
     pub(super) ports: Ports,
     pub(super) reporter: Arc<dyn Reporter>,
     pub(super) limits: Limits,
     pub(super) stop: CancellationToken,
+    pub(super) leave: CancellationToken,
     pub(super) lock: Arc<dyn Lock>,
     pub(super) record: Record,
     pub(super) names: Names,
@@ -102,7 +112,7 @@ impl Run {
         ports: Ports,
         reporter: Arc<dyn Reporter>,
         limits: Limits,
-        stop: CancellationToken,
+        signals: Signals,
         lock: Arc<dyn Lock>,
         record: Record,
     ) -> Self {
@@ -116,7 +126,8 @@ impl Run {
             ports,
             reporter,
             limits,
-            stop,
+            stop: signals.stop,
+            leave: signals.leave,
             lock,
             record,
             names,
@@ -251,6 +262,9 @@ impl Run {
             if !self.lock.is_held() {
                 return Err(Trouble::LockLost);
             }
+            if self.leave.is_cancelled() {
+                return Err(Trouble::Left);
+            }
             let result = tokio::select! {
                 biased;
                 () = self.lock.lost() => return Err(Trouble::LockLost),
@@ -284,8 +298,8 @@ impl Run {
         Ok(())
     }
 
-    /// Waits for `work`, unless somebody asks to stop (before the commit point) or the lock is
-    /// lost.
+    /// Waits for `work`, unless somebody asks to stop (before the commit point), this process is to
+    /// leave, or the lock is lost.
     pub(super) async fn unless_stopped<T>(
         &self,
         work: impl Future<Output = T>,
@@ -294,6 +308,7 @@ impl Run {
         tokio::select! {
             biased;
             () = self.lock.lost() => Err(Trouble::LockLost),
+            () = self.leave.cancelled() => Err(Trouble::Left),
             () = self.stop.cancelled(), if stoppable => Err(Trouble::Stopped),
             result = work => Ok(result),
         }

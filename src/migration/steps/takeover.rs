@@ -89,7 +89,9 @@ impl Run {
                 Ok(false) => self.leave_for_another_attempt(trouble).await,
                 Err(unseen) => unseen.into_error(ErrorKind::Unfinished),
             },
-            Err(Trouble::LockLost) => return Trouble::LockLost.into_error(ErrorKind::Unfinished),
+            Err(gone @ (Trouble::LockLost | Trouble::Left)) => {
+                return gone.into_error(ErrorKind::Unfinished);
+            }
             Err(undoing) => return self.stuck(&trouble, &undoing).await,
         };
         error.undone = undone;

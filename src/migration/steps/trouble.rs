@@ -9,6 +9,8 @@ pub(super) enum Trouble {
     Stopped,
     /// The lock is lost: another process may be at work, so this one must not touch anything.
     LockLost,
+    /// This process is to leave the migration as it stands, for another one.
+    Left,
     /// It cannot go on.
     Failed(Box<Error>),
 }
@@ -40,6 +42,7 @@ impl Trouble {
             .because("this process was suspended or could not reach the cluster for longer than the lock lasts, or somebody removed the lock or wrote the record")
             .hint("see who goes on with it: ms2m status")
             .hint("if nobody does, run the same command again: it goes on where the migration stands"),
+            Self::Left => Error::new(ErrorKind::Left, "the migration is left as it stands, for another process to go on with"),
             Self::Failed(error) => Error { kind, ..*error },
         }
     }
@@ -49,6 +52,7 @@ impl Trouble {
         match self {
             Self::Stopped => "interrupted".to_owned(),
             Self::LockLost => "the lock on the pod was lost".to_owned(),
+            Self::Left => "left for another process".to_owned(),
             Self::Failed(error) => error.to_string(),
         }
     }

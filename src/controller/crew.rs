@@ -1,0 +1,289 @@
+//! Which migrations are at work in this process, which wait for their turn, and which rest after a
+//! failure. Nothing is awaited here, and no request goes out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::turn::{Limits, Obstacle, Place, may_begin};
+use crate::api::StatefulMigration;
+
+/// The first pause after a failure; each one after it is twice as long.
+const FIRST_REST: Duration = Duration::from_secs(1);
+
+/// The longest pause after a failure.
+const LONGEST_REST: Duration = Duration::from_secs(120);
+
+/// Namespace and name of a resource.
+pub(super) type Key = (String, String);
+
+/// The migrations of this process.
+pub(super) struct Crew {
+    limits: Limits,
+    state: Mutex<State>,
+    /// Has a resource looked at again.
+    wake: UnboundedSender<ObjectRef<StatefulMigration>>,
+}
+
+#[derive(Default)]
+struct State {
+    at_work: HashMap<Key, Work>,
+    /// Oldest first.
+    waiting: BTreeMap<(Timestamp, Key), Place>,
+    resting: HashMap<Key, Rest>,
+    /// No more is begun.
+    closed: bool,
+}
+
+struct Work {
+    stop: CancellationToken,
+    place: Place,
+}
+
+/// A migration that has failed and is tried again.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    failures: u32,
+    until: Instant,
+}
+
+/// What came of the wish to begin.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It is at work from now on, until [`Crew::ended`].
+    Now(CancellationToken),
+    /// It waits, and is looked at again when its turn comes.
+    Waits(Obstacle),
+    /// It has failed a moment ago, and rests for so long.
+    Rests(Duration),
+    /// It is at work already, or nothing is begun any more.
+    Not,
+}
+
+impl Crew {
+    pub(super) fn new(limits: Limits, wake: UnboundedSender<ObjectRef<StatefulMigration>>) -> Self {
+        Self {
+            limits,
+            state: Mutex::default(),
+            wake,
+        }
+    }
+
+    pub(super) fn is_at_work(&self, key: &Key) -> bool {
+        self.state().at_work.contains_key(key)
+    }
+
+    /// How many are at work, and how many wait.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.at_work.len(), state.waiting.len())
+    }
+
+    /// Whether a migration could begin now, as far as its place is known: saves a look for those that
+    /// have to wait in any case.
+    pub(super) fn may_begin(&self, place: &Place) -> Result<(), Obstacle> {
+        self.state().may_begin(place, self.limits)
+    }
+
+    /// Asks for the turn of a migration. One that is `begun` has it at once: its gate may be closed,
+    /// and its application may be waiting.
+    pub(super) fn ask(&self, key: &Key, created: Timestamp, place: Place, begun: bool) -> Turn {
+        let mut state = self.state();
+        if state.closed || state.at_work.contains_key(key) {
+            return Turn::Not;
+        }
+        if let Some(rest) = state.resting.get(key) {
+            let left = rest.until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Turn::Rests(left);
+            }
+        }
+        let line = (created, key.clone());
+        if !begun && let Err(obstacle) = state.may_begin(&place, self.limits) {
+            state.waiting.insert(line, place);
+            return Turn::Waits(obstacle);
+        }
+        state.waiting.remove(&line);
+        let stop = CancellationToken::new();
+        let work = Work {
+            stop: stop.clone(),
+            place,
+        };
+        state.at_work.insert(key.clone(), work);
+        Turn::Now(stop)
+    }
+
+    /// Rolls a migration back that is at work.
+    pub(super) fn stop(&self, key: &Key) {
+        if let Some(work) = self.state().at_work.get(key) {
+            work.stop.cancel();
+        }
+    }
+
+    /// A node of a migration has become known.
+    pub(super) fn is_bound_for(&self, key: &Key, node: &str) {
+        if let Some(work) = self.state().at_work.get_mut(key) {
+            work.place.add_node(node);
+        }
+    }
+
+    /// A migration is not at work any more. One that has `failed` is looked at again after a rest.
+    pub(super) fn ended(&self, key: &Key, failed: bool) {
+        let mut state = self.state();
+        state.at_work.remove(key);
+        if failed {
+            let failures = state.resting.get(key).map_or(0, |rest| rest.failures);
+            let until = Instant::now() + rest_after(failures);
+            let failures = failures.saturating_add(1);
+            state.resting.insert(key.clone(), Rest { failures, until });
+            self.wake(key);
+        } else {
+            state.resting.remove(key);
+        }
+        for next in state.next(self.limits) {
+            self.wake(&next);
+        }
+    }
+
+    /// Forgets a resource that is gone or has ended.
+    pub(super) fn forget(&self, key: &Key) {
+        let mut state = self.state();
+        state.resting.remove(key);
+        state.waiting.retain(|(_, waiting), _| waiting != key);
+    }
+
+    /// Begins nothing more.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+    }
+
+    fn wake(&self, (namespace, name): &Key) {
+        // Nobody listens any more when the controller ends.
+        let _ = self.wake.send(ObjectRef::new(name).within(namespace));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn may_begin(&self, place: &Place, limits: Limits) -> Result<(), Obstacle> {
+        may_begin(place, self.at_work.values().map(|it| &it.place), limits)
+    }
+
+    /// Those of the waiting whose turn it is, oldest first.
+    fn next(&self, limits: Limits) -> Vec<Key> {
+        let mut under_way: Vec<&Place> = self.at_work.values().map(|it| &it.place).collect();
+        let mut next = Vec::new();
+        for ((_, key), place) in &self.waiting {
+            if under_way.len() >= limits.at_once {
+                break;
+            }
+            if may_begin(place, under_way.iter().copied(), limits).is_ok() {
+                under_way.push(place);
+                next.push(key.clone());
+            }
+        }
+        next
+    }
+}
+
+/// How long a migration rests that has failed so many times before.
+fn rest_after(failures: u32) -> Duration {
+    FIRST_REST
+        .saturating_mul(2_u32.saturating_pow(failures.min(10)))
+        .min(LONGEST_REST)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+
+    fn crew() -> (Crew, UnboundedReceiver<ObjectRef<StatefulMigration>>) {
+        let (wake, woken) = unbounded_channel();
+        let limits = Limits {
+            at_once: 2,
+            per_node: 2,
+        };
+        (Crew::new(limits, wake), woken)
+    }
+
+    fn key(name: &str) -> Key {
+        ("shop".to_owned(), name.to_owned())
+    }
+
+    fn ask(crew: &Crew, name: &str, begun: bool) -> Turn {
+        let place = Place {
+            namespace: "shop".to_owned(),
+            pods: vec![format!("pod-of-{name}")],
+            nodes: Vec::new(),
+        };
+        crew.ask(&key(name), Timestamp::UNIX_EPOCH, place, begun)
+    }
+
+    fn woken(woken: &mut UnboundedReceiver<ObjectRef<StatefulMigration>>) -> Vec<String> {
+        std::iter::from_fn(|| woken.try_recv().ok().map(|it| it.name)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_woken_when_its_turn_comes() {
+        let (crew, mut wakes) = crew();
+        assert!(matches!(ask(&crew, "a", false), Turn::Now(_)));
+        assert!(matches!(ask(&crew, "b", false), Turn::Now(_)));
+        assert!(matches!(ask(&crew, "c", false), Turn::Waits(_)));
+        assert!(matches!(ask(&crew, "d", false), Turn::Waits(_)));
+        assert!(matches!(ask(&crew, "a", false), Turn::Not));
+        assert_eq!(crew.counts(), (2, 2));
+        crew.ended(&key("a"), false);
+        assert_eq!(woken(&mut wakes), ["c"]);
+        crew.forget(&key("c"));
+        crew.ended(&key("b"), false);
+        assert_eq!(woken(&mut wakes), ["d"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_begun_does_not_wait() {
+        let (crew, _wakes) = crew();
+        for name in ["a", "b", "c"] {
+            assert!(matches!(ask(&crew, name, true), Turn::Now(_)), "{name}");
+        }
+        assert!(matches!(ask(&crew, "d", false), Turn::Waits(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_always_fails_rests_longer_each_time() {
+        let (crew, mut wakes) = crew();
+        let mut rests = Vec::new();
+        for _ in 0..9 {
+            assert!(matches!(ask(&crew, "a", false), Turn::Now(_)));
+            crew.ended(&key("a"), true);
+            assert_eq!(woken(&mut wakes), ["a"]);
+            let Turn::Rests(rest) = ask(&crew, "a", true) else {
+                panic!("it has just failed");
+            };
+            rests.push(rest.as_secs());
+            tokio::time::advance(rest).await;
+        }
+        assert_eq!(rests, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
+        assert!(matches!(ask(&crew, "a", false), Turn::Now(_)));
+        crew.ended(&key("a"), false);
+        assert!(matches!(ask(&crew, "a", false), Turn::Now(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_begins_after_the_end() {
+        let (crew, _wakes) = crew();
+        crew.close();
+        assert!(matches!(ask(&crew, "a", true), Turn::Not));
+    }
+}
