@@ -10,8 +10,10 @@ use super::commands::completions::CompletionsArgs;
 use super::commands::controller::ControllerArgs;
 use super::commands::crd::CrdArgs;
 use super::commands::create::CreateArgs;
+use super::commands::delete::DeleteArgs;
 use super::commands::drain::DrainArgs;
 use super::commands::migrate::MigrateArgs;
+use super::commands::retry::RetryArgs;
 use super::commands::status::StatusArgs;
 use super::commands::watch::WatchArgs;
 use super::exit;
@@ -53,6 +55,8 @@ pub enum Command {
     Status(StatusArgs),
     Watch(WatchArgs),
     Abort(Box<AbortArgs>),
+    Retry(RetryArgs),
+    Delete(DeleteArgs),
     Controller(ControllerArgs),
     Crd(CrdArgs),
     Completions(CompletionsArgs),
@@ -210,8 +214,12 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 16] = [
+        const ONCE: [&str; 20] = [
             "all",
+            "new-name",
+            "finished",
+            "older-than",
+            "force",
             "selector",
             "watch",
             "filename",

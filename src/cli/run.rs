@@ -11,9 +11,12 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, LogFormat, command};
 use super::commands::create::CreateOutput;
+use super::commands::delete::DeleteOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
-use super::commands::{abort, completions, controller, crd, create, drain, migrate, status, watch};
+use super::commands::{
+    abort, completions, controller, crd, create, delete, drain, migrate, retry, status, watch,
+};
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
@@ -54,6 +57,8 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Status(args) => status::run(ui, &cli.global, args),
         Command::Watch(args) => watch::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
+        Command::Retry(args) => retry::run(ui, &cli.global, args),
+        Command::Delete(args) => delete::run(ui, &cli.global, args),
         Command::Controller(args) => controller::run(&cli.global, args),
         Command::Crd(args) => crd::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
@@ -68,6 +73,8 @@ fn wants_json(command: &Command) -> bool {
         Command::Status(args) => args.output == StatusOutput::Json,
         Command::Watch(args) => args.output == ResultOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
+        Command::Retry(args) => args.output == CreateOutput::Json,
+        Command::Delete(args) => args.output == DeleteOutput::Json,
         Command::Controller(_) | Command::Crd(_) | Command::Completions(_) => false,
     }
 }

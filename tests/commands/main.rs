@@ -6,6 +6,8 @@ mod support;
 
 mod abort;
 mod create;
+mod delete;
+mod retry;
 mod stage;
 mod status;
 mod via_controller;
