@@ -37,6 +37,9 @@ _ms2m() {
             ms2m,drain)
                 cmd="ms2m__subcmd__drain"
                 ;;
+            ms2m,logs)
+                cmd="ms2m__subcmd__logs"
+                ;;
             ms2m,migrate)
                 cmd="ms2m__subcmd__migrate"
                 ;;
@@ -59,7 +62,7 @@ _ms2m() {
 
     case "${cmd}" in
         ms2m)
-            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version migrate move drain create status watch abort retry delete controller crd completions"
+            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version migrate move drain create status watch logs abort retry delete controller crd completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -733,6 +736,68 @@ _ms2m() {
                     ;;
                 --drain-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__logs)
+            opts="-f -o -n -v -q -h --follow --controller-namespace --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --controller-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)

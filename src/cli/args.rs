@@ -12,6 +12,7 @@ use super::commands::crd::CrdArgs;
 use super::commands::create::CreateArgs;
 use super::commands::delete::DeleteArgs;
 use super::commands::drain::DrainArgs;
+use super::commands::logs::LogsArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::retry::RetryArgs;
 use super::commands::status::StatusArgs;
@@ -54,6 +55,7 @@ pub enum Command {
     Create(Box<CreateArgs>),
     Status(StatusArgs),
     Watch(WatchArgs),
+    Logs(LogsArgs),
     Abort(Box<AbortArgs>),
     Retry(RetryArgs),
     Delete(DeleteArgs),
@@ -214,8 +216,9 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 20] = [
+        const ONCE: [&str; 21] = [
             "all",
+            "follow",
             "new-name",
             "finished",
             "older-than",

@@ -12,3 +12,4 @@ mod stage;
 mod status;
 mod via_controller;
 mod watch;
+mod whole;

@@ -8,6 +8,7 @@ pub mod create;
 pub mod created;
 pub mod delete;
 pub mod drain;
+pub mod logs;
 pub mod migrate;
 pub mod retry;
 pub mod status;
