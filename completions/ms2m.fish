@@ -53,6 +53,8 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfini
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "retry" -d 'Try a failed migration again, as a new one for the controller'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "delete" -d 'Delete the records of migrations that have ended'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "controller" -d 'Carry out StatefulMigration resources, in the cluster'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "install" -d 'Install the controller in the cluster, or print its manifests'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "uninstall" -d 'Remove the controller from the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "crd" -d 'Print the CustomResourceDefinition of StatefulMigration'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
@@ -416,6 +418,64 @@ json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l image -d 'Image of the controller, as registry.example.com/ms2m:0.1.0; needed unless --export' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l install-namespace -d 'Namespace that the controller runs in' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l watch-namespace -d 'The only namespace whose migrations it carries out, with rights there alone [default: all]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l replicas -d 'How many controllers run; one works, and another takes over when it ends' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l max-at-once -d 'How many migrations may be under way at once' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l max-per-node -d 'How many of them may take part of one node' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l dry-run -d 'Change nothing: say what would be sent (client), or have the API server check it (server)' -r -f -a "client\t'Here: no cluster is asked'
+server\t'In the API server, which checks everything and keeps nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l wait -d 'Wait until everything is as it should be [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l timeout -d 'How long to wait' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l export -d 'Print the manifests as YAML, and touch nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l force-conflicts -d 'Take over fields that somebody else has set'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s y -l yes -d 'Ask nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l install-namespace -d 'Namespace that the controller runs in' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l dry-run -d 'Change nothing: say what would be sent (client), or have the API server check it (server)' -r -f -a "client\t'Here: no cluster is asked'
+server\t'In the API server, which checks everything and keeps nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l wait -d 'Wait until everything is as it should be [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l timeout -d 'How long to wait' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l crd -d 'Remove the CRD too, and with it every StatefulMigration of the cluster'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s y -l yes -d 'Ask nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s o -l output -d 'Format of the output' -r -f -a "yaml\t'YAML'
 json\t'JSON'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r

@@ -8,6 +8,7 @@
 //!   [`migration::ports`].
 //! - [`cluster`], [`broker`], [`registry`], [`clock`]: adapters, each implementing its ports.
 //! - [`controller`]: the engine in the cluster, for `StatefulMigration` resources.
+//! - [`install`]: what goes into a cluster for the controller, as objects and manifests.
 //! - [`cli`]: the command line.
 //!
 //! # The rule of dependencies
@@ -20,5 +21,6 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
+pub mod install;
 pub mod migration;
 pub mod registry;

@@ -12,10 +12,12 @@ use super::commands::crd::CrdArgs;
 use super::commands::create::CreateArgs;
 use super::commands::delete::DeleteArgs;
 use super::commands::drain::DrainArgs;
+use super::commands::install::InstallArgs;
 use super::commands::logs::LogsArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::retry::RetryArgs;
 use super::commands::status::StatusArgs;
+use super::commands::uninstall::UninstallArgs;
 use super::commands::watch::WatchArgs;
 use super::exit;
 
@@ -60,6 +62,8 @@ pub enum Command {
     Retry(RetryArgs),
     Delete(DeleteArgs),
     Controller(ControllerArgs),
+    Install(Box<InstallArgs>),
+    Uninstall(UninstallArgs),
     Crd(CrdArgs),
     Completions(CompletionsArgs),
 }
@@ -216,7 +220,7 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_named_after_it() {
         // What makes sense for one call only, or is a short form of another flag.
-        const ONCE: [&str; 21] = [
+        const ONCE: &[&str] = &[
             "all",
             "follow",
             "new-name",
@@ -238,6 +242,9 @@ mod tests {
             "partial",
             "keep-going",
             "all-namespaces",
+            "export",
+            "force-conflicts",
+            "crd",
         ];
         let root = command();
         for command in std::iter::once(&root).chain(root.get_subcommands()) {

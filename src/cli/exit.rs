@@ -14,6 +14,9 @@ pub struct ExitMeaning {
 /// Code of an error that belongs to no kind, such as a full disk under stdout.
 pub const UNEXPECTED: u8 = 1;
 
+/// Code of something that is half done and can be gone on with.
+pub const UNFINISHED: u8 = 5;
+
 /// Code after an interruption, as shells give it for Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
@@ -37,7 +40,7 @@ pub const EXIT_CODES: [ExitMeaning; 11] = [
         "rolled back: it failed on the way, and the source serves as before",
     ),
     meaning(
-        5,
+        UNFINISHED,
         "unfinished: it failed after the commit point, and something is left to finish",
     ),
     meaning(

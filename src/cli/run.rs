@@ -16,7 +16,8 @@ use super::commands::logs::LogsOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
 use super::commands::{
-    abort, completions, controller, crd, create, delete, drain, logs, migrate, retry, status, watch,
+    abort, completions, controller, crd, create, delete, drain, install, logs, migrate, retry,
+    status, uninstall, watch,
 };
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
@@ -62,6 +63,8 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Retry(args) => retry::run(ui, &cli.global, args),
         Command::Delete(args) => delete::run(ui, &cli.global, args),
         Command::Controller(args) => controller::run(&cli.global, args),
+        Command::Install(args) => install::run(ui, &cli.global, args, own),
+        Command::Uninstall(args) => uninstall::run(ui, &cli.global, args, own),
         Command::Crd(args) => crd::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
     }
@@ -76,6 +79,8 @@ fn wants_json(command: &Command) -> bool {
         Command::Watch(args) => args.output == ResultOutput::Json,
         Command::Logs(args) => args.output == LogsOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
+        Command::Install(args) => args.manner.output == ResultOutput::Json,
+        Command::Uninstall(args) => args.manner.output == ResultOutput::Json,
         Command::Retry(args) => args.output == CreateOutput::Json,
         Command::Delete(args) => args.output == DeleteOutput::Json,
         Command::Controller(_) | Command::Crd(_) | Command::Completions(_) => false,

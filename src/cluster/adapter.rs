@@ -15,7 +15,7 @@ use super::checkpoint::checkpoint;
 use super::journal::KubeJournal;
 use super::pages::{self, PAGE};
 use super::retry::Retry;
-use super::rights;
+use super::rights::{self, Front};
 use super::transfer::Follow;
 use super::view::{node_view, pod_view};
 use super::watch::PodWatches;
@@ -35,6 +35,8 @@ pub(super) struct Inner {
     /// For checkpoint calls alone; see [`super::connect::from_config`].
     pub(super) checkpoints: Client,
     pub(super) namespace: String,
+    /// Whose rights are checked before a migration.
+    pub(super) front: Front,
     pub(super) retry: Arc<Retry>,
     pub(super) watches: PodWatches,
     /// The last manifest read of each pod: some of it cannot change, and need not be read twice.
@@ -55,7 +57,12 @@ pub(super) struct Transfers {
 
 impl KubeCluster {
     /// `checkpoints` must not retry by itself.
-    pub(super) fn new(client: Client, checkpoints: Client, namespace: String) -> Self {
+    pub(super) fn new(
+        client: Client,
+        checkpoints: Client,
+        namespace: String,
+        front: Front,
+    ) -> Self {
         let retry = Arc::new(Retry::default());
         let watches = PodWatches::new(client.clone(), &namespace, Arc::clone(&retry));
         Self {
@@ -63,6 +70,7 @@ impl KubeCluster {
                 client,
                 checkpoints,
                 namespace,
+                front,
                 retry,
                 watches,
                 manifests: Mutex::default(),
@@ -76,6 +84,17 @@ impl KubeCluster {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.inner.namespace
+    }
+
+    /// The same, asking as `front`: its rights are those that are checked before a migration.
+    #[must_use]
+    pub fn acting_as(&self, front: Front) -> Self {
+        Self::new(
+            self.inner.client.clone(),
+            self.inner.checkpoints.clone(),
+            self.inner.namespace.clone(),
+            front,
+        )
     }
 
     /// The client of ordinary requests.
@@ -169,7 +188,14 @@ impl Cluster for KubeCluster {
 
     async fn missing_permissions(&self, owner: Option<&str>) -> PortResult<Vec<MissingPermission>> {
         let inner = &self.inner;
-        rights::missing(&inner.client, &inner.retry, &inner.namespace, owner).await
+        rights::missing(
+            &inner.client,
+            &inner.retry,
+            inner.front,
+            &inner.namespace,
+            owner,
+        )
+        .await
     }
 
     async fn surroundings(&self, pod: &PodView, crowd: bool) -> PortResult<Surroundings> {

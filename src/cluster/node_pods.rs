@@ -52,6 +52,7 @@ impl KubeCluster {
             self.inner.client.clone(),
             self.inner.checkpoints.clone(),
             namespace.to_owned(),
+            self.inner.front,
         )
     }
 

@@ -8,6 +8,7 @@ mod abort;
 mod create;
 mod delete;
 mod retry;
+mod rights;
 mod stage;
 mod status;
 mod via_controller;

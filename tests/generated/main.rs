@@ -56,6 +56,24 @@ fn custom_resource_definition() {
 }
 
 #[test]
+fn rights_of_people() {
+    check(
+        "examples/manifests/rbac-cli.yaml",
+        &ms2m::cluster::rights::rbac_manifest(),
+    );
+    check(
+        "examples/manifests/rbac-users.yaml",
+        &ms2m::cluster::rights::users_manifest(),
+    );
+}
+
+#[test]
+fn what_an_install_makes() {
+    let yaml = ms2m::install::yaml(&ms2m::install::Options::default());
+    check("examples/manifests/controller.yaml", &yaml);
+}
+
+#[test]
 fn command_line_reference() {
     check("CLI.md", &reference::text());
 }

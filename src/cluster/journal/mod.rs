@@ -31,7 +31,7 @@ use crate::migration::record::Record;
 
 /// Who writes the status, whichever front drives the migration: so that one can go on with what the
 /// other has written.
-const FIELD_MANAGER: &str = "ms2m";
+pub(super) const FIELD_MANAGER: &str = "ms2m";
 
 /// Where a record is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,18 +45,43 @@ pub(crate) fn body(headers: &HeaderMap, body: &Bytes) -> ApiResult<Value> {
 }
 
 pub(crate) fn json(body: &Bytes) -> ApiResult<Value> {
-    serde_json::from_slice(body).map_err(|error| {
+    let value = serde_json::from_slice(body).map_err(|error| {
         ApiError::bad_request(format!("couldn't decode the body as JSON: {error}"))
-    })
+    })?;
+    Ok(whole(value))
 }
 
 /// YAML, of which JSON is a part.
 pub(crate) fn yaml(body: &Bytes) -> ApiResult<Value> {
     if let Ok(value) = serde_json::from_slice(body) {
-        return Ok(value);
+        return Ok(whole(value));
     }
-    serde_yaml::from_slice(body)
-        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))
+    let value = serde_yaml::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
+    Ok(whole(value))
+}
+
+/// Go writes a float that is a whole number without a point, so `5.0` and `5` are one value to
+/// whoever compares what was stored.
+fn whole(mut value: Value) -> Value {
+    make_whole(&mut value);
+    value
+}
+
+fn make_whole(value: &mut Value) {
+    // What a float holds exactly.
+    const LIMIT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or_default();
+            if float.fract() == 0.0 && float.abs() < LIMIT {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_whole),
+        Value::Object(fields) => fields.values_mut().for_each(make_whole),
+        _ => {}
+    }
 }
 
 /// An optional options object (DeleteOptions); an empty body is none.
@@ -231,5 +256,20 @@ fn wrong_type(
                 .find_map(|item| wrong_type(def, schema, item, path))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn five_is_five() {
+        let read = |text: &'static str| json(&Bytes::from_static(text.as_bytes())).expect("JSON");
+        assert_eq!(read(r#"{"a":[5.0,-1.0,0.5]}"#), json!({"a": [5, -1, 0.5]}));
+        let yaml = yaml(&Bytes::from_static(b"a: 86400.0")).expect("YAML");
+        assert_eq!(yaml, json!({"a": 86_400}));
     }
 }

@@ -1,0 +1,36 @@
+//! What things are called, and the labels by which Service, budget and Deployment find the pods.
+
+use std::collections::BTreeMap;
+
+use super::Options;
+
+/// Where the controller goes unless somebody says otherwise.
+pub const NAMESPACE: &str = "ms2m-system";
+
+/// Name of the Deployment and of what belongs to it.
+pub const CONTROLLER: &str = "ms2m-controller";
+
+/// The port of metrics and probes.
+pub const LISTEN_PORT: u16 = 8080;
+
+/// The labels of the controller's pods.
+pub(super) fn selector() -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name".to_owned(), "ms2m".to_owned()),
+        (
+            "app.kubernetes.io/component".to_owned(),
+            "controller".to_owned(),
+        ),
+    ]
+    .into()
+}
+
+/// The name of something that is in no namespace: that of a controller elsewhere than usual says
+/// where.
+pub(super) fn in_cluster(name: &str, options: &Options) -> String {
+    if options.namespace == NAMESPACE {
+        name.to_owned()
+    } else {
+        format!("{name}-{}", options.namespace)
+    }
+}
