@@ -133,21 +133,10 @@ async fn a_watch_that_is_cut_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_in_a_config_map_is_followed_too() {
     let stage = Stage::set().await;
-    let record = |status: Value| {
-        let record = json!({
-            "name": "old", "namespace": stage.namespace, "created": "2026-01-02T03:04:05Z",
-            "spec": manifest("old")["spec"], "status": status,
-        });
-        json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": "ms2m-old", "labels": {"migration.ms2m.io/role": "journal"}},
-            "data": {"record.json": record.to_string()},
-        })
-    };
-    stage.apply(&record(begun("Restoring", json!({})))).await;
+    stage.config_map("old", begun("Restoring", json!({}))).await;
     let watch = stage.start(&["watch", "old"]);
     watch.says("Restoring").await;
-    stage.apply(&record(completed())).await;
+    stage.config_map("old", completed()).await;
     let outcome = watch.outcome().await.expect_code(0);
     assert!(
         outcome.stdout.contains("312 messages replayed"),

@@ -21,7 +21,7 @@ use super::report::{self, Progress};
 use super::ui::Ui;
 use super::view::summary;
 use super::wire::Reached;
-use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, conditions};
+use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, StatefulMigrationStatus, conditions};
 use crate::cluster::CONTROLLER_LABEL;
 use crate::cluster::migrations::{Driver, Entry, Seen};
 use crate::migration::error::{Error, PortError};
@@ -213,8 +213,7 @@ fn silence(record: &Record, driver: Driver, aim: Aim, taken_up: bool) -> String 
 
 /// Whether a controller has looked at it.
 pub(super) fn is_taken_up(record: &Record) -> bool {
-    let status = &record.status;
-    status.phase.is_some() || status.observed_generation.is_some()
+    record.status != StatefulMigrationStatus::default()
 }
 
 /// Ctrl-C while one waits.

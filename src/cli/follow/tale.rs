@@ -22,6 +22,8 @@ pub(super) struct Tale {
     undoing: bool,
     undo: UndoStep,
     stuck: bool,
+    /// Why it is not begun yet.
+    waits: Option<String>,
     ended: bool,
 }
 
@@ -45,6 +47,7 @@ impl Tale {
             self.phases(record, &mut events);
             self.handoff(record, &mut events);
         }
+        self.waiting(record, &mut events);
         let stuck = record.status.condition_holds(conditions::STUCK);
         if stuck && !self.stuck {
             events.push(EventKind::UndoFailed {
@@ -67,6 +70,22 @@ impl Tale {
             });
         }
         events
+    }
+
+    /// Why it is not begun yet.
+    fn waiting(&mut self, record: &Record, events: &mut Vec<EventKind>) {
+        let accepted = record.status.conditions.iter().find(|condition| {
+            condition.type_ == conditions::ACCEPTED && condition.status == "Unknown"
+        });
+        let waits = accepted.map(|condition| condition.message.clone());
+        if waits != self.waits
+            && let Some(message) = &waits
+        {
+            events.push(EventKind::Warning {
+                message: message.clone(),
+            });
+        }
+        self.waits = waits;
     }
 
     fn phases(&mut self, record: &Record, events: &mut Vec<EventKind>) {

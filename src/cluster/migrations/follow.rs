@@ -55,6 +55,10 @@ pub struct Changes<T> {
 }
 
 impl<T> Changes<T> {
+    pub(super) fn new(receiver: mpsc::Receiver<T>, tasks: Vec<JoinHandle<()>>) -> Self {
+        Self { receiver, tasks }
+    }
+
     /// The next one; none when there will be no more.
     pub async fn next(&mut self) -> Option<T> {
         self.receiver.recv().await
@@ -91,10 +95,7 @@ impl Migrations {
                 tokio::spawn(one(self.config_maps(), config, read, uid, tell))
             }
         };
-        Changes {
-            receiver,
-            tasks: vec![task],
-        }
+        Changes::new(receiver, vec![task])
     }
 
     /// Follows those whose labels `selector` selects, beginning with all that are there.
@@ -112,7 +113,7 @@ impl Migrations {
             tokio::spawn(many(self.resources(), resources, of_resource, tell.clone())),
             tokio::spawn(many(self.config_maps(), config_maps, of_config_map, tell)),
         ];
-        Changes { receiver, tasks }
+        Changes::new(receiver, tasks)
     }
 }
 
@@ -206,7 +207,7 @@ where
 
 /// What an error of a watch means: nothing, since it is only too old and is begun anew; words to
 /// tell while it is tried again; or the end.
-fn trouble(what: &str, error: watcher::Error) -> Result<Option<String>, PortError> {
+pub(super) fn trouble(what: &str, error: watcher::Error) -> Result<Option<String>, PortError> {
     let error = match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

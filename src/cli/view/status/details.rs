@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::super::{absence, bare, pairs};
 use super::{is_stuck, or_nothing, phase, strategy, target_node};
-use crate::api::Phase;
+use crate::api::{Phase, StatefulMigrationStatus};
 use crate::cli::format;
 use crate::cli::ui::{Paint, Tone};
 use crate::cluster::CONTROLLER_LABEL;
@@ -288,7 +288,7 @@ fn next(detail: &Detail<'_>, now: Timestamp) -> Option<String> {
 fn by_controller(record: &Record, now: Timestamp) -> String {
     let (name, namespace) = (&record.name, &record.namespace);
     let abort = record.abort_command();
-    let taken_up = record.status.phase.is_some() || record.status.observed_generation.is_some();
+    let taken_up = record.status != StatefulMigrationStatus::default();
     let watch = format!("to follow it: ms2m watch {name} -n {namespace}");
     if is_stuck(record) {
         return format!(
