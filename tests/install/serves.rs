@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::place::Place;
 use crate::support::world::binary;
-use crate::support::{App, Options, Owner};
+use crate::support::{App, Options, Owner, eventually};
 
 const CONTROLLER: &str = "system:serviceaccount:ms2m-system:ms2m-controller";
 
@@ -81,6 +81,58 @@ async fn moves(app: &App) {
     app.assert_exact(&record, &app.target).await;
 }
 
+async fn of_a_set_with_a_claim(place: &Place) -> App {
+    let options = Options {
+        owner: Owner::StatefulSet,
+        ..Options::default()
+    };
+    let app = App::named(place.world, "of-a-set", &options);
+    let mut set = app.manifest(&options);
+    set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "data", "mountPath": "/data"}]);
+    set["spec"]["volumeClaimTemplates"] = json!([{
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "standard",
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    }]);
+    started(place, app, &options, &set).await
+}
+
+async fn of_a_deployment(place: &Place) -> App {
+    let options = Options {
+        owner: Owner::ReplicaSet,
+        ..Options::default()
+    };
+    let app = App::named(place.world, "deployed", &options);
+    let mut deployment = app.manifest(&options);
+    deployment["kind"] = json!("Deployment");
+    let mut app = started(place, app, &options, &deployment).await;
+    let pods = place.names(&format!("pods -n {}", app.namespace)).await;
+    app.pod.clone_from(&pods[0]);
+    app.target = format!("{}-shadow", app.pod);
+    app
+}
+
+/// The application in a namespace of its own, with its one pod ready.
+async fn started(place: &Place, app: App, options: &Options, manifest: &Value) -> App {
+    place
+        .kubectl(&format!("create namespace {}", app.namespace))
+        .await;
+    app.declare(options.exchange_type).await;
+    app.apply(manifest).await;
+    eventually("its pod is ready", async || {
+        let pods = place.get(&format!("pods -n {}", app.namespace)).await;
+        let conditions = pods["items"][0]["status"]["conditions"].as_array()?.clone();
+        let ready = |it: &Value| it["type"] == "Ready" && it["status"] == "True";
+        conditions.iter().any(ready).then_some(())
+    })
+    .await;
+    app
+}
+
 fn none_is_refused(all: &[Asked]) {
     let refused: Vec<_> = all
         .iter()
@@ -91,16 +143,12 @@ fn none_is_refused(all: &[Asked]) {
 }
 
 /// What a migration asks for only when something is in its way, or of pods that are not moved here.
-const SELDOM: [&str; 9] = [
+const SELDOM: [&str; 5] = [
     // A rollout that a partition holds.
     "get controllerrevisions",
     "update statefulsets",
     // A set that has changed since its manifest was kept.
     "patch configmaps",
-    "get replicasets",
-    "get deployments",
-    "get persistentvolumeclaims",
-    "get persistentvolumes",
     // A transfer whose pod is not made, or whose node is gone.
     "list events",
     "get nodes",
@@ -111,12 +159,11 @@ async fn what_is_installed_moves_pods_with_exactly_its_rights() {
     let place = Place::empty().await;
     let (since, _) = asked(&place, 0).await;
     install(&place, &[]).await;
-    for owner in [Owner::Nobody, Owner::StatefulSet] {
-        let options = Options {
-            owner,
-            ..Options::default()
-        };
-        let app = App::start("installed", &options).await;
+    for app in [
+        App::start("installed", &Options::default()).await,
+        of_a_set_with_a_claim(&place).await,
+        of_a_deployment(&place).await,
+    ] {
         moves(&app).await;
         app.end().await;
     }
