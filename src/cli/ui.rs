@@ -180,7 +180,10 @@ impl Ui {
 
 fn terminal_columns() -> Option<u16> {
     // comfy-table's own question to the terminal, so that both agree.
-    comfy_table::Table::new().width()
+    // One that does not know its width says 0.
+    comfy_table::Table::new()
+        .width()
+        .filter(|columns| *columns > 0)
 }
 
 /// Puts colours on text, or does not.
