@@ -1,7 +1,5 @@
 //! The commands with a real controller, which runs in a pod, on a real application.
 
-use std::path::PathBuf;
-
 use ms2m_sandbox::image::{PackOptions, client, pack, push};
 use oci_client::secrets::RegistryAuth;
 use serde_json::{Value, json};
@@ -29,7 +27,7 @@ BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBex1QVD6VZphO8oFyP7U0MkCNrZQHL
 async fn image(world: &World) -> String {
     let reference = format!("{}/ms2m:dev", world.places.registry);
     let options = PackOptions {
-        binary: PathBuf::from(binary("ms2m")),
+        binary: binary("ms2m"),
         entrypoint: "/ms2m".to_owned(),
         reference: reference.clone(),
         user: "65532:65532".to_owned(),

@@ -162,6 +162,7 @@ async fn follow(writers: Writers, client: Client, tell: mpsc::Sender<Written>) {
     let mut followed = BTreeSet::new();
     // They end with this task.
     let mut readers = JoinSet::new();
+    let mut watched = false;
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::InitApply(pod) | Event::Apply(pod)) => {
@@ -169,9 +170,11 @@ async fn follow(writers: Writers, client: Client, tell: mpsc::Sender<Written>) {
                     readers.spawn(read(writers.clone(), api.clone(), pod, tell.clone()));
                 }
             }
-            Ok(Event::Init | Event::InitDone | Event::Delete(_)) => {}
+            Ok(Event::InitDone) => watched = true,
+            Ok(Event::Init | Event::Delete(_)) => {}
             Err(error) => {
-                let (words, last) = match trouble("follow the pods that write logs", error) {
+                let (words, last) = match trouble("follow the pods that write logs", error, watched)
+                {
                     Ok(None) => continue,
                     Ok(Some(words)) => (words, false),
                     Err(error) => (error.to_string(), true),
