@@ -10,9 +10,12 @@ use super::commands::completions::CompletionsArgs;
 use super::commands::controller::ControllerArgs;
 use super::commands::crd::CrdArgs;
 use super::commands::create::CreateArgs;
+use super::commands::delete::DeleteArgs;
 use super::commands::drain::DrainArgs;
 use super::commands::install::InstallArgs;
+use super::commands::logs::LogsArgs;
 use super::commands::migrate::MigrateArgs;
+use super::commands::retry::RetryArgs;
 use super::commands::status::StatusArgs;
 use super::commands::uninstall::UninstallArgs;
 use super::commands::watch::WatchArgs;
@@ -54,7 +57,10 @@ pub enum Command {
     Create(Box<CreateArgs>),
     Status(StatusArgs),
     Watch(WatchArgs),
+    Logs(LogsArgs),
     Abort(Box<AbortArgs>),
+    Retry(RetryArgs),
+    Delete(DeleteArgs),
     Controller(ControllerArgs),
     Install(Box<InstallArgs>),
     Uninstall(UninstallArgs),
@@ -216,6 +222,11 @@ mod tests {
         // What makes sense for one call only, or is a short form of another flag.
         const ONCE: &[&str] = &[
             "all",
+            "follow",
+            "new-name",
+            "finished",
+            "older-than",
+            "force",
             "selector",
             "watch",
             "filename",

@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod manifest;
 pub mod report;
 mod run;
+mod screen;
 pub mod settings;
 pub mod ui;
 pub mod view;

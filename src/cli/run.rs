@@ -11,10 +11,13 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, LogFormat, command};
 use super::commands::create::CreateOutput;
+use super::commands::delete::DeleteOutput;
+use super::commands::logs::LogsOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
 use super::commands::{
-    abort, completions, controller, crd, create, drain, install, migrate, status, uninstall, watch,
+    abort, completions, controller, crd, create, delete, drain, install, logs, migrate, retry,
+    status, uninstall, watch,
 };
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
@@ -55,7 +58,10 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Create(args) => create::run(ui, &cli.global, args, own),
         Command::Status(args) => status::run(ui, &cli.global, args),
         Command::Watch(args) => watch::run(ui, &cli.global, args),
+        Command::Logs(args) => logs::run(ui, &cli.global, args),
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
+        Command::Retry(args) => retry::run(ui, &cli.global, args),
+        Command::Delete(args) => delete::run(ui, &cli.global, args),
         Command::Controller(args) => controller::run(&cli.global, args),
         Command::Install(args) => install::run(ui, &cli.global, args, own),
         Command::Uninstall(args) => uninstall::run(ui, &cli.global, args, own),
@@ -71,9 +77,12 @@ fn wants_json(command: &Command) -> bool {
         Command::Create(args) => args.output == CreateOutput::Json,
         Command::Status(args) => args.output == StatusOutput::Json,
         Command::Watch(args) => args.output == ResultOutput::Json,
+        Command::Logs(args) => args.output == LogsOutput::Json,
         Command::Abort(args) => args.output == ResultOutput::Json,
         Command::Install(args) => args.manner.output == ResultOutput::Json,
         Command::Uninstall(args) => args.manner.output == ResultOutput::Json,
+        Command::Retry(args) => args.output == CreateOutput::Json,
+        Command::Delete(args) => args.output == DeleteOutput::Json,
         Command::Controller(_) | Command::Crd(_) | Command::Completions(_) => false,
     }
 }

@@ -145,39 +145,6 @@ impl Ui {
         self.stdout.terminal
     }
 
-    /// Rows of stdout's terminal, or else of a usual one.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
-        size.map(|size| usize::from(size.ws_row))
-            .filter(|rows| *rows > 0)
-            .unwrap_or(24)
-    }
-
-    /// Prints data over the last `before` lines of stdout, a terminal, each line cut to its width.
-    /// Gives the number of lines to print over the next time.
-    ///
-    /// # Errors
-    /// As [`Ui::data`].
-    pub fn replace(&self, before: usize, text: &str) -> io::Result<usize> {
-        let columns = usize::from(self.columns());
-        let mut screen = String::new();
-        if before > 0 {
-            screen.push_str(&format!("\u{1b}[{before}A"));
-        }
-        let mut lines = 0;
-        for line in text.lines() {
-            let line: String = line.chars().take(columns).collect();
-            screen.push_str(&format!("\r{line}\u{1b}[K\n"));
-            lines += 1;
-        }
-        screen.push_str("\u{1b}[J");
-        let mut out = io::stdout().lock();
-        out.write_all(screen.as_bytes())?;
-        out.flush()?;
-        Ok(lines)
-    }
-
     /// Whether stderr is a terminal.
     #[must_use]
     pub fn stderr_is_terminal(&self) -> bool {
@@ -213,7 +180,10 @@ impl Ui {
 
 fn terminal_columns() -> Option<u16> {
     // comfy-table's own question to the terminal, so that both agree.
-    comfy_table::Table::new().width()
+    // One that does not know its width says 0.
+    comfy_table::Table::new()
+        .width()
+        .filter(|columns| *columns > 0)
 }
 
 /// Puts colours on text, or does not.

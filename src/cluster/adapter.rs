@@ -167,6 +167,13 @@ impl Cluster for KubeCluster {
         Ok(views)
     }
 
+    async fn node(&self, name: &str) -> PortResult<Option<NodeView>> {
+        let nodes: Api<Node> = Api::all(self.inner.client.clone());
+        let what = format!("read node {name}");
+        let found = self.inner.retry.run(&what, || nodes.get_opt(name)).await?;
+        Ok(found.as_ref().map(node_view))
+    }
+
     async fn missing_permissions(&self, owner: Option<&str>) -> PortResult<Vec<MissingPermission>> {
         let inner = &self.inner;
         rights::missing(&inner.client, &inner.retry, &inner.namespace, owner).await

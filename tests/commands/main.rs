@@ -6,7 +6,11 @@ mod support;
 
 mod abort;
 mod create;
+mod delete;
+mod retry;
+mod rights;
 mod stage;
 mod status;
 mod via_controller;
 mod watch;
+mod whole;

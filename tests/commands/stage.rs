@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::support::World;
 use crate::support::cli::{Outcome, Running, start};
+use crate::support::controller::install_crd;
 
-static INSTALLED: OnceCell<()> = OnceCell::const_new();
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A namespace of its own in a cluster with the CRD.
@@ -20,17 +19,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn set() -> Self {
         let world = World::get();
-        INSTALLED
-            .get_or_init(|| async {
-                let crd = start(world, &["crd"], &[]).outcome().await;
-                let crd = crd.expect_code(0).stdout;
-                world.kubectl_with(&["apply", "-f", "-"], &crd).await;
-                let crd = "crd/statefulmigrations.migration.ms2m.io";
-                world
-                    .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crd])
-                    .await;
-            })
-            .await;
+        install_crd(world).await;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("commands-{}-{number}", std::process::id());
         world.kubectl(&["create", "namespace", &namespace]).await;
@@ -80,6 +69,22 @@ impl Stage {
             "-p",
             &patch,
         ])
+        .await;
+    }
+
+    /// Writes the record of one that is kept in a ConfigMap.
+    pub(crate) async fn config_map(&self, name: &str, status: Value) {
+        let record = json!({
+            "name": name, "namespace": self.namespace, "created": "2026-01-02T03:04:05Z",
+            "spec": manifest(name)["spec"], "status": status,
+        });
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {
+                "name": format!("ms2m-{name}"), "labels": {"migration.ms2m.io/role": "journal"},
+            },
+            "data": {"record.json": record.to_string()},
+        }))
         .await;
     }
 

@@ -130,24 +130,42 @@ async fn a_watch_that_is_cut_goes_on() {
     stage.end().await;
 }
 
+/// An API server that has just started says for a moment that there is no such resource, and that
+/// nobody may do anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_restarts_is_waited_for() {
+    let stage = Stage::set().await;
+    if !stage.world.is_sandbox() {
+        return;
+    }
+    stage.apply(&manifest("m")).await;
+    let watch = stage.start(&["watch", "m"]);
+    stage.status("m", begun("Checkpointing", json!({}))).await;
+    watch.says("Checkpointing").await;
+    let path = format!("namespaces/{}/statefulmigrations", stage.namespace);
+    for (verb, status) in [("watch", 403), ("watch", 404), ("list", 404), ("list", 403)] {
+        let order = json!({
+            "match": {"verb": verb, "path": path, "userAgent": "ms2m/"},
+            "action": {"status": status, "message": "it has just started"},
+        });
+        stage.world.order_of_api(order).await;
+    }
+    let cut = json!({"match": {"verb": "watch", "path": path}}).to_string();
+    let arguments = ["create", "--raw", "/sandbox/cut", "-f", "-"];
+    stage.world.kubectl_with(&arguments, &cut).await;
+    watch.says("trying again").await;
+    stage.status("m", completed()).await;
+    watch.outcome().await.expect_code(0);
+    stage.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_in_a_config_map_is_followed_too() {
     let stage = Stage::set().await;
-    let record = |status: Value| {
-        let record = json!({
-            "name": "old", "namespace": stage.namespace, "created": "2026-01-02T03:04:05Z",
-            "spec": manifest("old")["spec"], "status": status,
-        });
-        json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": "ms2m-old", "labels": {"migration.ms2m.io/role": "journal"}},
-            "data": {"record.json": record.to_string()},
-        })
-    };
-    stage.apply(&record(begun("Restoring", json!({})))).await;
+    stage.config_map("old", begun("Restoring", json!({}))).await;
     let watch = stage.start(&["watch", "old"]);
     watch.says("Restoring").await;
-    stage.apply(&record(completed())).await;
+    stage.config_map("old", completed()).await;
     let outcome = watch.outcome().await.expect_code(0);
     assert!(
         outcome.stdout.contains("312 messages replayed"),

@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use super::api::Api;
 use super::cli::{Running, start};
 use super::{App, DEADLINE, World, eventually};
 
@@ -100,6 +101,38 @@ pub(crate) async fn give_rights(world: &World) {
     }
 }
 
+/// Gives every user what is exported for a controller.
+async fn give_rights_to_all(world: &World) {
+    static GIVEN: OnceCell<()> = OnceCell::const_new();
+    GIVEN
+        .get_or_init(|| async {
+            give_rights(world).await;
+            for role in ["ms2m-controller", "ms2m-controller-nodes"] {
+                let binding = json!({
+                    "apiVersion": "rbac.authorization.k8s.io/v1",
+                    "kind": "ClusterRoleBinding",
+                    "metadata": {"name": format!("all-{role}")},
+                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                    "subjects": [{
+                        "apiGroup": "rbac.authorization.k8s.io",
+                        "kind": "Group",
+                        "name": "system:authenticated",
+                    }],
+                });
+                let text = binding.to_string();
+                world.kubectl_with(&["apply", "-f", "-"], &text).await;
+            }
+        })
+        .await;
+}
+
+/// The requests of a user: verb, resource, path and status.
+pub(crate) async fn requests_of(api: &Api, user: &str) -> Vec<Value> {
+    let path = format!("/sandbox/requests?user={user}");
+    let report = api.get(&path).await.expect("there is a log");
+    report["log"].as_array().cloned().unwrap_or_default()
+}
+
 /// A kubeconfig of whoever has this token.
 pub(crate) fn kubeconfig_of(world: &World, token: &str) -> tempfile::NamedTempFile {
     let text = std::fs::read_to_string(&world.places.kubeconfig).expect("a kubeconfig");
@@ -127,8 +160,12 @@ pub(crate) async fn install_crd(world: &World) {
 }
 
 /// A controller for one namespace, whose lease is there too.
+///
+/// It has a user of its own, by whose name its requests are known, with the rights that are exported
+/// for a controller and no others.
 pub(crate) struct Controller {
     pub(crate) running: Running,
+    _kubeconfig: tempfile::NamedTempFile,
     /// Where it listens.
     pub(crate) address: String,
 }
@@ -136,11 +173,8 @@ pub(crate) struct Controller {
 impl Controller {
     /// Starts one for the namespace of an application; it leads or stands by afterwards.
     pub(crate) async fn start(app: &App, more: &[&str]) -> Self {
-        Self::start_as(app, more, &[]).await
-    }
-
-    /// The same with something in its environment, as another kubeconfig.
-    pub(crate) async fn start_as(app: &App, more: &[&str], environment: &[(&str, &str)]) -> Self {
+        give_rights_to_all(app.world).await;
+        let kubeconfig = kubeconfig_of(app.world, &format!("user/{}", app.namespace));
         let namespace = app.namespace.as_str();
         let own = [
             "controller",
@@ -155,7 +189,8 @@ impl Controller {
             more,
         ]
         .concat();
-        let running = start(app.world, &arguments, environment);
+        let path = kubeconfig.path().display().to_string();
+        let running = start(app.world, &arguments, &[("KUBECONFIG", &path)]);
         running.says("the controller listens").await;
         let said = running.stderr();
         let address = said
@@ -164,6 +199,7 @@ impl Controller {
             .find_map(|line| line["address"].as_str().map(str::to_owned));
         Self {
             running,
+            _kubeconfig: kubeconfig,
             address: address.expect("it says where"),
         }
     }
@@ -241,26 +277,25 @@ impl App {
 
     /// The resource as it is now.
     pub(crate) async fn migration(&self, name: &str) -> Option<Value> {
-        let arguments = ["get", "sm", name, "-n", &self.namespace, "-o", "json"];
-        let text = self.world.try_kubectl(&arguments, "").await.ok()?;
-        serde_json::from_str(&text).ok()
+        self.seen_migration(&Api::of(self.world).await, name).await
+    }
+
+    async fn seen_migration(&self, api: &Api, name: &str) -> Option<Value> {
+        let group = "/apis/migration.ms2m.io/v1alpha1";
+        let path = format!(
+            "{group}/namespaces/{}/statefulmigrations/{name}",
+            self.namespace
+        );
+        api.get(&path).await
     }
 
     /// Waits until a resource has ended, and gives it.
     pub(crate) async fn await_end(&self, name: &str) -> Value {
-        let until = tokio::time::Instant::now() + DEADLINE;
-        loop {
-            let now = self.migration(name).await.unwrap_or_default();
-            let phase = now["status"]["phase"].as_str().unwrap_or_default();
-            if ["Completed", "Failed"].contains(&phase) {
-                return now;
-            }
-            assert!(
-                tokio::time::Instant::now() < until,
-                "it does not come to an end: {now:#}"
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
+        self.await_migration(name, "it comes to an end", |found| {
+            let phase = found["status"]["phase"].as_str().unwrap_or_default();
+            ["Completed", "Failed"].contains(&phase)
+        })
+        .await
     }
 
     /// Waits until a resource is as `is` says, and gives it.
@@ -270,8 +305,10 @@ impl App {
         what: &str,
         is: impl Fn(&Value) -> bool,
     ) -> Value {
+        let api = Api::of(self.world).await;
         eventually(what, async || {
-            self.migration(name).await.filter(|found| is(found))
+            let found = self.seen_migration(&api, name).await;
+            found.filter(|found| is(found))
         })
         .await
     }

@@ -10,6 +10,7 @@
     reason = "each test binary uses a part of it"
 )]
 
+pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod cli;
 pub(crate) mod controller;

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueEnum};
-use color_eyre::eyre::WrapErr;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::created::{self, Verdict};
 use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL};
@@ -225,7 +224,7 @@ impl Job<'_> {
                 return Err(created::not_made(manifests.len(), &reasons).into());
             }
             if dry_run {
-                return self.tell(manifests, &verdicts, &values(manifests));
+                return self.tell(manifests, &verdicts);
             }
         }
         let mut made = Vec::new();
@@ -257,7 +256,7 @@ impl Job<'_> {
             metadata["uid"] = json!(entry.uid);
         }
         let verdicts = vec![Verdict::Created; made.len()];
-        self.tell(&manifests, &verdicts, &values(&manifests))?;
+        self.tell(&manifests, &verdicts)?;
         if self.args.output == CreateOutput::Table {
             for entry in made {
                 let flags = interrupt::flags(self.global, &entry.record.namespace);
@@ -272,7 +271,7 @@ impl Job<'_> {
 
     fn tell_unmade(&self, manifests: &[Manifest]) -> Outcome {
         let verdicts = vec![Verdict::Valid; manifests.len()];
-        self.tell(manifests, &verdicts, &values(manifests))
+        self.tell(manifests, &verdicts)
     }
 
     /// The verdicts, where they are what was asked for.
@@ -283,33 +282,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn tell(&self, manifests: &[Manifest], verdicts: &[Verdict], values: &[Value]) -> Outcome {
-        match self.args.output {
-            CreateOutput::Table => self.ui.data(&view::table(manifests, verdicts))?,
-            CreateOutput::Name => {
-                let names: Vec<String> = manifests.iter().map(Manifest::name).collect();
-                self.ui.data(&names.join("\n"))?;
-            }
-            CreateOutput::Json => match values {
-                [one] => self.ui.json(one)?,
-                many => self.ui.json(&list(many))?,
-            },
-            CreateOutput::Yaml => {
-                let documents: Result<Vec<String>, _> =
-                    values.iter().map(serde_yaml::to_string).collect();
-                let documents = documents.wrap_err("failed to write YAML")?;
-                self.ui.data(&documents.join("---\n"))?;
-            }
-        }
-        Ok(())
+    fn tell(&self, manifests: &[Manifest], verdicts: &[Verdict]) -> Outcome {
+        created::tell(self.ui, self.args.output, manifests, verdicts)
     }
-}
-
-fn values(manifests: &[Manifest]) -> Vec<Value> {
-    manifests.iter().map(|it| it.value.clone()).collect()
-}
-
-/// Several resources as kubectl shows them.
-fn list(items: &[Value]) -> Value {
-    json!({"apiVersion": "v1", "kind": "List", "items": items})
 }

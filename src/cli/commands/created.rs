@@ -1,10 +1,14 @@
 //! Resources for the controller: made of settings, placed in a namespace, refused by the API server.
 //! Shared by the commands that make any.
 
+use color_eyre::eyre::WrapErr;
 use kube::ResourceExt;
+use serde_json::{Value, json};
 
+use super::create::CreateOutput;
 use crate::api::{BrokerCredentials, GROUP, SecretKeyRef, SecretSource, StatefulMigration};
 use crate::cli::args::GlobalArgs;
+use crate::cli::failure::Outcome;
 use crate::cli::manifest::Manifest;
 use crate::cli::manifest::validate;
 use crate::cli::settings::Layers;
@@ -12,6 +16,7 @@ use crate::cli::settings::flags::{ControllerArgs, SettingArgs};
 use crate::cli::settings::migration::{Settings, Typed, Wanted};
 use crate::cli::settings::{table, value};
 use crate::cli::ui::Ui;
+use crate::cli::view::created as view;
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::Entry;
 use crate::migration::error::{Error, PortError};
@@ -139,6 +144,35 @@ fn from_secret(secret: &str) -> BrokerCredentials {
         username: key("username"),
         password: key("password"),
     }
+}
+
+/// Tells what became of them, in the format that is wanted.
+pub(super) fn tell(
+    ui: &Ui,
+    output: CreateOutput,
+    manifests: &[Manifest],
+    verdicts: &[Verdict],
+) -> Outcome {
+    let values: Vec<&Value> = manifests.iter().map(|it| &it.value).collect();
+    match output {
+        CreateOutput::Table => ui.data(&view::table(manifests, verdicts))?,
+        CreateOutput::Name => {
+            let names: Vec<String> = manifests.iter().map(Manifest::name).collect();
+            ui.data(&names.join("\n"))?;
+        }
+        CreateOutput::Json => match values.as_slice() {
+            [one] => ui.json(one)?,
+            // As kubectl shows several.
+            many => ui.json(&json!({"apiVersion": "v1", "kind": "List", "items": many}))?,
+        },
+        CreateOutput::Yaml => {
+            let documents: Result<Vec<String>, _> =
+                values.iter().map(serde_yaml::to_string).collect();
+            let documents = documents.wrap_err("failed to write YAML")?;
+            ui.data(&documents.join("---\n"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The resources, each in its namespace.

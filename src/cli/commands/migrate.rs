@@ -1,17 +1,17 @@
 //! `ms2m migrate POD --to NODE`.
 
+mod via_controller;
+
 use std::sync::Arc;
 
 use clap::{ArgMatches, Args, ValueEnum};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::created::{self, Order};
 use super::subject::Subject;
 use crate::api::{StatefulMigrationSpec, conditions};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::follow::{Aim, Follow};
 use crate::cli::interrupt::{self, Again, Listening};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
@@ -101,37 +101,11 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &MigrateArgs, matches: &ArgMatche
     let layers = Layers::new(matches, &config);
     let typed = Typed::read(&args.settings.end, &layers)?;
     if args.via_controller {
-        return runtime()?.block_on(Box::pin(via_controller(ui, global, args, layers, typed)));
+        return runtime()?.block_on(Box::pin(via_controller::run(
+            ui, global, args, layers, typed,
+        )));
     }
     runtime()?.block_on(Box::pin(migrate(ui, global, args, layers, typed)))
-}
-
-/// Has the controller do it.
-async fn via_controller(
-    ui: &Ui,
-    global: &GlobalArgs,
-    args: &MigrateArgs,
-    mut layers: Layers<'_>,
-    typed: Typed,
-) -> Outcome {
-    let reached = Reached::connect(global).await?;
-    let order = Order {
-        pod: args.pod.as_deref().unwrap_or_default(),
-        to: args.to.as_deref(),
-        name: args.name.as_deref(),
-        settings: &args.settings,
-        controller: &args.controller,
-    };
-    let resource = created::resource(ui, Some(&reached), false, &order, &mut layers, typed).await?;
-    let entry = created::make(&reached, &resource).await?;
-    let follow = Follow {
-        ui,
-        global,
-        reached: &reached,
-        output: args.output,
-        aim: Aim::End,
-    };
-    follow.begin(entry).await
 }
 
 async fn migrate(

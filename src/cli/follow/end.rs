@@ -1,7 +1,8 @@
 //! What a migration came to that somebody else has carried out: the same results, words and exit
 //! codes as if it had been carried out here. Pure.
 
-use crate::api::{HandoffStage, Phase, conditions};
+use crate::api::conditions::{self, reasons};
+use crate::api::{HandoffStage, Phase};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::record::Record;
 use crate::migration::summary::Summary;
@@ -23,6 +24,9 @@ fn failed(record: &Record) -> Error {
     let what = match kind {
         ErrorKind::TargetLost => format!("migration {name} of pod {pod} has lost its target"),
         ErrorKind::Unfinished => format!("migration {name} of pod {pod} could not be finished"),
+        ErrorKind::Refused if has_failed_for(record, reasons::ABORTED) => {
+            format!("migration {name} of pod {pod} was aborted before it had begun")
+        }
         ErrorKind::Refused => format!("migration {name} of pod {pod} was refused"),
         _ => format!("migration {name} of pod {pod} has failed"),
     };
@@ -63,6 +67,11 @@ fn because(error: Error, record: &Record) -> Error {
     }
 }
 
+fn has_failed_for(record: &Record, reason: &str) -> bool {
+    let mut conditions = record.status.conditions.iter();
+    conditions.any(|condition| condition.type_ == conditions::FAILED && condition.reason == reason)
+}
+
 fn kind(record: &Record) -> ErrorKind {
     let status = &record.status;
     let failed = status
@@ -71,11 +80,12 @@ fn kind(record: &Record) -> ErrorKind {
         .find(|condition| condition.type_ == conditions::FAILED);
     let stage = status.handoff.as_ref().map(|handoff| handoff.stage);
     match failed.map(|condition| condition.reason.as_str()) {
-        Some(conditions::reasons::TARGET_LOST) => ErrorKind::TargetLost,
-        Some(conditions::reasons::UNFINISHED) => ErrorKind::Unfinished,
+        Some(reasons::TARGET_LOST) => ErrorKind::TargetLost,
+        Some(reasons::UNFINISHED) => ErrorKind::Unfinished,
+        Some(reasons::REFUSED | reasons::ABORTED) => ErrorKind::Refused,
         // Nothing was touched, so nothing was rolled back.
         _ if !record.is_begun() => ErrorKind::Refused,
-        Some(conditions::reasons::ROLLED_BACK) => ErrorKind::RolledBack,
+        Some(reasons::ROLLED_BACK) => ErrorKind::RolledBack,
         // A reason of somebody else's.
         _ if stage.is_some_and(HandoffStage::is_committed) => ErrorKind::Unfinished,
         _ => ErrorKind::RolledBack,
@@ -87,7 +97,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::api::{HandoffStatus, conditions::reasons};
+    use crate::api::HandoffStatus;
     use crate::cli::commands::which::tests::record;
 
     fn failed_with(reason: &str, begun: bool) -> Record {
@@ -112,6 +122,8 @@ mod tests {
             (reasons::ROLLED_BACK, false, ErrorKind::Refused),
             (reasons::UNFINISHED, true, ErrorKind::Unfinished),
             (reasons::TARGET_LOST, true, ErrorKind::TargetLost),
+            (reasons::REFUSED, true, ErrorKind::Refused),
+            (reasons::ABORTED, false, ErrorKind::Refused),
             ("SomethingNew", true, ErrorKind::RolledBack),
             ("SomethingNew", false, ErrorKind::Refused),
         ] {

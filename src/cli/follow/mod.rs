@@ -2,16 +2,18 @@
 //! the engine's events, so that it looks as one that is carried out here. Changes nothing.
 
 pub(super) mod end;
+mod follower;
 mod tale;
+#[cfg(test)]
+mod tale_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
-use self::tale::Tale;
+use self::follower::Follower;
 use super::args::GlobalArgs;
 use super::commands::migrate::ResultOutput;
 use super::exit;
@@ -21,11 +23,10 @@ use super::report::{self, Progress};
 use super::ui::Ui;
 use super::view::summary;
 use super::wire::Reached;
-use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, conditions};
+use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, StatefulMigrationStatus, conditions};
 use crate::cluster::CONTROLLER_LABEL;
 use crate::cluster::migrations::{Driver, Entry, Seen};
 use crate::migration::error::{Error, PortError};
-use crate::migration::event::{Event, EventKind, Reporter};
 use crate::migration::ports::Journal;
 use crate::migration::record::Record;
 use crate::migration::summary::Summary;
@@ -151,6 +152,10 @@ impl Follow<'_> {
     async fn nobody(&self, entry: &Entry) -> Option<String> {
         let record = &entry.record;
         let taken_up = entry.driver == Driver::Cli || is_taken_up(record);
+        // What it waits for was told.
+        if taken_up && entry.driver == Driver::Controller && !record.is_begun() {
+            return None;
+        }
         if taken_up {
             let holder = self.reached.journal.holder(&record.spec.source_pod).await;
             // Whoever may not look at Leases does without.
@@ -213,8 +218,7 @@ fn silence(record: &Record, driver: Driver, aim: Aim, taken_up: bool) -> String 
 
 /// Whether a controller has looked at it.
 pub(super) fn is_taken_up(record: &Record) -> bool {
-    let status = &record.status;
-    status.phase.is_some() || status.observed_generation.is_some()
+    record.status != StatefulMigrationStatus::default()
 }
 
 /// Ctrl-C while one waits.
@@ -228,74 +232,6 @@ impl UnderWay for Waiting {
     fn stopped(&self) -> String {
         self.0.end();
         "stopped waiting".to_owned()
-    }
-}
-
-/// One migration as it was seen last, and what was told of it.
-struct Follower<'a> {
-    progress: &'a Progress,
-    entry: Entry,
-    tale: Tale,
-    silent_at: Instant,
-    told_silent: bool,
-    told_trouble: bool,
-    told_deleting: bool,
-}
-
-impl<'a> Follower<'a> {
-    fn new(progress: &'a Progress, entry: Entry) -> Self {
-        let mut follower = Self {
-            progress,
-            entry: entry.clone(),
-            tale: Tale::default(),
-            silent_at: Instant::now() + SILENT,
-            told_silent: false,
-            told_trouble: false,
-            told_deleting: false,
-        };
-        follower.see(entry);
-        follower
-    }
-
-    fn see(&mut self, entry: Entry) {
-        if entry.record.status != self.entry.record.status {
-            self.silent_at = Instant::now() + SILENT;
-            // Somebody may fall silent again.
-            self.told_silent &= !is_taken_up(&entry.record);
-        }
-        self.told_trouble = false;
-        self.entry = entry;
-        if self.entry.deleting && !self.told_deleting && came_to(&self.entry).is_none() {
-            self.told_deleting = true;
-            self.progress.note(
-                "it is being deleted: it is rolled back first, or finished past its commit point",
-            );
-        }
-        for kind in self.tale.next(&self.entry.record) {
-            self.report(kind);
-        }
-    }
-
-    fn report(&self, kind: EventKind) {
-        let status = &self.entry.record.status;
-        let begun = matches!(kind, EventKind::Started { .. });
-        let time = if begun {
-            status.start_time.clone()
-        } else {
-            status.completion_time.clone()
-        };
-        self.progress.report(Event {
-            time: time.map_or_else(Timestamp::now, |time| time.0),
-            migration: self.entry.record.name.clone(),
-            kind,
-        });
-    }
-
-    fn trouble(&mut self, words: &str) {
-        if !self.told_trouble {
-            self.told_trouble = true;
-            self.progress.note(format!("{words}; trying again"));
-        }
     }
 }
 

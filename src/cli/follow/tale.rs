@@ -22,6 +22,8 @@ pub(super) struct Tale {
     undoing: bool,
     undo: UndoStep,
     stuck: bool,
+    /// Why it is not begun yet.
+    waits: Option<String>,
     ended: bool,
 }
 
@@ -45,6 +47,7 @@ impl Tale {
             self.phases(record, &mut events);
             self.handoff(record, &mut events);
         }
+        self.waiting(record, &mut events);
         let stuck = record.status.condition_holds(conditions::STUCK);
         if stuck && !self.stuck {
             events.push(EventKind::UndoFailed {
@@ -67,6 +70,22 @@ impl Tale {
             });
         }
         events
+    }
+
+    /// Why it is not begun yet.
+    fn waiting(&mut self, record: &Record, events: &mut Vec<EventKind>) {
+        let accepted = record.status.conditions.iter().find(|condition| {
+            condition.type_ == conditions::ACCEPTED && condition.status == "Unknown"
+        });
+        let waits = accepted.map(|condition| condition.message.clone());
+        if waits != self.waits
+            && let Some(message) = &waits
+        {
+            events.push(EventKind::Warning {
+                message: message.clone(),
+            });
+        }
+        self.waits = waits;
     }
 
     fn phases(&mut self, record: &Record, events: &mut Vec<EventKind>) {
@@ -206,153 +225,4 @@ fn stage_words(stage: HandoffStage) -> Option<&'static str> {
         HandoffStage::TargetServes => "the target consumes queue QUEUE",
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::api::HandoffStatus;
-    use crate::cli::commands::which::tests::record as plain;
-
-    fn record(phase: Phase, timings: &[Phase]) -> Record {
-        let mut record = plain("m", "w");
-        let status = &mut record.status;
-        status.phase = Some(phase);
-        status.source_pod_uid = Some("uid".to_owned());
-        status.source_node = Some("node-a".to_owned());
-        status.target_node = Some("node-b".to_owned());
-        status.phase_timings = timings
-            .iter()
-            .map(|phase| (phase.name().to_owned(), "1.000s".to_owned()))
-            .collect();
-        record
-    }
-
-    fn stage(record: &mut Record, stage: HandoffStage, aborting: bool, undo: UndoStep) {
-        record.status.handoff = Some(HandoffStatus {
-            stage,
-            aborting,
-            undo,
-            ..HandoffStatus::default()
-        });
-    }
-
-    fn lines(events: Vec<EventKind>) -> String {
-        let line = |kind: EventKind| match kind {
-            EventKind::Started { from, to, back, .. } => format!("started {from} {to} {back}"),
-            EventKind::PhaseStarted { phase } => format!("> {phase}"),
-            EventKind::PhaseFinished { phase, seconds } => format!("< {phase} {seconds}"),
-            EventKind::Step { phase, what } => format!("{phase}: {what}"),
-            EventKind::UndoStarted { reason } => format!("undo: {reason}"),
-            EventKind::Undone { what } => format!("undone: {what}"),
-            EventKind::UndoFailed { what, cause } => format!("{what}: {cause}"),
-            EventKind::Committed => "committed".to_owned(),
-            EventKind::Completed { .. } => "completed".to_owned(),
-            EventKind::Failed { error } => format!("failed: {error}"),
-            other => format!("{other:?}"),
-        };
-        events.into_iter().map(line).collect::<Vec<_>>().join("\n")
-    }
-
-    #[test]
-    fn phases_that_were_passed_between_two_looks_are_told_in_order() {
-        let mut tale = Tale::default();
-        assert_eq!(lines(tale.next(&plain("m", "w"))), "");
-        let mut now = record(Phase::Transferring, &[Phase::Pending, Phase::Checkpointing]);
-        let time = Timestamp::UNIX_EPOCH;
-        let status = &mut now.status;
-        status.set_condition(conditions::CHECKPOINTED, true, "R", "written", time);
-        stage(
-            &mut now,
-            HandoffStage::SourceDiverted,
-            false,
-            UndoStep::default(),
-        );
-        insta::assert_snapshot!(lines(tale.next(&now)), @r"
-        started node-a node-b false
-        > Pending
-        < Pending 1
-        > Checkpointing
-        Checkpointing: written
-        < Checkpointing 1
-        > Transferring
-        Transferring: the source serves from its replay queue
-        ");
-        assert_eq!(lines(tale.next(&now)), "", "nothing is told twice");
-        let mut end = record(Phase::Completed, &TIMED_PHASES);
-        end.status.conditions = now.status.conditions.clone();
-        stage(
-            &mut end,
-            HandoffStage::Dismantled,
-            false,
-            UndoStep::default(),
-        );
-        insta::assert_snapshot!(lines(tale.next(&end)), @r"
-        < Transferring 1
-        > Restoring
-        < Restoring 1
-        > Replaying
-        < Replaying 1
-        > Finalizing
-        < Finalizing 1
-        committed
-        completed
-        ");
-    }
-
-    #[test]
-    fn a_roll_back_is_told_step_by_step() {
-        let mut tale = Tale::default();
-        let mut now = record(Phase::Restoring, &[Phase::Pending]);
-        now.status.message = Some("image not known".to_owned());
-        tale.next(&record(Phase::Restoring, &[Phase::Pending]));
-        stage(
-            &mut now,
-            HandoffStage::SourceDiverted,
-            true,
-            UndoStep::RemoveTarget,
-        );
-        assert_eq!(lines(tale.next(&now)), "undo: image not known");
-        stage(
-            &mut now,
-            HandoffStage::SourceDiverted,
-            true,
-            UndoStep::Return,
-        );
-        insta::assert_snapshot!(lines(tale.next(&now)), @r"
-        undone: the target is removed
-        undone: the source has what was published meanwhile
-        undone: the gate is open again
-        ");
-        let mut end = record(Phase::Failed, &[Phase::Pending, Phase::Restoring]);
-        end.status.message = Some("image not known".to_owned());
-        insta::assert_snapshot!(lines(tale.next(&end)), @r"
-        < Restoring 1
-        failed: migration m of pod w has failed: image not known
-        ");
-    }
-
-    #[test]
-    fn whoever_comes_late_is_told_the_same() {
-        let mut end = record(Phase::Failed, &[Phase::Pending, Phase::Restoring]);
-        end.status.message = Some("image not known".to_owned());
-        insta::assert_snapshot!(lines(Tale::default().next(&end)), @r"
-        started node-a node-b false
-        > Pending
-        < Pending 1
-        > Restoring
-        undo: image not known
-        < Restoring 1
-        failed: migration m of pod w has failed: image not known
-        ");
-        let mut refused = plain("m", "w");
-        refused.status.phase = Some(Phase::Failed);
-        refused.status.message = Some("there is no pod w".to_owned());
-        assert_eq!(
-            lines(Tale::default().next(&refused)),
-            "failed: migration m of pod w was refused: there is no pod w"
-        );
-    }
 }

@@ -2,6 +2,8 @@
 //! Nothing here talks to a cluster.
 
 pub mod validate;
+#[cfg(test)]
+mod validate_tests;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -304,7 +304,8 @@ fn limits(
 
 /// The pod's name and five random letters, as `generateName` makes them; short enough for a
 /// label's value, which has 63 characters at most.
-fn fresh_name(pod: &str) -> String {
+#[must_use]
+pub fn fresh_name(pod: &str) -> String {
     // No vowels and nothing that looks like something else, as in Kubernetes.
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let suffix: String = (0..5)

@@ -102,6 +102,33 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Takes a duration that may be long: as [`duration`] does, or in days, as `7d`.
+///
+/// # Errors
+/// It is none.
+pub fn long_duration(text: &str) -> Result<Duration, String> {
+    const DAY: u64 = 86_400;
+    let text = text.trim();
+    let (days, rest) = match text.split_once('d') {
+        Some((days, rest)) => (days, rest),
+        None if text.is_empty() => ("", ""),
+        None => ("0", text),
+    };
+    let parsed = days.parse::<u32>().ok().and_then(|days| {
+        let days = Duration::from_secs(u64::from(days) * DAY);
+        if rest.is_empty() {
+            return Some(days);
+        }
+        let seconds = rest
+            .parse::<u32>()
+            .ok()
+            .map(|it| SignedDuration::from_secs(it.into()));
+        let rest = seconds.or_else(|| rest.parse().ok())?;
+        days.checked_add(Duration::try_from(rest).ok()?)
+    });
+    parsed.ok_or_else(|| "it is a duration such as 90s, 12h, 7d or 1d12h".to_owned())
+}
+
 /// Shows a duration the way that [`duration`] reads it.
 #[must_use]
 pub fn show_duration(duration: &Duration) -> String {
@@ -302,6 +329,26 @@ mod tests {
         }
         for text in ["", "soon", "-1s", "2 parsecs", "25h", "1..5", "."] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_durations_may_have_days() {
+        for (text, seconds) in [
+            ("7d", 604_800),
+            ("1d12h", 129_600),
+            ("36h", 129_600),
+            ("90", 90),
+            ("1m30s", 90),
+        ] {
+            assert_eq!(
+                long_duration(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
+        }
+        for text in ["", "d", "-1d", "x", "7d-1h", "1.5d"] {
+            assert!(long_duration(text).is_err(), "{text}");
         }
     }
 

@@ -55,6 +55,10 @@ pub struct Changes<T> {
 }
 
 impl<T> Changes<T> {
+    pub(super) fn new(receiver: mpsc::Receiver<T>, tasks: Vec<JoinHandle<()>>) -> Self {
+        Self { receiver, tasks }
+    }
+
     /// The next one; none when there will be no more.
     pub async fn next(&mut self) -> Option<T> {
         self.receiver.recv().await
@@ -91,10 +95,7 @@ impl Migrations {
                 tokio::spawn(one(self.config_maps(), config, read, uid, tell))
             }
         };
-        Changes {
-            receiver,
-            tasks: vec![task],
-        }
+        Changes::new(receiver, vec![task])
     }
 
     /// Follows those whose labels `selector` selects, beginning with all that are there.
@@ -112,7 +113,7 @@ impl Migrations {
             tokio::spawn(many(self.resources(), resources, of_resource, tell.clone())),
             tokio::spawn(many(self.config_maps(), config_maps, of_config_map, tell)),
         ];
-        Changes { receiver, tasks }
+        Changes::new(receiver, tasks)
     }
 }
 
@@ -130,7 +131,7 @@ async fn one<K>(
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut events = watcher(api, config).default_backoff().boxed();
-    let mut found = false;
+    let (mut found, mut watched) = (false, false);
     while let Some(event) = events.next().await {
         let seen = match event {
             Ok(Event::Init) => {
@@ -146,9 +147,12 @@ async fn one<K>(
                 }
                 None => continue,
             },
-            Ok(Event::InitDone) if found => continue,
+            Ok(Event::InitDone) if found => {
+                watched = true;
+                continue;
+            }
             Ok(Event::InitDone | Event::Delete(_)) => Seen::Gone,
-            Err(error) => match trouble("follow the migration", error) {
+            Err(error) => match trouble("follow the migration", error, watched) {
                 Ok(Some(words)) => Seen::Trouble(words),
                 Ok(None) => continue,
                 Err(error) => Seen::Lost(error),
@@ -168,6 +172,7 @@ where
     let mut events = watcher(api, config).default_backoff().boxed();
     let mut known: BTreeMap<String, Arc<Entry>> = BTreeMap::new();
     let mut before: BTreeMap<String, Arc<Entry>> = BTreeMap::new();
+    let mut watched = false;
     while let Some(event) = events.next().await {
         let mut changes = Vec::new();
         match event {
@@ -180,6 +185,7 @@ where
             }
             // Those that were there before and are not listed any more.
             Ok(Event::InitDone) => {
+                watched = true;
                 let gone = std::mem::take(&mut before).into_values();
                 changes
                     .extend(gone.map(|entry| Change::Gone(Box::new(Arc::unwrap_or_clone(entry)))));
@@ -189,7 +195,7 @@ where
                 known.remove(&entry.uid);
                 changes.push(Change::Gone(Box::new(entry)));
             }
-            Err(error) => match trouble("follow the migrations", error) {
+            Err(error) => match trouble("follow the migrations", error, watched) {
                 Ok(Some(words)) => changes.push(Change::Trouble(words)),
                 Ok(None) => {}
                 Err(error) => changes.push(Change::Lost(error)),
@@ -205,8 +211,13 @@ where
 }
 
 /// What an error of a watch means: nothing, since it is only too old and is begun anew; words to
-/// tell while it is tried again; or the end.
-fn trouble(what: &str, error: watcher::Error) -> Result<Option<String>, PortError> {
+/// tell while it is tried again; or the end. What was `seen` before can be seen again: an API server
+/// that restarts knows neither roles nor resources for a moment.
+pub(super) fn trouble(
+    what: &str,
+    error: watcher::Error,
+    seen: bool,
+) -> Result<Option<String>, PortError> {
     let error = match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
@@ -218,7 +229,9 @@ fn trouble(what: &str, error: watcher::Error) -> Result<Option<String>, PortErro
         )),
     };
     match error {
-        PortError::Denied(_) | PortError::NotFound(_) | PortError::Invalid(_) => Err(error),
+        PortError::Denied(_) | PortError::NotFound(_) | PortError::Invalid(_) if !seen => {
+            Err(error)
+        }
         other => Ok(Some(other.to_string())),
     }
 }

@@ -5,6 +5,7 @@
 mod entry;
 mod events;
 mod follow;
+mod logs;
 mod write;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use self::entry::{Driver, Entry, Place};
 pub use self::events::Told;
 pub use self::follow::{Change, Changes, Seen};
+pub use self::logs::{Line, Source, Writers, Written};
 use super::KubeCluster;
 use super::journal::config_map;
 use super::naming::role;

@@ -3,14 +3,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 
 use super::super::error::is_already_exists;
-use super::super::journal::FIELD_MANAGER;
-use super::{Entry, Migrations};
+use super::{Entry, Migrations, Place, config_map_name};
 use crate::api::StatefulMigration;
 use crate::migration::ports::PortResult;
+
+/// Who writes what people ask for; the status has a manager of its own.
+const FIELD_MANAGER: &str = "ms2m-cli";
 
 impl Migrations {
     /// Makes a resource in its own namespace, or here where it names none. With `dry_run` the API
@@ -75,5 +77,31 @@ impl Migrations {
             .run(&what, || api.patch(name, &params, &patch))
             .await?;
         Ok(Entry::of_resource(patched))
+    }
+
+    /// Deletes the object that `entry` is kept in, and no other one of its name.
+    ///
+    /// # Errors
+    /// [`crate::migration::error::PortError::NotFound`] when it is gone,
+    /// [`crate::migration::error::PortError::Conflict`] when another one has its name.
+    pub async fn delete(&self, entry: &Entry) -> PortResult<()> {
+        let name = &entry.record.name;
+        let what = format!("delete migration {name}");
+        let params = DeleteParams::default().preconditions(Preconditions {
+            uid: Some(entry.uid.clone()),
+            resource_version: None,
+        });
+        match entry.place {
+            Place::Resource => {
+                let api = self.resources();
+                let gone = self.retry.run(&what, || api.delete(name, &params)).await;
+                gone.map(drop)
+            }
+            Place::ConfigMap => {
+                let (api, name) = (self.config_maps(), config_map_name(name));
+                let gone = self.retry.run(&what, || api.delete(&name, &params)).await;
+                gone.map(drop)
+            }
+        }
     }
 }

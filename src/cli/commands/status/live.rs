@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{ENDED, StatusArgs, StatusOutput, columns, latest, name, public, yaml};
 use crate::cli::failure::{Outcome, refused};
+use crate::cli::screen::Screen;
 use crate::cli::ui::Ui;
 use crate::cli::view::status::{self as view, Columns};
 use crate::cli::wire::Reached;
@@ -147,7 +148,7 @@ impl Lines {
 async fn redraw(ui: &Ui, mut changes: Changes<Change>, args: &StatusArgs) -> Outcome {
     let mut kinds = Kinds::default();
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    let mut lines = 0;
+    let mut drawn = Screen::default();
     let mut trouble = None;
     loop {
         let until = Instant::now() + TICK;
@@ -173,11 +174,11 @@ async fn redraw(ui: &Ui, mut changes: Changes<Change>, args: &StatusArgs) -> Out
         }
         let mut sorted: Vec<Entry> = entries.values().cloned().collect();
         sorted.sort_by(|one, other| one.order().cmp(&other.order()));
-        let mut text = screen(&sorted, args, ui.rows(), Timestamp::now());
+        let mut text = screen(&sorted, args, Screen::rows(), Timestamp::now());
         if let Some(words) = &trouble {
             text.push_str(&format!("\n{words}; trying again"));
         }
-        lines = ui.replace(lines, &text)?;
+        drawn.show(ui, &text)?;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Migrations that are remembered: one line each here, one in full in [`details`].
 
 mod details;
+mod next;
 #[cfg(test)]
 mod tests;
 
