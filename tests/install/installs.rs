@@ -1,5 +1,7 @@
 //! `ms2m install`: what it makes, again and otherwise.
 
+use serde_json::json;
+
 use crate::place::{IMAGE, Place, told};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,6 +56,42 @@ async fn what_somebody_else_has_set_is_not_overwritten_unasked() {
         told(&forced, "configured"),
         ["deployment.apps/ms2m-controller"]
     );
+}
+
+/// As the documentation has said for long: `ms2m crd | kubectl apply -f -`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crd_that_was_there_is_taken_as_it_is() {
+    let place = Place::empty().await;
+    let crd = place.ms2m(&["crd"]).await.expect_code(0).stdout;
+    place.world.kubectl_with(&["apply", "-f", "-"], &crd).await;
+    let installed = place.install(&[]).await.expect_code(0);
+    // It gets the label by which it is found again.
+    assert!(
+        told(&installed, "configured")[0].starts_with("customresourcedefinition"),
+        "{}",
+        installed.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cut_short_is_said_and_ended_by_the_next() {
+    let place = Place::empty().await;
+    let no = json!({
+        "match": {"verb": "patch", "path": "/deployments/", "userAgent": "ms2m/"},
+        "times": 1,
+        "action": {"status": 403, "message": "not today"},
+    });
+    place.world.order_of_api(no).await;
+    let short = place.install(&["-o", "json"]).await.expect_code(5);
+    for words in ["not today", "install again to do the rest", "administrator"] {
+        assert!(short.stderr.contains(words), "{words}: {}", short.stderr);
+    }
+    let result = short.json();
+    assert_eq!(result["ready"], false);
+    let done = result["objects"].as_array().map_or(0, Vec::len);
+    let rest = place.install(&[]).await.expect_code(0);
+    assert_eq!(told(&rest, "unchanged").len(), done, "{}", rest.stdout);
+    assert_eq!(told(&rest, "created"), ["deployment.apps/ms2m-controller"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -199,6 +199,8 @@ impl Job<'_> {
         if !self.told.has_changed() {
             return told.into();
         }
+        // Scripts learn what is done already; the exit code tells the rest even without.
+        let _ = self.told.end(Some(false));
         half_done(
             self.ui,
             &told.hint("what is done stays; install again to do the rest"),
