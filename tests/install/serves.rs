@@ -1,39 +1,12 @@
 //! The controller as it is installed: from an image, with the rights that it was given and no other.
 
-use ms2m_sandbox::image::{PackOptions, client, pack, push};
-use oci_client::secrets::RegistryAuth;
 use serde_json::{Value, json};
 
 use crate::place::Place;
-use crate::support::world::binary;
+use crate::support::image::of_ms2m;
 use crate::support::{App, Options, Owner, eventually};
 
 const CONTROLLER: &str = "system:serviceaccount:ms2m-system:ms2m-controller";
-
-/// Authorities that are there on every machine which has the sandbox's packages.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
-
-/// The image of this `ms2m`, in the sandbox's registry.
-async fn image(place: &Place) -> String {
-    let registry = place.world.places.registry.clone();
-    let reference = format!("{registry}/ms2m:dev");
-    let options = PackOptions {
-        binary: binary("ms2m"),
-        entrypoint: "/ms2m".to_owned(),
-        reference: reference.clone(),
-        user: "65532:65532".to_owned(),
-        files: vec![AUTHORITIES.into()],
-    };
-    let image = tokio::task::spawn_blocking(move || pack(&options))
-        .await
-        .expect("packing does not panic")
-        .expect("it is packed");
-    let client = client(&[registry]);
-    push(&client, &image, &reference, &RegistryAuth::Anonymous)
-        .await
-        .expect("it is pushed");
-    reference
-}
 
 /// Some request of the controller.
 struct Asked {
@@ -63,7 +36,7 @@ async fn asked(place: &Place, since: u64) -> (u64, Vec<Asked>) {
 const LISTEN: [&str; 2] = ["--listen", "$(POD_IP):8080"];
 
 async fn install(place: &Place, more: &[&str]) {
-    let image = image(place).await;
+    let image = of_ms2m(&place.world).await;
     let arguments = ["install", "--image", image.as_str()];
     let arguments = [&arguments[..], &LISTEN[..], more].concat();
     let installed = place.ms2m(&arguments).await.expect_code(0);
