@@ -36,7 +36,7 @@ async fn asked(place: &Place, since: u64) -> (u64, Vec<Asked>) {
 const LISTEN: [&str; 2] = ["--listen", "$(POD_IP):8080"];
 
 async fn install(place: &Place, more: &[&str]) {
-    let image = of_ms2m(&place.world).await;
+    let image = of_ms2m(place.world).await;
     let arguments = ["install", "--image", image.as_str()];
     let arguments = [&arguments[..], &LISTEN[..], more].concat();
     let installed = place.ms2m(&arguments).await.expect_code(0);

@@ -58,8 +58,8 @@ pub struct InstallArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..), env = "MS2M_MAX_PER_NODE", hide_env_values = true)]
     pub max_per_node: u16,
 
-    /// Where it serves metrics and probes, as [::]:8080; $(POD_IP) is the pod's address
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = install::LISTEN, value_parser = listen, env = "MS2M_LISTEN", hide_env_values = true)]
+    /// Where it serves metrics and probes.
+    #[arg(long, help = "Where it serves metrics and probes, as [::]:8080; $(POD_IP) is the pod's address", value_name = "ADDRESS:PORT", default_value = install::LISTEN, value_parser = listen, env = "MS2M_LISTEN", hide_env_values = true)]
     pub listen: String,
 
     /// Take over fields that somebody else has set
