@@ -88,6 +88,21 @@ impl Migrations {
         Ok(found)
     }
 
+    /// Who carries the migration of that name out.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn driver_of(&self, name: &str) -> PortResult<Driver> {
+        let what = format!("see who carries out migration {name}");
+        let api = self.resources();
+        match self.retry.run(&what, || api.get_opt(name)).await {
+            Ok(Some(found)) => Ok(Entry::of_resource(found).driver),
+            // It is kept in a ConfigMap.
+            Ok(None) | Err(PortError::NotFound(_) | PortError::Denied(_)) => Ok(Driver::Cli),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn list_resources(&self, selector: Option<&str>) -> PortResult<Vec<Entry>> {
         let mut params = ListParams::default();
         if let Some(selector) = selector {
