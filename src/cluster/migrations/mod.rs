@@ -82,7 +82,10 @@ impl Migrations {
             }
             (Ok(found), Err(PortError::Denied(_)))
             | (Err(PortError::NotFound(_) | PortError::Denied(_)), Ok(found)) => found,
-            (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
+            // Without the CRD the other one is what counts.
+            (Err(PortError::NotFound(_)) | Ok(_), Err(error)) | (Err(error), _) => {
+                return Err(error);
+            }
         };
         found.sort_by(|one, other| one.order().cmp(&other.order()));
         Ok(found)
