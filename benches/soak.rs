@@ -9,8 +9,6 @@
     reason = "it has the cases' support in common with the fault matrix and uses a part of it"
 )]
 
-#[path = "../tests/faults/api.rs"]
-mod api;
 #[path = "../tests/faults/case.rs"]
 mod case;
 #[path = "../tests/faults/place.rs"]

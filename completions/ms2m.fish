@@ -424,6 +424,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l watch-namespace -d
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l replicas -d 'How many controllers run; one works, and another takes over when it ends' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l max-at-once -d 'How many migrations may be under way at once' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l max-per-node -d 'How many of them may take part of one node' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l listen -d 'Where it serves metrics and probes, as [::]:8080; $(POD_IP) is the pod\'s address' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l dry-run -d 'Change nothing: say what would be sent (client), or have the API server check it (server)' -r -f -a "client\t'Here: no cluster is asked'
 server\t'In the API server, which checks everything and keeps nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l wait -d 'Wait until everything is as it should be [default: true]' -r

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images of the worker and the transfer binary as OCI archives: static binaries in an
-# image `FROM scratch`. Takes no container engine and pulls nothing.
+# Builds the images of the controller, the transfer and the worker as OCI archives: static binaries in
+# images `FROM scratch`. Takes no container engine and pulls nothing.
 #
 #   examples/build-images.sh [OUTPUT_DIRECTORY] [--prefix REGISTRY/PATH]
 #
@@ -27,11 +27,15 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 binaries=${CARGO_TARGET_DIR:-target}/$(rustc -vV | sed -n 's/^host: //p')/release
 mkdir -p "$output"
 
-# The transfer reads a file of mode 0600 that belongs to root; the worker needs no rights at all.
+# The transfer reads a file of mode 0600 that belongs to root; the others need no rights at all. The
+# controller speaks TLS to registries and brokers, so this machine's authorities come along.
 pack() {
-  "$binaries/ms2m-sandbox" image pack --binary "$binaries/$1" --entrypoint "/$1" --user "$2" \
-    --reference "$prefix/$1:$version" --output "$output/$1.tar"
-  echo "$output/$1.tar: $prefix/$1:$version"
+  local name=$1 user=$2
+  shift 2
+  "$binaries/ms2m-sandbox" image pack --binary "$binaries/$name" --entrypoint "/$name" --user "$user" \
+    --reference "$prefix/$name:$version" --output "$output/$name.tar" "$@"
+  echo "$output/$name.tar: $prefix/$name:$version"
 }
+pack ms2m 65532:65532 --add /etc/ssl/certs/ca-certificates.crt
 pack ms2m-transfer 0:0
 pack ms2m-worker 65532:65532

@@ -156,7 +156,9 @@ fn log(ui: &Ui, cli: &Cli) -> Result<(), Failure> {
         .map_err(|error| Error::usage("the log filter cannot be read").because(error))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // Told on stderr too, with a panic where that is closed: a lost line is no reason to end.
+        .log_internal_errors(false);
     match global.log_format {
         LogFormat::Text => log.with_ansi(ui.err_paint().0).try_init(),
         LogFormat::Json => log

@@ -15,7 +15,7 @@ use super::checkpoint::checkpoint;
 use super::journal::KubeJournal;
 use super::pages::{self, PAGE};
 use super::retry::Retry;
-use super::rights::{self, Front};
+use super::rights;
 use super::transfer::Follow;
 use super::view::{node_view, pod_view};
 use super::watch::PodWatches;
@@ -35,8 +35,6 @@ pub(super) struct Inner {
     /// For checkpoint calls alone; see [`super::connect::from_config`].
     pub(super) checkpoints: Client,
     pub(super) namespace: String,
-    /// Whose rights are checked before a migration.
-    pub(super) front: Front,
     pub(super) retry: Arc<Retry>,
     pub(super) watches: PodWatches,
     /// The last manifest read of each pod: some of it cannot change, and need not be read twice.
@@ -57,12 +55,7 @@ pub(super) struct Transfers {
 
 impl KubeCluster {
     /// `checkpoints` must not retry by itself.
-    pub(super) fn new(
-        client: Client,
-        checkpoints: Client,
-        namespace: String,
-        front: Front,
-    ) -> Self {
+    pub(super) fn new(client: Client, checkpoints: Client, namespace: String) -> Self {
         let retry = Arc::new(Retry::default());
         let watches = PodWatches::new(client.clone(), &namespace, Arc::clone(&retry));
         Self {
@@ -70,7 +63,6 @@ impl KubeCluster {
                 client,
                 checkpoints,
                 namespace,
-                front,
                 retry,
                 watches,
                 manifests: Mutex::default(),
@@ -84,17 +76,6 @@ impl KubeCluster {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.inner.namespace
-    }
-
-    /// The same, asking as `front`: its rights are those that are checked before a migration.
-    #[must_use]
-    pub fn acting_as(&self, front: Front) -> Self {
-        Self::new(
-            self.inner.client.clone(),
-            self.inner.checkpoints.clone(),
-            self.inner.namespace.clone(),
-            front,
-        )
     }
 
     /// The client of ordinary requests.
@@ -186,16 +167,16 @@ impl Cluster for KubeCluster {
         Ok(views)
     }
 
+    async fn node(&self, name: &str) -> PortResult<Option<NodeView>> {
+        let nodes: Api<Node> = Api::all(self.inner.client.clone());
+        let what = format!("read node {name}");
+        let found = self.inner.retry.run(&what, || nodes.get_opt(name)).await?;
+        Ok(found.as_ref().map(node_view))
+    }
+
     async fn missing_permissions(&self, owner: Option<&str>) -> PortResult<Vec<MissingPermission>> {
         let inner = &self.inner;
-        rights::missing(
-            &inner.client,
-            &inner.retry,
-            inner.front,
-            &inner.namespace,
-            owner,
-        )
-        .await
+        rights::missing(&inner.client, &inner.retry, &inner.namespace, owner).await
     }
 
     async fn surroundings(&self, pod: &PodView, crowd: bool) -> PortResult<Surroundings> {

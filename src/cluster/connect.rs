@@ -9,7 +9,6 @@ use kube::{Client, Config};
 
 use super::KubeCluster;
 use super::error::chain;
-use super::rights::Front;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
@@ -61,7 +60,6 @@ pub(super) fn from_config(mut config: Config, namespace: String) -> PortResult<K
         client(config)?,
         client(checkpoint)?,
         namespace,
-        Front::default(),
     ))
 }
 

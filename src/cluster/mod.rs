@@ -37,4 +37,4 @@ pub use journal::{KubeJournal, Leadership};
 pub use migrations::CONTROLLER_LABEL;
 pub use node_pods::{FoundPod, NodePods};
 pub use objects::{Change, Kind, Which, Writing};
-pub use rights::{Front, rbac_manifest};
+pub use rights::rbac_manifest;

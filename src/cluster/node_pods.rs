@@ -52,7 +52,6 @@ impl KubeCluster {
             self.inner.client.clone(),
             self.inner.checkpoints.clone(),
             namespace.to_owned(),
-            self.inner.front,
         )
     }
 

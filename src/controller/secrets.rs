@@ -36,8 +36,15 @@ impl Secrets {
         let Some(credentials) = &config.credentials else {
             return Ok(url);
         };
-        let user = self.value(&credentials.username.secret_key_ref).await?;
-        let password = self.value(&credentials.password.secret_key_ref).await?;
+        let user = &credentials.username.secret_key_ref;
+        let password = &credentials.password.secret_key_ref;
+        let first = self.secret(&user.name).await?;
+        let (user, password) = if password.name == user.name {
+            (value(&first, user)?, value(&first, password)?)
+        } else {
+            let second = self.secret(&password.name).await?;
+            (value(&first, user)?, value(&second, password)?)
+        };
         Ok(url.with_credentials(&user, &password))
     }
 
@@ -51,22 +58,25 @@ impl Secrets {
             name: name.to_owned(),
             key: DOCKER_CONFIG.to_owned(),
         };
-        self.value(&place).await
+        value(&self.secret(name).await?, &place)
     }
 
-    async fn value(&self, place: &SecretKeyRef) -> Result<String, Error> {
-        let SecretKeyRef { name, key } = place;
+    async fn secret(&self, name: &str) -> Result<Secret, Error> {
         let found = self.secrets.get_opt(name).await;
         let found = found.map_err(|error| crate::cluster::port_error("read the Secret", &error));
-        let secret = unless_unread(name, found)?;
-        let value = secret.data.unwrap_or_default().remove(key);
-        let text = value.and_then(|value| String::from_utf8(value.0).ok());
-        text.map(|text| text.trim_end_matches('\n').to_owned())
-            .ok_or_else(|| {
-                Error::refused(format!("Secret {name} has no key {key} with a text in it"))
-                    .hint("name another key, or add this one to the Secret")
-            })
+        unless_unread(name, found)
     }
+}
+
+/// The text under a key.
+fn value(secret: &Secret, SecretKeyRef { name, key }: &SecretKeyRef) -> Result<String, Error> {
+    let value = secret.data.as_ref().and_then(|data| data.get(key));
+    let text = value.and_then(|value| std::str::from_utf8(&value.0).ok());
+    text.map(|text| text.trim_end_matches('\n').to_owned())
+        .ok_or_else(|| {
+            Error::refused(format!("Secret {name} has no key {key} with a text in it"))
+                .hint("name another key, or add this one to the Secret")
+        })
 }
 
 fn unless_unread(name: &str, found: PortResult<Option<Secret>>) -> Result<Secret, Error> {

@@ -12,7 +12,7 @@ mod workload;
 use std::collections::BTreeMap;
 
 pub use document::{Document, yaml};
-pub use names::{CONTROLLER, LISTEN_PORT, NAMESPACE};
+pub use names::{CONTROLLER, LISTEN, NAMESPACE};
 
 /// Label of everything that an install makes: that it was one.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -39,6 +39,16 @@ pub struct Options {
     pub max_at_once: u16,
     /// How many of them may take part of one node.
     pub max_per_node: u16,
+    /// Where it serves metrics and probes.
+    pub listen: String,
+}
+
+impl Options {
+    /// The port of [`Options::listen`]; none where it has none.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.listen.rsplit_once(':')?.1.parse().ok()
+    }
 }
 
 impl Default for Options {
@@ -50,6 +60,7 @@ impl Default for Options {
             replicas: 2,
             max_at_once: 5,
             max_per_node: 2,
+            listen: LISTEN.to_owned(),
         }
     }
 }

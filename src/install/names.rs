@@ -10,8 +10,12 @@ pub const NAMESPACE: &str = "ms2m-system";
 /// Name of the Deployment and of what belongs to it.
 pub const CONTROLLER: &str = "ms2m-controller";
 
-/// The port of metrics and probes.
-pub const LISTEN_PORT: u16 = 8080;
+/// The port of the Service.
+pub(super) const PORT: u16 = 8080;
+
+/// Where metrics and probes are unless somebody says otherwise: at every address of the pod, that of
+/// a port-forward included.
+pub const LISTEN: &str = "0.0.0.0:8080";
 
 /// The labels of the controller's pods.
 pub(super) fn selector() -> BTreeMap<String, String> {

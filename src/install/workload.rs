@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::names::{CONTROLLER, LISTEN_PORT, selector};
+use super::names::{self, CONTROLLER, selector};
 use super::{Document, MANAGED_BY_LABEL, MANAGER, Options, labels};
 use crate::api;
 
@@ -68,7 +68,7 @@ pub(super) fn service_account(options: &Options) -> Document {
 pub(super) fn service(options: &Options) -> Document {
     let port = ServicePort {
         name: Some(PORT.to_owned()),
-        port: LISTEN_PORT.into(),
+        port: names::PORT.into(),
         target_port: Some(IntOrString::String(PORT.to_owned())),
         protocol: Some("TCP".to_owned()),
         ..ServicePort::default()
@@ -181,15 +181,16 @@ fn container(options: &Options) -> Container {
         env: Some(vec![
             field("POD_NAME", "metadata.name"),
             field("POD_NAMESPACE", "metadata.namespace"),
+            field("POD_IP", "status.podIP"),
         ]),
         ports: Some(vec![ContainerPort {
             name: Some(PORT.to_owned()),
-            container_port: LISTEN_PORT.into(),
+            container_port: options.port().unwrap_or(names::PORT).into(),
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
         }]),
-        liveness_probe: Some(probe("/healthz")),
-        readiness_probe: Some(probe("/readyz")),
+        liveness_probe: Some(probe("/healthz", 10)),
+        readiness_probe: Some(probe("/readyz", 2)),
         resources: Some(ResourceRequirements {
             requests: Some(quantities(&[("cpu", "20m"), ("memory", "64Mi")])),
             limits: Some(quantities(&[("memory", "256Mi")])),
@@ -214,7 +215,7 @@ fn arguments(options: &Options) -> Vec<String> {
         "controller".to_owned(),
         format!("--max-at-once={}", options.max_at_once),
         format!("--max-per-node={}", options.max_per_node),
-        format!("--listen=0.0.0.0:{LISTEN_PORT}"),
+        format!("--listen={}", options.listen),
         "--log-format=json".to_owned(),
     ];
     if let Some(watched) = &options.watch {
@@ -238,14 +239,14 @@ fn field(name: &str, path: &str) -> EnvVar {
     }
 }
 
-fn probe(path: &str) -> Probe {
+fn probe(path: &str, period: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
             port: IntOrString::String(PORT.to_owned()),
             ..HTTPGetAction::default()
         }),
-        period_seconds: Some(10),
+        period_seconds: Some(period),
         timeout_seconds: Some(5),
         ..Probe::default()
     }

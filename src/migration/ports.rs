@@ -204,6 +204,8 @@ pub trait Cluster: Send + Sync {
     async fn pod_names(&self) -> PortResult<Vec<String>>;
     /// All nodes.
     async fn nodes(&self) -> PortResult<Vec<NodeView>>;
+    /// One node.
+    async fn node(&self, name: &str) -> PortResult<Option<NodeView>>;
     /// Which of the rights that a migration takes are missing; empty if none. With an owner's kind
     /// those that are needed on top for its pods.
     async fn missing_permissions(&self, owner: Option<&str>) -> PortResult<Vec<MissingPermission>>;

@@ -1,45 +1,10 @@
 //! The commands with a real controller, which runs in a pod, on a real application.
 
-use ms2m_sandbox::image::{PackOptions, client, pack, push};
-use oci_client::secrets::RegistryAuth;
 use serde_json::{Value, json};
 
 use crate::support::controller::install_crd;
-use crate::support::world::binary;
+use crate::support::image::of_ms2m;
 use crate::support::{App, Options, World};
-
-/// An authority that has signed nothing: the image has none, and the clients of registries want one
-/// even to speak plain HTTP. The real image has the usual ones.
-const AUTHORITY: &str = "\
------BEGIN CERTIFICATE-----
-MIIBeDCCAR+gAwIBAgIUTrrw1nPNGPxLI9DYAimaRELnM2YwCgYIKoZIzj0EAwIw
-ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyNjEyMTIxM1oYDzIxMjYxMTAyMTIx
-MjEzWjARMQ8wDQYDVQQDDAZub2JvZHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
-AATqLV2jAUBdmQGKa6tRHiJsj6nDnCz/kDwk2mPMrRc6+RU8ovOLtt4peIQujseu
-msry7FbqWj719hYUHBn+JlmYo1MwUTAdBgNVHQ4EFgQU2Wlpr6HTM7j8lhTq/RP/
-LcAvJy0wHwYDVR0jBBgwFoAU2Wlpr6HTM7j8lhTq/RP/LcAvJy0wDwYDVR0TAQH/
-BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBex1QVD6VZphO8oFyP7U0MkCNrZQHL
-6MQcyIFU3EqugwIgAQfCh/G51c2m5bIK+Xu3yp+K5/KCYwSsDBzOj7QxI8M=
------END CERTIFICATE-----
-";
-
-/// The program itself as an image in the world's registry.
-async fn image(world: &World) -> String {
-    let reference = format!("{}/ms2m:dev", world.places.registry);
-    let options = PackOptions {
-        binary: binary("ms2m"),
-        entrypoint: "/ms2m".to_owned(),
-        reference: reference.clone(),
-        user: "65532:65532".to_owned(),
-    };
-    let packed = tokio::task::spawn_blocking(move || pack(&options)).await;
-    let packed = packed.expect("it does not panic").expect("it is packed");
-    let client = client(std::slice::from_ref(&world.places.registry));
-    push(&client, &packed, &reference, &RegistryAuth::Anonymous)
-        .await
-        .expect("it is pushed");
-    reference
-}
 
 /// A controller of that namespace, in a pod of it, with the rights of the administrator.
 async fn controller(app: &App) {
@@ -47,7 +12,7 @@ async fn controller(app: &App) {
     let kubeconfig = std::fs::read_to_string(&world.places.kubeconfig).expect("it can be read");
     app.apply(&json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kubeconfig"},
-        "stringData": {"config": kubeconfig, "authority.pem": AUTHORITY},
+        "stringData": {"config": kubeconfig},
     }))
     .await;
     app.apply(&json!({
@@ -58,13 +23,12 @@ async fn controller(app: &App) {
         "spec": {
             "containers": [{
                 "name": "controller",
-                "image": image(world).await,
+                "image": of_ms2m(world).await,
                 "args": [
                     "controller", "--namespace", app.namespace, "--lease-namespace", app.namespace,
                     "--listen", "127.0.0.1:0", "--log-format", "json",
                     "--kubeconfig", "/etc/ms2m/config",
                 ],
-                "env": [{"name": "SSL_CERT_FILE", "value": "/etc/ms2m/authority.pem"}],
                 "volumeMounts": [{"name": "kubeconfig", "mountPath": "/etc/ms2m"}],
             }],
             "volumes": [{"name": "kubeconfig", "secret": {"secretName": "kubeconfig"}}],

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::controller::{Controller, condition, install_crd};
+use crate::support::api::Api;
+use crate::support::controller::{Controller, condition, install_crd, requests_of};
 use crate::support::{App, Options, World, eventually};
 
 /// An application in a world with the CRD, and a controller that leads in its namespace.
@@ -79,6 +80,23 @@ async fn from_the_resource_to_its_receipt() {
         });
         assert!(told, "no {reason} in:\n{described}");
     }
+    let api = Api::of(app.world).await;
+    let requests = requests_of(&api, &app.namespace).await;
+    let own: Vec<String> = requests
+        .iter()
+        .map(|it| format!("{} {}", it["verb"], it["resource"]).replace('"', ""))
+        // Of the controller, not of the migration.
+        .filter(|it| {
+            ![
+                "list statefulmigrations",
+                "watch statefulmigrations",
+                "update leases",
+            ]
+            .contains(&it.as_str())
+        })
+        .collect();
+    assert!(own.len() < 60, "{} requests: {own:#?}", own.len());
+
     let leases = ["get", "leases", "-n", &app.namespace, "-o", "name"];
     let leases = app.world.kubectl(&leases).await;
     assert_eq!(leases.trim(), "lease.coordination.k8s.io/ms2m-controller");

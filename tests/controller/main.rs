@@ -6,5 +6,6 @@ mod support;
 
 mod carries;
 mod ends;
+mod kills;
 mod leaders;
 mod turns;

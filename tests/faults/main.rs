@@ -14,7 +14,6 @@
 mod support;
 
 mod aborts;
-mod api;
 mod boundary;
 mod broker;
 mod calls;

@@ -3,8 +3,8 @@
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::api::Api;
 use crate::support::World;
+use crate::support::api::Api;
 
 /// A sandbox.
 pub(crate) struct Place {

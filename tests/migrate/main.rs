@@ -10,3 +10,4 @@ mod moves;
 mod recovery;
 mod refuses;
 mod status;
+mod stops;

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::cli::{Outcome, Running, start};
+use super::controller::{self, VIA_CONTROLLER};
 use super::{DEADLINE, World, eventually};
 
 /// What the application is like.
@@ -405,6 +406,9 @@ impl App {
     /// Migrates with further arguments; a flag with a value takes the place of the usual one.
     pub(crate) async fn migrate(&self, more: &[&str]) -> Outcome {
         let mut arguments = self.migrate_arguments();
+        if VIA_CONTROLLER {
+            arguments.extend(controller::arguments(self).await);
+        }
         let mut more = more.iter();
         while let Some(flag) = more.next() {
             match arguments.iter().position(|argument| argument == flag) {

@@ -10,9 +10,11 @@
     reason = "each test binary uses a part of it"
 )]
 
+pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod cli;
 pub(crate) mod controller;
+pub(crate) mod image;
 pub(crate) mod recorder;
 pub(crate) mod recording;
 pub(crate) mod world;

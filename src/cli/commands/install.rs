@@ -58,6 +58,10 @@ pub struct InstallArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..), env = "MS2M_MAX_PER_NODE", hide_env_values = true)]
     pub max_per_node: u16,
 
+    /// Where it serves metrics and probes, as [::]:8080; $(POD_IP) is the pod's address
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = install::LISTEN, value_parser = listen, env = "MS2M_LISTEN", hide_env_values = true)]
+    pub listen: String,
+
     /// Take over fields that somebody else has set
     #[arg(long)]
     pub force_conflicts: bool,
@@ -120,6 +124,15 @@ fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
+/// Takes an address and a port. The address may be a reference that only the pod knows.
+fn listen(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(1..)) => Ok(text.to_owned()),
+        _ => Err("it is an address and a port, as 0.0.0.0:8080".to_owned()),
+    }
+}
+
 impl InstallArgs {
     fn options(&self) -> Options {
         Options {
@@ -129,6 +142,7 @@ impl InstallArgs {
             replicas: self.replicas.into(),
             max_at_once: self.max_at_once,
             max_per_node: self.max_per_node,
+            listen: self.listen.clone(),
         }
     }
 }
@@ -178,6 +192,16 @@ pub(super) fn no_pods_namespace(matches: &ArgMatches) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_controller_listens_at_an_address_and_a_port() {
+        for good in ["0.0.0.0:8080", "[::]:80", "$(POD_IP):8080"] {
+            assert!(listen(good).is_ok(), "{good}");
+        }
+        for bad in ["8080", ":", "0.0.0.0:0", "0.0.0.0:http", "0.0.0.0:65536"] {
+            assert!(listen(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_namespace_is_a_label() {

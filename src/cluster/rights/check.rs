@@ -1,4 +1,5 @@
-//! The check before a migration: which of the rights in the table the caller lacks.
+//! The check before a migration: which of the command line's rights the caller lacks. The controller
+//! was given its own when it was installed, and asks about nothing.
 
 use futures_util::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{
@@ -16,16 +17,14 @@ use crate::migration::ports::{MissingPermission, PortResult};
 pub(in crate::cluster) async fn missing(
     client: &Client,
     retry: &Retry,
-    front: Front,
     namespace: &str,
     owner: Option<&str>,
 ) -> PortResult<Vec<MissingPermission>> {
-    let wanted: Vec<_> = of(front)
-        .filter(|right| match (right.scope, right.need, owner) {
-            // Asked about in another namespace; the controller finds out by itself.
-            (Scope::Own, _, _) | (_, Need::Helpful, _) => false,
-            (_, Need::Owner(kind), owner) => owner == Some(kind),
-            (_, _, owner) => owner.is_none(),
+    let wanted: Vec<_> = of(Front::CommandLine)
+        .filter(|right| match (right.need, owner) {
+            (Need::Helpful, _) => false,
+            (Need::Owner(kind), owner) => owner == Some(kind),
+            (_, owner) => owner.is_none(),
         })
         .collect();
     // Administrators may do everything, and one question is enough to know.
@@ -108,8 +107,8 @@ async fn allowed(
 mod tests {
     use super::*;
 
-    fn lacking(front: Front, needs: &[Need]) -> Vec<MissingPermission> {
-        let rows: Vec<_> = of(front)
+    fn lacking(needs: &[Need]) -> Vec<MissingPermission> {
+        let rows: Vec<_> = of(Front::CommandLine)
             .filter(|right| needs.contains(&right.need))
             .map(|right| (right, right.verbs[0]))
             .collect();
@@ -118,7 +117,6 @@ mod tests {
 
     #[test]
     fn one_journal_is_enough() {
-        let lacking = |needs: &[Need]| lacking(Front::CommandLine, needs);
         assert_eq!(lacking(&[Need::Resource]), []);
         assert_eq!(lacking(&[Need::ConfigMap]), []);
         let neither = lacking(&[Need::Resource, Need::ConfigMap]);
@@ -128,16 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn the_controller_has_one_journal_and_misses_it() {
-        let missed = lacking(Front::Controller, &[Need::Always]);
-        let names: Vec<_> = missed.iter().map(|it| it.what.as_str()).collect();
-        assert!(names.contains(&"get statefulmigrations.migration.ms2m.io"));
-        assert!(names.contains(&"patch statefulmigrations.migration.ms2m.io/status"));
-    }
-
-    #[test]
     fn what_holds_in_the_cluster_has_no_namespace() {
-        let missed = lacking(Front::CommandLine, &[Need::Always]);
+        let missed = lacking(&[Need::Always]);
         let proxy = missed.iter().find(|it| it.what == "create nodes/proxy");
         assert_eq!(proxy.expect("needed").namespace, None);
     }

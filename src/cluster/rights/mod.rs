@@ -14,10 +14,9 @@ pub use table::CONTROLLER_LEASE;
 use table::RIGHTS;
 
 /// Who asks the API server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Front {
     /// A person's `ms2m`.
-    #[default]
     CommandLine,
     /// `ms2m controller`.
     Controller,

@@ -133,9 +133,9 @@ impl Run {
 
     /// Whether the node is there and ready.
     pub(super) async fn node_is_ready(&self, name: &str) -> Result<bool, Trouble> {
-        let nodes = self
-            .patiently("look at the nodes", || self.ports.cluster.nodes())
+        let node = self
+            .patiently("look at a node", || self.ports.cluster.node(name))
             .await?;
-        Ok(nodes.iter().any(|node| node.name == name && node.ready))
+        Ok(node.is_some_and(|node| node.ready))
     }
 }

@@ -71,6 +71,32 @@ pub(crate) fn seed(server: &Arc<Server>) {
             "status": {"loadBalancer": {}},
         }),
     );
+    own_endpoints(server);
+}
+
+/// Where the API server itself is: it keeps these two, and no controller does.
+fn own_endpoints(server: &Arc<Server>) {
+    let (address, port) = (server.addr.ip().to_string(), server.addr.port());
+    put(
+        server,
+        "endpoints",
+        json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
+        }),
+    );
+    put(
+        server,
+        "endpointslices.discovery.k8s.io",
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        }),
+    );
 }
 
 fn put(server: &Arc<Server>, key: &str, mut object: Value) {

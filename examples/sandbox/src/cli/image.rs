@@ -38,6 +38,9 @@ struct Pack {
     /// User and group, as numbers, that the image runs as.
     #[arg(long, default_value = "65532:65532")]
     user: String,
+    /// A file that comes along under the same path, such as certificates. Can be repeated.
+    #[arg(long = "add", value_name = "FILE", value_parser = absolute)]
+    files: Vec<String>,
 }
 
 fn absolute(path: &str) -> Result<String, String> {
@@ -55,6 +58,7 @@ pub(super) async fn run(image: Image) -> Result<ExitCode> {
             entrypoint: options.entrypoint,
             reference: options.reference,
             user: options.user,
+            files: options.files.into_iter().map(PathBuf::from).collect(),
         })?
         .write(&options.output)
     })

@@ -23,6 +23,8 @@ pub struct PackOptions {
     pub reference: String,
     /// `uid:gid`, or empty for root.
     pub user: String,
+    /// Files of this machine that come along under the same paths, such as certificates.
+    pub files: Vec<PathBuf>,
 }
 
 /// Packs the image in memory; [`Archive::write`] makes a file of it.
@@ -31,22 +33,21 @@ pub struct PackOptions {
 /// When the binary cannot be read, is linked dynamically, or the reference is none.
 pub fn pack(options: &PackOptions) -> Result<Archive, Error> {
     let reference = reference(&options.reference)?;
-    let binary = fs::read(&options.binary).map_err(|source| Error::File {
-        action: "read",
-        path: options.binary.clone(),
-        source,
-    })?;
+    let binary = read(&options.binary)?;
     if has_interpreter(&binary) {
         return Err(Error::Dynamic {
             path: options.binary.clone(),
         });
     }
-    let (layer, diff_id) =
-        layer(&binary, Path::new(&options.entrypoint)).map_err(|source| Error::File {
-            action: "pack",
-            path: options.binary.clone(),
-            source,
-        })?;
+    let mut files = vec![(Path::new(&options.entrypoint), 0o755, binary)];
+    for path in &options.files {
+        files.push((path.as_path(), 0o644, read(path)?));
+    }
+    let (layer, diff_id) = layer(&files).map_err(|source| Error::File {
+        action: "pack",
+        path: options.binary.clone(),
+        source,
+    })?;
     let config = serde_json::to_vec(&json!({
         "architecture": architecture(),
         "os": "linux",
@@ -80,6 +81,14 @@ pub fn pack(options: &PackOptions) -> Result<Archive, Error> {
     })
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// The architecture in the words of image configurations, which are Go's.
 pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
@@ -92,12 +101,14 @@ pub(crate) fn architecture() -> &'static str {
 /// The gzipped layer and the digest of the tar in it.
 ///
 /// Compressed lightly: images of a sandbox are read once or twice, on the machine itself.
-fn layer(binary: &[u8], path: &Path) -> io::Result<(Vec<u8>, String)> {
+fn layer(files: &[(&Path, u32, Vec<u8>)]) -> io::Result<(Vec<u8>, String)> {
     let output = GzEncoder::new(Vec::new(), Compression::fast());
     let mut tar = tar::Builder::new(archive::Hashing::new(output));
-    let path = path.strip_prefix("/").unwrap_or(path);
-    append_parents(&mut tar, path)?;
-    archive::append(&mut tar, path, 0o755, binary)?;
+    for (path, mode, bytes) in files {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        append_parents(&mut tar, path)?;
+        archive::append(&mut tar, path, *mode, bytes)?;
+    }
     let mut hashing = tar.into_inner()?;
     hashing.flush()?;
     let (output, diff_id) = hashing.finish();
@@ -173,7 +184,11 @@ mod tests {
 
     #[test]
     fn the_digests_are_those_of_the_bytes() {
-        let (layer, diff_id) = layer(b"hello", Path::new("/bin/hello")).expect("packs");
+        let (layer, diff_id) = layer(&[
+            (Path::new("/bin/hello"), 0o755, b"hello".to_vec()),
+            (Path::new("/etc/certs"), 0o644, b"certificates".to_vec()),
+        ])
+        .expect("packs");
         let mut tar = Vec::new();
         io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&layer[..]), &mut tar)
             .expect("is gzip");
@@ -183,6 +198,7 @@ mod tests {
             .expect("is a tar")
             .map(|entry| entry.expect("has entries").path_bytes().into_owned())
             .collect();
-        assert_eq!(names, [b"bin".to_vec(), b"bin/hello".to_vec()]);
+        let paths = ["bin", "bin/hello", "etc", "etc/certs"];
+        assert_eq!(names, paths.map(|path| path.as_bytes().to_vec()));
     }
 }

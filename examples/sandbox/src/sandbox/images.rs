@@ -40,6 +40,7 @@ async fn push_one(name: &str, user: &str, binary: &Path, registry: &str) -> Resu
         entrypoint: format!("/{name}"),
         reference: reference.clone(),
         user: user.to_owned(),
+        files: Vec::new(),
     };
     let image = tokio::task::spawn_blocking(move || pack(&options))
         .await?

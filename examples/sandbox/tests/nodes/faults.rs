@@ -152,6 +152,7 @@ async fn the_registry_refuses_and_breaks_as_ordered() {
         entrypoint: "/registry-faults".to_owned(),
         reference: reference.clone(),
         user: String::new(),
+        files: Vec::new(),
     })
     .expect("is packed");
     let client = client(&[registry]);

@@ -147,6 +147,7 @@ async fn push_worker(scene: &Scene, reference: &str, entrypoint: &str) {
         entrypoint: entrypoint.to_owned(),
         reference: reference.to_owned(),
         user: "65532:65532".to_owned(),
+        files: Vec::new(),
     })
     .expect("is packed");
     let client = client(&[scene.world.text("registry")]);
@@ -281,6 +282,7 @@ async fn an_image_without_the_annotation_is_an_ordinary_one() {
         entrypoint: ACTOR.to_owned(),
         reference: reference.clone(),
         user: String::new(),
+        files: Vec::new(),
     })
     .expect("is packed");
     let mut config: Value = serde_json::from_slice(&image.blobs[0]).expect("is JSON");

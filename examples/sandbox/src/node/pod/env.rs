@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, EnvVarSource, ObjectFieldSelector, Pod, ResourceFieldSelector, Secret,
+    ConfigMap, Container, Endpoints, EnvVarSource, ObjectFieldSelector, Pod, ResourceFieldSelector,
+    Secret,
 };
 use kube::{Api, Client};
 
@@ -52,6 +53,11 @@ pub(crate) async fn environment(
         };
         if let Some(value) = value {
             env.push((variable.name.clone(), value));
+        }
+    }
+    for (name, value) in sources.api_server().await? {
+        if !env.iter().any(|(known, _)| *known == name) {
+            env.push((name, value));
         }
     }
     Ok(env)
@@ -184,6 +190,29 @@ impl Sources<'_> {
                 self.namespace
             )),
         }
+    }
+
+    /// What every container is told of the API server. A real kubelet tells the address of the service
+    /// `kubernetes`; here nobody forwards from that, so it is the endpoint behind it.
+    async fn api_server(&self) -> Result<Vec<(String, String)>, String> {
+        let endpoints: Api<Endpoints> = Api::namespaced(self.client.clone(), "default");
+        let found = endpoints.get_opt("kubernetes").await;
+        let found = found.map_err(|error| error.to_string())?;
+        let subset = found.and_then(|it| it.subsets?.into_iter().next());
+        let Some((addresses, ports)) = subset.and_then(|it| it.addresses.zip(it.ports)) else {
+            return Ok(Vec::new());
+        };
+        let (Some(address), Some(port)) = (addresses.first(), ports.first()) else {
+            return Ok(Vec::new());
+        };
+        let port = port.port.to_string();
+        Ok([
+            ("KUBERNETES_SERVICE_HOST", address.ip.clone()),
+            ("KUBERNETES_SERVICE_PORT", port.clone()),
+            ("KUBERNETES_SERVICE_PORT_HTTPS", port),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into())
     }
 
     async fn secret(&self, name: &str, optional: bool) -> Result<BTreeMap<String, String>, String> {

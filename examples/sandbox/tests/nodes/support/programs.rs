@@ -43,6 +43,7 @@ pub(crate) async fn push_actor(world: &World, tag: &str) -> String {
         entrypoint: ACTOR.to_owned(),
         reference: reference.clone(),
         user: String::new(),
+        files: Vec::new(),
     })
     .expect("is packed");
     let client = client(&[registry]);

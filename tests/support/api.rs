@@ -1,4 +1,4 @@
-//! The sandbox's API server, asked without a process for each question: the matrix asks often.
+//! The API server, asked without a process for each question, for tests that ask often.
 
 use kube::Client;
 use kube::client::Body;
@@ -18,6 +18,13 @@ impl Api {
             .await
             .expect("it can be used");
         Self(Client::try_from(config).expect("a client"))
+    }
+
+    /// The one of the world, which every test shares.
+    ///
+    /// Each call makes a client: a runtime ends with the test that it belongs to.
+    pub(crate) async fn of(world: &super::World) -> Self {
+        Self::new(&world.places.kubeconfig).await
     }
 
     /// An object; none where there is none.
