@@ -58,3 +58,25 @@ async fn without_a_controller_it_says_how_to_do_it_from_here() {
     assert_ne!(stage.stored("m").await["status"]["message"], Value::Null);
     stage.end().await;
 }
+
+/// Two that drive one migration would take turns.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_goes_on_with_nothing_of_the_controller_s() {
+    let stage = Stage::set().await;
+    stage.apply(&manifest("m")).await;
+    stage.status("m", begun("Restoring", json!({}))).await;
+    for arguments in [
+        &["migrate", "worker-0", "--to", "node-b"][..],
+        &["migrate", "--resume", "m"],
+    ] {
+        let refused = stage.run(arguments).await.expect_code(3);
+        for words in [
+            "which the controller carries out",
+            "ms2m watch m",
+            "driven-by=cli",
+        ] {
+            assert!(refused.stderr.contains(words), "{refused:?}");
+        }
+    }
+    stage.end().await;
+}

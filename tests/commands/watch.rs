@@ -130,6 +130,39 @@ async fn a_watch_that_is_cut_goes_on() {
     stage.end().await;
 }
 
+/// Deleted and made again while nobody could look: the new one is another migration.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_one_of_the_same_name_is_not_taken_for_it() {
+    let stage = Stage::set().await;
+    if !stage.world.is_sandbox() {
+        return;
+    }
+    stage.apply(&manifest("m")).await;
+    let watch = stage.start(&["watch", "m"]);
+    stage.status("m", begun("Checkpointing", json!({}))).await;
+    watch.says("Checkpointing").await;
+    let path = format!("namespaces/{}/statefulmigrations", stage.namespace);
+    let order = json!({
+        "match": {"verb": "watch", "path": path, "userAgent": "ms2m/"},
+        "action": {"status": 503, "message": "not now"},
+    });
+    stage.world.order_of_api(order).await;
+    let post = async |path: &str, body: &str| {
+        let arguments = ["create", "--raw", path, "-f", "-"];
+        stage.world.kubectl_with(&arguments, body).await;
+    };
+    let cut = json!({"match": {"verb": "watch", "path": path}}).to_string();
+    post("/sandbox/cut", &cut).await;
+    watch.says("trying again").await;
+    stage.kubectl(&["delete", "sm", "m"]).await;
+    stage.apply(&manifest("m")).await;
+    stage.status("m", completed()).await;
+    post("/sandbox/compact", "{}").await;
+    let outcome = watch.outcome().await.expect_code(1);
+    assert!(outcome.stderr.contains("was deleted"), "{outcome:?}");
+    stage.end().await;
+}
+
 /// An API server that has just started says for a moment that there is no such resource, and that
 /// nobody may do anything.
 #[tokio::test(flavor = "multi_thread")]

@@ -2,12 +2,13 @@
 //! from both.
 
 use super::which::{self, Which};
-use crate::api::Phase;
+use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, Phase};
 use crate::cli::failure::refused;
 use crate::cli::settings::Layers;
 use crate::cli::settings::flags::SettingArgs;
 use crate::cli::settings::migration::{Settings, Typed, recorded};
 use crate::cli::wire::Reached;
+use crate::cluster::migrations::Driver;
 use crate::migration::error::{Error, PortError};
 use crate::migration::plan;
 use crate::migration::ports::{Cluster, Journal, PodView};
@@ -38,8 +39,10 @@ impl Subject {
         let record = records.into_iter().find(|record| {
             record.is_unfinished() && record.is_begun() && record.spec.source_pod == pod
         });
-        if view.is_none() && record.is_none() {
-            return Err(reached.no_such_pod(pod).await);
+        match &record {
+            Some(record) => not_the_controller_s(reached, record).await?,
+            None if view.is_none() => return Err(reached.no_such_pod(pod).await),
+            None => {}
         }
         Ok(Self {
             pod: pod.to_owned(),
@@ -57,7 +60,11 @@ impl Subject {
                 "migration {name} was not begun yet, so there is nothing to go on with"
             ))
             .hint(format!("end it: {}", record.abort_command()))),
-            _ => Ok(subject),
+            Some(record) => {
+                not_the_controller_s(reached, record).await?;
+                Ok(subject)
+            }
+            None => Ok(subject),
         }
     }
 
@@ -108,6 +115,28 @@ async fn unseen(reached: &Reached, what: &str, error: &PortError) -> Error {
         return refusal;
     }
     refused(format!("failed to look at {what}"), error)
+}
+
+/// Refuses to go on with what the controller carries out: it does so by itself, and two that drive
+/// one migration would take turns.
+async fn not_the_controller_s(reached: &Reached, record: &Record) -> Result<(), Error> {
+    let (name, namespace) = (&record.name, &record.namespace);
+    let driver = reached.cluster.migrations(false).driver_of(name).await;
+    match driver {
+        Ok(Driver::Cli) => Ok(()),
+        Ok(Driver::Controller) => Err(Error::refused(format!(
+            "pod {} is in migration {name}, which the controller carries out",
+            record.spec.source_pod
+        ))
+        .hint(format!("follow it: ms2m watch {name} -n {namespace}"))
+        .hint(format!("roll it back: {}", record.abort_command()))
+        .hint(format!(
+            "if there is no controller any more, take it over: kubectl label sm {name} -n {namespace} \
+             {DRIVEN_BY_LABEL}={DRIVEN_BY_CLI}, then: {}",
+            record.resume_command()
+        ))),
+        Err(error) => Err(refused(format!("failed to look at migration {name}"), &error)),
+    }
 }
 
 fn ended(record: &Record) -> Error {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 
 use super::config_map;
-use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, StatefulMigration};
+use crate::api::{DRIVEN_BY_LABEL, StatefulMigration};
 use crate::migration::record::Record;
 
 /// Where a migration is kept.
@@ -59,10 +59,10 @@ impl Entry {
     #[must_use]
     pub fn of_resource(found: StatefulMigration) -> Self {
         let created = found.creation_timestamp().map(|it| it.0);
-        let by_cli = found.labels().get(DRIVEN_BY_LABEL).map(String::as_str) == Some(DRIVEN_BY_CLI);
+        let by_another = found.labels().contains_key(DRIVEN_BY_LABEL);
         Self {
             place: Place::Resource,
-            driver: if by_cli {
+            driver: if by_another {
                 Driver::Cli
             } else {
                 Driver::Controller

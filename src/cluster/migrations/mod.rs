@@ -82,10 +82,28 @@ impl Migrations {
             }
             (Ok(found), Err(PortError::Denied(_)))
             | (Err(PortError::NotFound(_) | PortError::Denied(_)), Ok(found)) => found,
-            (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
+            // Without the CRD the other one is what counts.
+            (Err(PortError::NotFound(_)) | Ok(_), Err(error)) | (Err(error), _) => {
+                return Err(error);
+            }
         };
         found.sort_by(|one, other| one.order().cmp(&other.order()));
         Ok(found)
+    }
+
+    /// Who carries the migration of that name out.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn driver_of(&self, name: &str) -> PortResult<Driver> {
+        let what = format!("see who carries out migration {name}");
+        let api = self.resources();
+        match self.retry.run(&what, || api.get_opt(name)).await {
+            Ok(Some(found)) => Ok(Entry::of_resource(found).driver),
+            // It is kept in a ConfigMap.
+            Ok(None) | Err(PortError::NotFound(_) | PortError::Denied(_)) => Ok(Driver::Cli),
+            Err(error) => Err(error),
+        }
     }
 
     async fn list_resources(&self, selector: Option<&str>) -> PortResult<Vec<Entry>> {
