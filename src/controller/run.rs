@@ -24,7 +24,7 @@ use super::reconcile::reconcile;
 use super::server;
 use super::turn::Limits;
 use super::work::Context;
-use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, ENDED_LABEL, StatefulMigration};
+use crate::api::{DRIVEN_BY_LABEL, ENDED_LABEL, StatefulMigration};
 use crate::clock::SystemClock;
 use crate::cluster::{KubeCluster, Leadership, port_error};
 use crate::migration::error::{Error, ErrorKind, PortError};
@@ -145,9 +145,7 @@ fn unusable_lease(options: &Options, error: &PortError) -> Error {
 /// What a resource is watched for: those that have ended, and those that a command line drives, are
 /// not even sent.
 fn watched() -> watcher::Config {
-    watcher::Config::default().labels(&format!(
-        "!{ENDED_LABEL},{DRIVEN_BY_LABEL}!={DRIVEN_BY_CLI}"
-    ))
+    watcher::Config::default().labels(&format!("!{ENDED_LABEL},!{DRIVEN_BY_LABEL}"))
 }
 
 /// Leads until `stop`, or until the leadership is lost.

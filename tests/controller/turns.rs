@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::controller::{Controller, condition, install_crd};
-use crate::support::{App, Options, World, eventually};
+use crate::support::{App, Options, World};
 
 /// So many applications in one namespace, each with a backlog for three seconds, and a controller.
 async fn several(name: &str, count: usize, limits: &[&str]) -> (Vec<App>, Controller) {
@@ -30,6 +30,29 @@ fn phase(found: &Value) -> &str {
     found["status"]["phase"].as_str().unwrap_or_default()
 }
 
+/// When it began and when it ended.
+fn times_of(found: &Value) -> (String, String) {
+    let time = |field: &str| {
+        found["status"][field]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    (time("startTime"), time("completionTime"))
+}
+
+/// Each began after the one before had ended. Gives them in their order.
+fn assert_one_by_one(mut times: Vec<(String, String)>) -> Vec<(String, String)> {
+    times.sort();
+    for pair in times.windows(2) {
+        assert!(
+            pair[0].1 <= pair[1].0,
+            "two were under way at once: {times:?}"
+        );
+    }
+    times
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_at_a_time_and_the_oldest_first() {
     let (apps, controller) = several("turns", 3, &["--max-at-once", "1"]).await;
@@ -52,19 +75,14 @@ async fn one_at_a_time_and_the_oldest_first() {
         "{message}"
     );
     assert!(controller.metric("ms2m_migrations_waiting").await >= 1.0);
-    let mut began = Vec::new();
+    let mut times = Vec::new();
     for (app, name) in apps.iter().zip(["a", "b", "c"]) {
         let found = app.await_end(name).await;
         assert_eq!(phase(&found), "Completed", "{found:#}");
-        let time = |field: &str| found["status"][field].as_str().map(str::to_owned);
-        began.push((time("startTime"), time("completionTime")));
+        times.push(times_of(&found));
     }
-    for pair in began.windows(2) {
-        assert!(
-            pair[0].1 <= pair[1].0,
-            "one began before the other had ended: {began:?}"
-        );
-    }
+    let sorted = assert_one_by_one(times.clone());
+    assert_eq!(times, sorted, "the oldest came first");
     for (app, record) in apps.iter().zip(&records) {
         app.assert_exact(record, &app.target).await;
     }
@@ -81,27 +99,14 @@ async fn no_more_than_may_be_at_one_node() {
     for (app, name) in apps.iter().zip(["a", "b", "c"]) {
         app.apply(&app.resource(name)).await;
     }
-    // They all leave the same node.
-    let under_way = async || {
-        let mut under_way = 0;
-        for (app, name) in apps.iter().zip(["a", "b", "c"]) {
-            let found = app.migration(name).await.unwrap_or_default();
-            let phase = phase(&found);
-            under_way += usize::from(!["", "Pending", "Completed", "Failed"].contains(&phase));
-        }
-        under_way
-    };
-    eventually("all have ended, one by one", async || {
-        assert!(under_way().await <= 1);
-        for (app, name) in apps.iter().zip(["a", "b", "c"]) {
-            let found = app.migration(name).await?;
-            if phase(&found) != "Completed" {
-                return None;
-            }
-        }
-        Some(())
-    })
-    .await;
+    // They all leave the same node, so each begins after the one before has ended.
+    let mut times = Vec::new();
+    for (app, name) in apps.iter().zip(["a", "b", "c"]) {
+        let found = app.await_end(name).await;
+        assert_eq!(phase(&found), "Completed", "{found:#}");
+        times.push(times_of(&found));
+    }
+    assert_one_by_one(times);
     for (app, record) in apps.iter().zip(&records) {
         app.assert_exact(record, &app.target).await;
     }

@@ -78,7 +78,7 @@ impl Shared {
                     let _ = leads.send(());
                 }
                 if std::env::var_os("MS2M_TEST_TELL").is_some() {
-                    eprintln!("{line}");
+                    tell(&line);
                 }
             }
         });
@@ -328,4 +328,9 @@ pub(crate) fn condition(found: &Value, kind: &str) -> (String, String, String) {
             .to_owned()
     };
     (text("status"), text("reason"), text("message"))
+}
+
+#[allow(clippy::print_stderr, reason = "MS2M_TEST_TELL asks for what was said")]
+fn tell(line: &str) {
+    eprintln!("{line}");
 }
