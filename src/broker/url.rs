@@ -112,6 +112,13 @@ impl BrokerUrl {
         self
     }
 
+    /// The same with frames of at most so many bytes, unless the URL says otherwise.
+    #[must_use]
+    pub fn with_frames_of(mut self, bytes: u32) -> Self {
+        self.query.frame_max.get_or_insert(bytes);
+        self
+    }
+
     /// The same for the AMQP client, with the password. It is built here because the client's own
     /// parser takes every IPv6 host for `localhost`.
     #[must_use]

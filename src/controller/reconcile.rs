@@ -108,7 +108,11 @@ async fn take_up(
             Action::await_change()
         }
         Turn::Waits(obstacle) => {
-            tell_waiting(context, &found, &obstacle).await;
+            // It only helps, so nobody waits for it.
+            let (context, span) = (Arc::clone(context), span_of(&key));
+            tokio::spawn(
+                async move { tell_waiting(&context, &found, &obstacle).await }.instrument(span),
+            );
             Action::await_change()
         }
         Turn::Rests(rest) => Action::requeue(rest),

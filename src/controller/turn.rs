@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::api::StatefulMigration;
+use crate::api::{StatefulMigration, Strategy};
+use crate::migration::plan::target_pod_name;
 
 /// How many migrations may be under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Limits {
 pub(super) struct Place {
     /// The namespace of its pods.
     pub(super) namespace: String,
-    /// Its pods: the source, and the target where it is known.
+    /// Its pods: the source, and whatever may become its target.
     pub(super) pods: Vec<String>,
     /// Its nodes, as far as they are known: those of a migration whose target node is ms2m's to
     /// choose are complete once it was chosen.
@@ -28,9 +29,11 @@ pub(super) struct Place {
 impl Place {
     /// As far as the resource tells.
     pub(super) fn of(namespace: &str, found: &StatefulMigration) -> Self {
+        let source = &found.spec.source_pod;
         let mut place = Self {
             namespace: namespace.to_owned(),
-            pods: vec![found.spec.source_pod.clone()],
+            // The name is taken whether or not the strategy will need it.
+            pods: vec![source.clone(), target_pod_name(source, Strategy::ShadowPod)],
             nodes: Vec::new(),
         };
         place.nodes.extend(found.spec.target_node.clone());
@@ -41,6 +44,7 @@ impl Place {
             place.nodes.extend(status.source_node.clone());
             place.nodes.extend(status.target_node.clone());
         }
+        place.pods.sort_unstable();
         place.pods.dedup();
         place.nodes.sort_unstable();
         place.nodes.dedup();

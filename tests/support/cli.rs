@@ -69,6 +69,11 @@ impl Running {
         );
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// What it has said so far.
     pub(crate) fn stderr(&self) -> String {
         self.lines.borrow().join("\n")

@@ -8,6 +8,7 @@ mod consumers;
 mod limits;
 mod totals;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
@@ -57,6 +58,17 @@ impl Overview {
     }
 }
 
+/// The HTTP client of this process. Each one reads the machine's certificates anew, some 10 MiB of
+/// memory, which a controller with fifty brokers to ask would feel.
+fn client() -> PortResult<Client> {
+    static ONE: OnceLock<Result<Client, String>> = OnceLock::new();
+    let made = ONE.get_or_init(|| {
+        let built = Client::builder().timeout(ANSWER).build();
+        built.map_err(|error| format!("no HTTP client could be made: {error}"))
+    });
+    made.clone().map_err(PortError::Invalid)
+}
+
 impl Management {
     /// The management API of the broker at `broker`: at `given`, or on the same host at the port
     /// that RabbitMQ gives it.
@@ -76,9 +88,7 @@ impl Management {
                 "the management URL looks like http://HOST:15672".to_owned(),
             ));
         }
-        let client = Client::builder().timeout(ANSWER).build().map_err(|error| {
-            PortError::Invalid(format!("no HTTP client could be made: {error}"))
-        })?;
+        let client = client()?;
         let vhost = broker.vhost().to_owned();
         Ok(Self {
             base,
