@@ -13,7 +13,7 @@ pub const RESTORED: &str = "Restored";
 pub const CAUGHT_UP: &str = "CaughtUp";
 /// The migration is over and the target serves.
 pub const COMPLETED: &str = "Completed";
-/// The migration is over and was rolled back, or could not be finished.
+/// The migration is over and was refused, aborted or rolled back, or its target was lost.
 pub const FAILED: &str = "Failed";
 
 /// Rolling back has failed, and something is left; the message says what. The migration is not
@@ -47,8 +47,6 @@ pub mod reasons {
     pub const ROLLED_BACK: &str = "RolledBack";
     /// `Stuck`: something could not be undone; the message says what.
     pub const UNDO_FAILED: &str = "UndoFailed";
-    /// `Failed`: after the commit point something could not be finished; the target serves.
-    pub const UNFINISHED: &str = "Unfinished";
     /// `Failed`: the target was lost after the commit point, and the pod's state with it.
     pub const TARGET_LOST: &str = "TargetLost";
 }

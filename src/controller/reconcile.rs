@@ -37,7 +37,8 @@ pub(super) async fn reconcile(
 
 /// Every line about a migration carries its name.
 fn span_of((namespace, name): &Key) -> tracing::Span {
-    tracing::info_span!("migration", migration = format!("{namespace}/{name}"))
+    // A migration outlives the look that began it.
+    tracing::info_span!(parent: None, "migration", migration = format!("{namespace}/{name}"))
 }
 
 pub(super) fn key_of(found: &StatefulMigration) -> Key {

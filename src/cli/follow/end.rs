@@ -81,7 +81,6 @@ fn kind(record: &Record) -> ErrorKind {
     let stage = status.handoff.as_ref().map(|handoff| handoff.stage);
     match failed.map(|condition| condition.reason.as_str()) {
         Some(reasons::TARGET_LOST) => ErrorKind::TargetLost,
-        Some(reasons::UNFINISHED) => ErrorKind::Unfinished,
         Some(reasons::REFUSED | reasons::ABORTED) => ErrorKind::Refused,
         // Nothing was touched, so nothing was rolled back.
         _ if !record.is_begun() => ErrorKind::Refused,
@@ -120,7 +119,6 @@ mod tests {
         for (reason, begun, kind) in [
             (reasons::ROLLED_BACK, true, ErrorKind::RolledBack),
             (reasons::ROLLED_BACK, false, ErrorKind::Refused),
-            (reasons::UNFINISHED, true, ErrorKind::Unfinished),
             (reasons::TARGET_LOST, true, ErrorKind::TargetLost),
             (reasons::REFUSED, true, ErrorKind::Refused),
             (reasons::ABORTED, false, ErrorKind::Refused),
