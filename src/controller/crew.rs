@@ -133,11 +133,12 @@ impl Crew {
         }
     }
 
-    /// A migration is not at work any more. One that has `failed` is looked at again after a rest.
-    pub(super) fn ended(&self, key: &Key, failed: bool) {
+    /// A migration is not at work any more. With `look_again` it is looked at once more, and rests
+    /// before it is tried again.
+    pub(super) fn ended(&self, key: &Key, look_again: bool) {
         let mut state = self.state();
         state.at_work.remove(key);
-        if failed {
+        if look_again {
             let failures = state.resting.get(key).map_or(0, |rest| rest.failures);
             let until = Instant::now() + rest_after(failures);
             let failures = failures.saturating_add(1);

@@ -1,6 +1,7 @@
 //! What the controller writes to a resource besides its status: the finalizer, and the label of those
 //! that have ended.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -11,15 +12,36 @@ use crate::cluster::port_error;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
+/// How often what somebody else has written meanwhile is read again.
+const ATTEMPTS: u32 = 3;
+
 /// Puts the finalizer on: from now on the resource does not go before it was rolled back or finished.
 pub(super) async fn hold(client: &Client, key: &Key, found: &StatefulMigration) -> PortResult<()> {
-    if found.finalizers().iter().any(|it| it == FINALIZER) {
-        return Ok(());
+    let mut seen = found.metadata.clone();
+    for _ in 0..ATTEMPTS {
+        let mut finalizers = seen.finalizers.clone().unwrap_or_default();
+        if finalizers.iter().any(|it| it == FINALIZER) {
+            return Ok(());
+        }
+        finalizers.push(FINALIZER.to_owned());
+        let metadata = json!({"finalizers": finalizers});
+        match patch(client, key, &seen, metadata).await {
+            // The note that it waits, as a rule.
+            Err(PortError::Conflict(_)) => seen = read(client, key).await?,
+            other => return other,
+        }
     }
-    let mut finalizers = found.finalizers().to_vec();
-    finalizers.push(FINALIZER.to_owned());
-    let metadata = json!({"finalizers": finalizers});
-    patch(client, key, found, metadata).await
+    Err(PortError::Busy(
+        "others write to it all the time".to_owned(),
+    ))
+}
+
+async fn read(client: &Client, (namespace, name): &Key) -> PortResult<ObjectMeta> {
+    let migrations: Api<StatefulMigration> = Api::namespaced(client.clone(), namespace);
+    let found = migrations.get_metadata(name).await;
+    found
+        .map(|found| found.metadata)
+        .map_err(|error| port_error("read the finalizers", &error))
 }
 
 /// Takes the finalizer away. One that has ended gets the label that says so.
@@ -38,7 +60,7 @@ pub(super) async fn let_go(
     if ended {
         metadata["labels"] = json!({ENDED_LABEL: "true"});
     }
-    match patch(client, key, found, metadata).await {
+    match patch(client, key, &found.metadata, metadata).await {
         Err(PortError::NotFound(_)) => Ok(()),
         other => other,
     }
@@ -48,10 +70,10 @@ pub(super) async fn let_go(
 async fn patch(
     client: &Client,
     (namespace, name): &Key,
-    found: &StatefulMigration,
+    seen: &ObjectMeta,
     mut metadata: Value,
 ) -> PortResult<()> {
-    metadata["resourceVersion"] = json!(found.resource_version());
+    metadata["resourceVersion"] = json!(seen.resource_version);
     let migrations: Api<StatefulMigration> = Api::namespaced(client.clone(), namespace);
     let patch = Patch::Merge(json!({"metadata": metadata}));
     // The answer is not of interest: the watch shows it.

@@ -113,15 +113,19 @@ pub(super) async fn work(
     found: Arc<StatefulMigration>,
     stop: CancellationToken,
 ) {
-    let failed = match Box::pin(carry_out(&context, &key, &found, stop)).await {
+    let look_again = match Box::pin(carry_out(&context, &key, &found, stop)).await {
         Ok(()) => false,
-        Err(error) => after(&context, &found, &error).await,
+        Err(error) => {
+            after(&context, &found, &error).await;
+            // Also at one that has ended: its last write may not have come off.
+            error.kind != ErrorKind::Left
+        }
     };
-    context.crew.ended(&key, failed);
+    context.crew.ended(&key, look_again);
 }
 
-/// Whether a failure is to be tried again; says so.
-async fn after(context: &Context, found: &StatefulMigration, error: &Error) -> bool {
+/// Says that a failure is tried again, if it is.
+async fn after(context: &Context, found: &StatefulMigration, error: &Error) {
     let begun = found
         .status
         .as_ref()
@@ -139,7 +143,6 @@ async fn after(context: &Context, found: &StatefulMigration, error: &Error) -> b
         let reason = conditions::reasons::RETRYING;
         note::waits(context, found, reason, &error.to_string()).await;
     }
-    again
 }
 
 async fn carry_out(
