@@ -217,3 +217,42 @@ async fn a_suspended_process_knows_at_once_that_it_has_lost_the_lock() {
     assert!(!lock.is_held());
     assert!(futures_util::poll!(&mut lost).is_ready());
 }
+
+/// What a controller holds that led and has fallen silent is free for the one that leads next; what
+/// anybody else holds is not.
+#[tokio::test]
+async fn who_leads_next_has_the_locks_of_who_led() {
+    let world = World::start().await;
+    let leases = world.api::<Lease>();
+    for (name, process, seconds) in [
+        ("leader", "77/5/aa", 1),
+        ("ms2m-web-0", "77/5/bb", 3_600),
+        ("ms2m-web-1", "78/5/cc", 3_600),
+    ] {
+        let mut lease = foreign(seconds);
+        lease["metadata"]["name"] = json!(name);
+        lease["spec"]["holderIdentity"] = json!(format!("host-b/boot/pid:[1]/{process}"));
+
+        world.make::<Lease>(lease).await;
+    }
+    let cluster = world.cluster().await;
+    let leadership = soon(cluster.journal().lead("leader")).await;
+    let leadership = std::sync::Arc::new(leadership.expect("the other one is silent"));
+    let journal = cluster
+        .journal()
+        .of_leader(std::sync::Arc::clone(&leadership));
+    let lock = soon(journal.lock("web-0"))
+        .await
+        .expect("it was the former leader's");
+    let others = tokio::time::timeout(Duration::from_secs(2), journal.lock("web-1")).await;
+    assert!(others.is_err(), "somebody else may be at work there");
+
+    // With the leadership each of its locks is lost.
+    assert!(lock.is_held());
+    leases
+        .delete("leader", &DeleteParams::default())
+        .await
+        .expect("it is there");
+    soon(lock.lost()).await;
+    assert!(!lock.is_held() && !leadership.is_held());
+}
