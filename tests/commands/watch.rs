@@ -61,7 +61,6 @@ async fn each_end_has_its_exit_code() {
             4,
             "the source serves as before",
         ),
-        ("unfinished", end("Unfinished"), 5, "past the commit point"),
         ("lost", end("TargetLost"), 9, "nobody serves"),
         ("refused", refused, 3, "there is no pod worker-0"),
     ];
