@@ -85,12 +85,13 @@ async fn from_the_resource_to_its_receipt() {
     let own: Vec<String> = requests
         .iter()
         .map(|it| format!("{} {}", it["verb"], it["resource"]).replace('"', ""))
-        // Of the controller, not of the migration.
+        // Of the controller and by time, not of the migration.
         .filter(|it| {
             ![
                 "list statefulmigrations",
                 "watch statefulmigrations",
                 "update leases",
+                "get nodes",
             ]
             .contains(&it.as_str())
         })

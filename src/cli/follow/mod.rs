@@ -70,11 +70,11 @@ impl Follow<'_> {
     /// # Errors
     /// As [`Follow::to_end`].
     pub(super) async fn begin(&self, entry: Entry) -> Outcome {
-        self.ui.words(&format!(
+        let words = format!(
             "migration {} is made for the controller; you may safely stop waiting",
             entry.record.name
-        ));
-        self.to_end(entry).await
+        );
+        self.told(&self.listen(entry, Some(&words)).await?)
     }
 
     /// Follows `entry`, shows what happens, and tells what it came to.
@@ -82,8 +82,11 @@ impl Follow<'_> {
     /// # Errors
     /// As the migration has ended; [`Failure::Told`] when the user has stopped waiting.
     pub(super) async fn to_end(&self, entry: Entry) -> Outcome {
-        let ended = self.until_end(entry).await?;
-        match came_to(&ended) {
+        self.told(&self.listen(entry, None).await?)
+    }
+
+    fn told(&self, ended: &Entry) -> Outcome {
+        match came_to(ended) {
             Some(result) => self.tell(&result?),
             None => Ok(()),
         }
@@ -94,11 +97,19 @@ impl Follow<'_> {
     /// # Errors
     /// [`Failure::Told`] when the user has stopped waiting; it was deleted, or may not be seen.
     pub(super) async fn until_end(&self, entry: Entry) -> Result<Entry, Failure> {
+        self.listen(entry, None).await
+    }
+
+    /// The same, with the first words said once a signal means what they say of it.
+    async fn listen(&self, entry: Entry, words: Option<&str>) -> Result<Entry, Failure> {
         let logs = self.global.log_level.is_some() || self.global.verbose > 0;
         let progress = Progress::start(report::view(self.ui, self.global.progress, logs))?;
         let stop = CancellationToken::new();
         let waiting = Waiting(Arc::clone(&progress));
         let listening = interrupt::listen_for(stop.clone(), Arc::new(waiting), self.ui.clone())?;
+        if let Some(words) = words {
+            self.ui.words(words);
+        }
         let record = entry.record.clone();
         let came = self.look(entry, &progress, &stop).await;
         drop(listening);

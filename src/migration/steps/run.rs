@@ -54,6 +54,8 @@ pub(in crate::migration) struct Run {
     pub(super) pods_seen: Option<Duration>,
     /// When this process saw the target's container run.
     pub(super) target_ran: Option<Duration>,
+    /// Whether this process has started the transfer Job of the handoff under way.
+    pub(super) transfer_started: bool,
     /// Whether the transfer has seen to the archive on the source node.
     pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
@@ -135,6 +137,7 @@ impl Run {
             began: now,
             pods_seen: None,
             target_ran: None,
+            transfer_started: false,
             archive_is_gone: false,
             said_committed: false,
             target_unready: false,

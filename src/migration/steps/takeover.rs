@@ -65,6 +65,7 @@ impl Run {
         });
         self.record.status.checkpoint_id = None;
         self.record.status.checkpoint_image = None;
+        self.transfer_started = false;
         self.archive_is_gone = false;
         self.target_ran = None;
         self.watch.begin_again(self.ports.clock.elapsed());

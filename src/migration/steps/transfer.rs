@@ -16,13 +16,18 @@ use ms2m_transfer::{FailureCode, Pushed, Report};
 const DISCARD: Duration = Duration::from_secs(30);
 
 impl Run {
-    /// Starts the transfer Job.
-    pub(super) async fn start_transfer(&self) -> Result<(), Trouble> {
+    /// Starts the transfer Job, unless this process has done so.
+    pub(super) async fn start_transfer(&mut self) -> Result<(), Trouble> {
+        if self.transfer_started {
+            return Ok(());
+        }
         let order = self.transfer_order();
         self.patiently("start the transfer Job", || {
             self.ports.cluster.ensure_transfer(&order)
         })
-        .await
+        .await?;
+        self.transfer_started = true;
+        Ok(())
     }
 
     /// Follows the transfer to its end, and remembers the image.
