@@ -434,7 +434,7 @@ impl App {
 
     /// What the audit finds.
     pub(crate) async fn verdict(&self, record: &Record, pod: &str) -> (Verdict, Report) {
-        let wait = Duration::from_secs(60);
+        let wait = Duration::from_secs(180);
         audit::audit(record, &self.source(pod), wait, audit::Options::default())
             .await
             .expect("the surviving worker shows its state")
