@@ -107,6 +107,8 @@ impl Crew {
         let line = (created, key.clone());
         if !begun && let Err(obstacle) = state.may_begin(&place, self.limits) {
             state.waiting.insert(line, place);
+            // The turn that it was woken for is another one's then.
+            self.wake_next(&state);
             return Turn::Waits(obstacle);
         }
         state.waiting.remove(&line);
@@ -147,21 +149,27 @@ impl Crew {
         } else {
             state.resting.remove(key);
         }
-        for next in state.next(self.limits) {
-            self.wake(&next);
-        }
+        self.wake_next(&state);
     }
 
-    /// Forgets a resource that is gone or has ended.
+    /// Forgets a resource that is gone or has ended: its turn, if it had been woken for it, is another
+    /// one's.
     pub(super) fn forget(&self, key: &Key) {
         let mut state = self.state();
         state.resting.remove(key);
         state.waiting.retain(|(_, waiting), _| waiting != key);
+        self.wake_next(&state);
     }
 
     /// Begins nothing more.
     pub(super) fn close(&self) {
         self.state().closed = true;
+    }
+
+    fn wake_next(&self, state: &State) {
+        for next in state.next(self.limits) {
+            self.wake(&next);
+        }
     }
 
     fn wake(&self, (namespace, name): &Key) {
@@ -248,8 +256,52 @@ mod tests {
         crew.ended(&key("a"), false);
         assert_eq!(woken(&mut wakes), ["c"]);
         crew.forget(&key("c"));
+        assert_eq!(woken(&mut wakes), ["d"]);
         crew.ended(&key("b"), false);
         assert_eq!(woken(&mut wakes), ["d"]);
+    }
+
+    /// Else a free turn would wait for the end of another migration, and where none is under way for
+    /// ever.
+    #[tokio::test(start_paused = true)]
+    async fn the_turn_of_one_that_is_gone_is_the_next_one_s() {
+        let (crew, mut wakes) = crew();
+        for name in ["a", "b", "c", "d"] {
+            ask(&crew, name, false);
+        }
+        crew.ended(&key("a"), false);
+        assert_eq!(woken(&mut wakes), ["c"]);
+        crew.forget(&key("c"));
+        assert_eq!(woken(&mut wakes), ["d"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_to_wait_after_all_lets_the_next_one_by() {
+        let (wake, mut wakes) = unbounded_channel();
+        let limits = Limits {
+            at_once: 3,
+            per_node: 1,
+        };
+        let crew = Crew::new(limits, wake);
+        let at = |name: &str, nodes: &[&str]| {
+            let place = Place {
+                namespace: "shop".to_owned(),
+                pods: vec![format!("pod-of-{name}")],
+                nodes: nodes.iter().map(|it| (*it).to_owned()).collect(),
+            };
+            crew.ask(&key(name), Timestamp::UNIX_EPOCH, place, false)
+        };
+        for (name, node) in [("a", "n"), ("b", "o"), ("c", "p")] {
+            assert!(matches!(at(name, &[node]), Turn::Now(_)), "{name}");
+        }
+        for name in ["d", "e"] {
+            assert!(matches!(at(name, &[]), Turn::Waits(_)), "{name}");
+        }
+        crew.ended(&key("c"), false);
+        assert_eq!(woken(&mut wakes), ["d"]);
+        // Its node was not known before.
+        assert!(matches!(at("d", &["n"]), Turn::Waits(_)));
+        assert_eq!(woken(&mut wakes), ["e"]);
     }
 
     #[tokio::test(start_paused = true)]

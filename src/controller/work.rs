@@ -1,8 +1,10 @@
 //! Carries one migration out: everything that the engine needs, and what comes of it.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
@@ -113,9 +115,17 @@ pub(super) async fn work(
     found: Arc<StatefulMigration>,
     stop: CancellationToken,
 ) {
-    let look_again = match Box::pin(carry_out(&context, &key, &found, stop)).await {
-        Ok(()) => false,
-        Err(error) => {
+    let carried = AssertUnwindSafe(Box::pin(carry_out(&context, &key, &found, stop)));
+    // A mistake in one migration is no reason to keep its place for ever. Nothing of what it had in
+    // hand is used again: the next attempt begins with what is written.
+    let look_again = match carried.catch_unwind().await {
+        Err(_) => {
+            context.metrics.error();
+            tracing::error!("a mistake in ms2m: this migration has panicked; it is tried again");
+            true
+        }
+        Ok(Ok(())) => false,
+        Ok(Err(error)) => {
             after(&context, &found, &error).await;
             // Also at one that has ended: its last write may not have come off.
             error.kind != ErrorKind::Left
