@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 use ms2m_transfer::env;
 use oci_client::Reference;
 
+use crate::encoder::Format;
 use crate::failure::Failure;
 
 const AFTER_HELP: &str = "\
@@ -105,18 +106,21 @@ pub(crate) struct Cli {
 /// How the layer is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Compression {
-    /// gzip at its fastest level
+    /// zstd at its fastest level, on several threads
     #[default]
+    Zstd,
+    /// gzip at its fastest level
     Gzip,
     /// The archive as it is
     None,
 }
 
 impl Compression {
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn format(self) -> Format {
         match self {
-            Self::Gzip => "gzip",
-            Self::None => "none",
+            Self::Zstd => Format::Zstd,
+            Self::Gzip => Format::Gzip,
+            Self::None => Format::None,
         }
     }
 }

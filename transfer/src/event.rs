@@ -34,7 +34,7 @@ pub struct Started {
     pub archive_bytes: u64,
     /// The reference that will be pushed.
     pub image: String,
-    /// `gzip` or `none`.
+    /// `zstd`, `gzip` or `none`.
     pub compression: String,
 }
 

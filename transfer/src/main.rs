@@ -4,6 +4,7 @@ mod archive;
 mod authorities;
 mod cli;
 mod credentials;
+mod encoder;
 mod failure;
 mod file;
 mod image;

@@ -33,7 +33,7 @@ pub(crate) async fn push(
         archive: settings.archive.display().to_string(),
         archive_bytes,
         image: settings.image.whole(),
-        compression: settings.compression.name().to_owned(),
+        compression: settings.compression.format().name().to_owned(),
     }));
     let (layer, contents) = upload::upload(settings, &registry, counters).await?;
     reporter.progress(counters);

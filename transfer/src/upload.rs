@@ -87,7 +87,7 @@ fn stored(settings: &Settings, blob: Blob, contents: &Contents) -> Layer {
         digest: blob.digest,
         bytes: blob.bytes,
         diff_id: digest_name(&contents.sha256),
-        compression: settings.compression,
+        format: settings.compression.format(),
     }
 }
 
@@ -149,7 +149,7 @@ async fn pass(
 ) -> Result<(Blob, Contents), Stop> {
     let path = &settings.archive;
     let file = file::open(path).map_err(Stop::Archive)?;
-    let (stream, making) = layer::start(file, settings.compression, counters);
+    let (stream, making) = layer::start(file, settings.compression.format(), counters);
     let consumed = consume(stream).await;
     // The stream is gone by now, so the thread behind it ends at its next piece.
     let made = making

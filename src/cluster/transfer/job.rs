@@ -216,6 +216,7 @@ fn security() -> SecurityContext {
 
 fn environment(namespace: &str, order: &TransferOrder, file: &str) -> Vec<EnvVar> {
     let compression = match order.compression {
+        Compression::Zstd => "zstd",
         Compression::Gzip => "gzip",
         Compression::None => "none",
     };

@@ -22,8 +22,24 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
+fn unpacked(compression: &str, layer: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match compression {
+        "zstd" => zstd::Decoder::new(layer).and_then(|mut it| it.read_to_end(&mut bytes)),
+        _ => GzDecoder::new(layer).read_to_end(&mut bytes),
+    }
+    .expect("it is compressed as its media type says");
+    bytes
+}
+
 #[test]
-fn a_gzip_image_holds_the_archive_byte_for_byte() {
+fn a_compressed_image_holds_the_archive_byte_for_byte() {
+    for compression in ["zstd", "gzip"] {
+        holds_the_archive(compression);
+    }
+}
+
+fn holds_the_archive(compression: &str) {
     let registry = Registry::start();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = archive::write(directory.path(), MEMORY);
@@ -35,6 +51,7 @@ fn a_gzip_image_holds_the_archive_byte_for_byte() {
         .env(env::POD, "worker-0")
         .env(env::CONTAINER, "main")
         .env(env::SOURCE_NODE, "node-a")
+        .env(env::COMPRESSION, compression)
         .run();
 
     let pushed = outcome.pushed();
@@ -59,17 +76,16 @@ fn a_gzip_image_holds_the_archive_byte_for_byte() {
     assert_eq!(layers.len(), 1);
     assert_eq!(
         layers[0]["mediaType"],
-        "application/vnd.oci.image.layer.v1.tar+gzip"
+        format!("application/vnd.oci.image.layer.v1.tar+{compression}")
     );
     assert_eq!(layers[0]["digest"], *pushed.layer_digest);
     let layer = registry.blob(&pushed.image, &pushed.layer_digest);
     assert_eq!(layer.len() as u64, pushed.layer_bytes);
     assert!(layer.len() < bytes.len(), "it is compressed");
-    let mut unpacked = Vec::new();
-    GzDecoder::new(&layer[..])
-        .read_to_end(&mut unpacked)
-        .expect("it is gzip");
-    assert!(unpacked == bytes, "the layer is not the archive");
+    assert!(
+        unpacked(compression, &layer) == bytes,
+        "the layer is not the archive"
+    );
     assert!(!path.exists(), "a pushed archive is deleted");
 }
 
