@@ -1,4 +1,5 @@
-//! The upload of the layer: one pass over the archive for each attempt, from the beginning.
+//! The upload of the layer: one pass over the archive, and another from the beginning only where
+//! the registry does not let a broken upload be gone on with.
 //!
 //! A layer goes up piece by piece, so that its digest need not be known before. A registry that
 //! does not follow the specification there (AWS ECR answers 201 and drops later pieces) gets it
@@ -19,18 +20,12 @@ use crate::failure::Failure;
 use crate::file;
 use crate::image::{Layer, digest_name};
 use crate::layer::{self, Counters, LayerStream};
+use crate::pieces::Blob;
 use crate::registry::Registry;
 use crate::retry::{self, Kind, UPLOAD_ATTEMPTS};
 
 /// The step's name in events and messages.
 const WHAT: &str = "uploading the layer";
-
-/// A layer as stored.
-#[derive(Debug, Clone)]
-struct Blob {
-    digest: String,
-    bytes: u64,
-}
 
 /// How the layer is sent.
 enum Way {
@@ -67,7 +62,11 @@ pub(crate) async fn upload(
         let refuses_pieces = matches!(error, OciDistributionError::SpecViolationError(_));
         if refuses_pieces && matches!(way, Way::Pieces) {
             registry.announce_whole(WHAT, attempt, UPLOAD_ATTEMPTS, &error);
-            way = Way::Whole(measure(settings, counters).await?);
+            let (blob, contents) = measure(settings, counters).await?;
+            if registry.has(&blob).await {
+                return Ok((stored(settings, blob, &contents), contents));
+            }
+            way = Way::Whole(blob);
             continue;
         }
         let kind = retry::upload_kind(&error, counters.sent.load(Ordering::Relaxed));
@@ -100,19 +99,13 @@ async fn send(
     match way {
         Way::Pieces => {
             pass(settings, counters, async |stream| {
-                let sent = registry.push_pieces(stream).await?;
-                Ok(Blob {
-                    digest: sent.blob_digest,
-                    bytes: sent.size,
-                })
+                registry.push_pieces(stream).await
             })
             .await
         }
         Way::Whole(blob) => {
             pass(settings, counters, async |stream| {
-                registry
-                    .push_whole(stream, &blob.digest, blob.bytes)
-                    .await?;
+                registry.push_whole(stream, blob).await?;
                 Ok(blob.clone())
             })
             .await
@@ -122,7 +115,10 @@ async fn send(
 
 /// Makes the layer without sending it. The compressor gives the same bytes for the same archive,
 /// and the registry would refuse others.
-async fn measure(settings: &Settings, counters: &Arc<Counters>) -> Result<Blob, Failure> {
+async fn measure(
+    settings: &Settings,
+    counters: &Arc<Counters>,
+) -> Result<(Blob, Contents), Failure> {
     let measured = pass(settings, counters, async |mut stream| {
         let mut hash = Sha256::new();
         let mut bytes = 0;
@@ -135,7 +131,7 @@ async fn measure(settings: &Settings, counters: &Arc<Counters>) -> Result<Blob, 
         Ok(Blob { digest, bytes })
     });
     match measured.await {
-        Ok((blob, _contents)) => Ok(blob),
+        Ok(measured) => Ok(measured),
         Err(Stop::Archive(failure)) => Err(failure),
         Err(Stop::Registry(_)) => unreachable!("no registry takes part in this pass"),
     }
