@@ -12,7 +12,7 @@ pub enum Event {
     Started(Started),
     /// How far it is: at most one every 100 ms, and one at the end of the upload.
     Progress(Progress),
-    /// Something failed in passing and is tried again; an upload begins anew, so the byte counts
+    /// Something failed in passing and is tried again. Where the upload begins anew the byte counts
     /// of [`Progress`] start from 0.
     Retrying(Retrying),
     /// The last line after success.

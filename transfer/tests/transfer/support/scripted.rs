@@ -27,6 +27,8 @@ struct State {
     script: Script,
     upload: Vec<u8>,
     uploads: u32,
+    /// It has answered 401, and nobody has asked for a new token since.
+    denied: bool,
     stored: HashMap<String, Vec<u8>>,
 }
 
@@ -141,7 +143,10 @@ fn answer(method: &str, target: &str, body: Vec<u8>, state: &mut State) -> Vec<u
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (_, name) = path.rsplit_once('/').unwrap_or_default();
     match method {
-        "GET" if path == "/v2/" => respond(200, &[], b""),
+        "GET" if path == "/v2/" => {
+            state.denied = false;
+            respond(200, &[], b"")
+        }
         "POST" => {
             state.uploads += 1;
             state.upload.clear();
@@ -173,7 +178,11 @@ fn piece(body: Vec<u8>, state: &mut State) -> Vec<u8> {
     let refusal = state.script.refusals.first().copied();
     if let Some((_, status)) = refusal.filter(|(offset, _)| start >= *offset) {
         state.script.refusals.remove(0);
+        state.denied = status == 401;
         return respond(status, &[], b"");
+    }
+    if state.denied {
+        return respond(401, &[], b"");
     }
     if let Some(status) = state.script.refuse_pieces {
         return respond(status, &[], b"");
