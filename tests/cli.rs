@@ -139,7 +139,7 @@ fn what_was_typed_wrong_is_a_usage_error() {
         ),
         (
             &["migrate", "w", "--compression", "zip"],
-            "zstd, gzip or none",
+            "zstd, gzip, none or auto",
         ),
         (
             &["migrate", "w", "--repository", "https://reg/x"],

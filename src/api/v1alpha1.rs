@@ -342,6 +342,9 @@ pub enum Compression {
     Gzip,
     /// The archive is the layer, byte for byte.
     None,
+    /// `zstd` or `none`, whichever takes less time as the first megabytes and the link to the
+    /// registry show.
+    Auto,
 }
 
 /// Where a migration stands. The order is the order of the phases.

@@ -11,6 +11,7 @@ mod image;
 mod layer;
 mod metadata;
 mod pieces;
+mod probe;
 mod reference;
 mod registry;
 mod reporter;

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::archive::{Contents, ScanError};
 use crate::cli::Settings;
+use crate::encoder::Format;
 use crate::failure::Failure;
 use crate::file;
 use crate::image::{Layer, digest_name};
@@ -47,6 +48,7 @@ enum Stop {
 /// The archive's fault at once, the registry's after [`UPLOAD_ATTEMPTS`].
 pub(crate) async fn upload(
     settings: &Settings,
+    format: Format,
     registry: &Registry<'_>,
     counters: &Arc<Counters>,
 ) -> Result<(Layer, Contents), Failure> {
@@ -54,17 +56,17 @@ pub(crate) async fn upload(
     let mut attempt = 1;
     loop {
         registry.log_in().await?;
-        let error = match send(settings, registry, counters, &way).await {
-            Ok((blob, contents)) => return Ok((stored(settings, blob, &contents), contents)),
+        let error = match send(settings, format, registry, counters, &way).await {
+            Ok((blob, contents)) => return Ok((stored(format, blob, &contents), contents)),
             Err(Stop::Archive(failure)) => return Err(failure),
             Err(Stop::Registry(error)) => error,
         };
         let refuses_pieces = matches!(error, OciDistributionError::SpecViolationError(_));
         if refuses_pieces && matches!(way, Way::Pieces) {
             registry.announce_whole(WHAT, attempt, UPLOAD_ATTEMPTS, &error);
-            let (blob, contents) = measure(settings, counters).await?;
+            let (blob, contents) = measure(settings, format, counters).await?;
             if registry.has(&blob).await {
-                return Ok((stored(settings, blob, &contents), contents));
+                return Ok((stored(format, blob, &contents), contents));
             }
             way = Way::Whole(blob);
             continue;
@@ -81,30 +83,31 @@ pub(crate) async fn upload(
     }
 }
 
-fn stored(settings: &Settings, blob: Blob, contents: &Contents) -> Layer {
+fn stored(format: Format, blob: Blob, contents: &Contents) -> Layer {
     Layer {
         digest: blob.digest,
         bytes: blob.bytes,
         diff_id: digest_name(&contents.sha256),
-        format: settings.compression.format(),
+        format,
     }
 }
 
 async fn send(
     settings: &Settings,
+    format: Format,
     registry: &Registry<'_>,
     counters: &Arc<Counters>,
     way: &Way,
 ) -> Result<(Blob, Contents), Stop> {
     match way {
         Way::Pieces => {
-            pass(settings, counters, async |stream| {
+            pass(settings, format, counters, async |stream| {
                 registry.push_pieces(stream).await
             })
             .await
         }
         Way::Whole(blob) => {
-            pass(settings, counters, async |stream| {
+            pass(settings, format, counters, async |stream| {
                 registry.push_whole(stream, blob).await?;
                 Ok(blob.clone())
             })
@@ -117,9 +120,10 @@ async fn send(
 /// and the registry would refuse others.
 async fn measure(
     settings: &Settings,
+    format: Format,
     counters: &Arc<Counters>,
 ) -> Result<(Blob, Contents), Failure> {
-    let measured = pass(settings, counters, async |mut stream| {
+    let measured = pass(settings, format, counters, async |mut stream| {
         let mut hash = Sha256::new();
         let mut bytes = 0;
         while let Some(piece) = stream.next().await {
@@ -140,12 +144,13 @@ async fn measure(
 /// One pass over the archive: makes the layer and lets `consume` have it.
 async fn pass(
     settings: &Settings,
+    format: Format,
     counters: &Arc<Counters>,
     consume: impl AsyncFnOnce(LayerStream) -> Result<Blob, OciDistributionError>,
 ) -> Result<(Blob, Contents), Stop> {
     let path = &settings.archive;
     let file = file::open(path).map_err(Stop::Archive)?;
-    let (stream, making) = layer::start(file, settings.compression.format(), counters);
+    let (stream, making) = layer::start(file, format, counters);
     let consumed = consume(stream).await;
     // The stream is gone by now, so the thread behind it ends at its next piece.
     let made = making

@@ -198,7 +198,8 @@ pub fn compression(text: &str) -> Result<Compression, String> {
         "zstd" => Ok(Compression::Zstd),
         "gzip" => Ok(Compression::Gzip),
         "none" => Ok(Compression::None),
-        _ => Err("it is zstd, gzip or none".to_owned()),
+        "auto" => Ok(Compression::Auto),
+        _ => Err("it is zstd, gzip, none or auto".to_owned()),
     }
 }
 
@@ -209,6 +210,7 @@ pub fn show_compression(compression: &Compression) -> String {
         Compression::Zstd => "zstd",
         Compression::Gzip => "gzip",
         Compression::None => "none",
+        Compression::Auto => "auto",
     }
     .to_owned()
 }
@@ -414,7 +416,12 @@ mod tests {
         assert_eq!(strategy("shadow-pod"), Ok(Strategy::ShadowPod));
         assert_eq!(strategy("Sequential"), Ok(Strategy::Sequential));
         assert!(strategy("fast").is_err());
-        for given in [Compression::Zstd, Compression::Gzip, Compression::None] {
+        for given in [
+            Compression::Zstd,
+            Compression::Gzip,
+            Compression::None,
+            Compression::Auto,
+        ] {
             assert_eq!(compression(&show_compression(&given)), Ok(given));
         }
         assert!(compression("zip").is_err());

@@ -219,6 +219,7 @@ fn environment(namespace: &str, order: &TransferOrder, file: &str) -> Vec<EnvVar
         Compression::Zstd => "zstd",
         Compression::Gzip => "gzip",
         Compression::None => "none",
+        Compression::Auto => "auto",
     };
     let mut rows = vec![
         (env::ARCHIVE, format!("{ARCHIVES}/{file}")),

@@ -202,3 +202,55 @@ fn progress_is_told_in_order_and_to_the_end() {
     assert_eq!(last.read_bytes, size);
     assert_eq!(last.sent_bytes, pushed.layer_bytes);
 }
+
+#[test]
+fn auto_says_what_it_chose_and_leaves_no_session() {
+    let registry = Registry::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = archive::write(directory.path(), MEMORY);
+    let bytes = std::fs::read(&path).expect("the archive is there");
+    let image = format!("{}/cp:1", registry.address());
+
+    let outcome = Transfer::new(&path, &image)
+        .env(env::COMPRESSION, "auto")
+        .run();
+
+    let pushed = outcome.pushed();
+    let events = outcome.events();
+    let chosen = events.iter().find_map(|event| match event {
+        Event::Chosen(chosen) => Some(chosen),
+        _ => None,
+    });
+    let chosen = chosen.expect("it says so");
+    assert!(chosen.reason.contains("the link takes"), "{chosen:?}");
+    // Which one depends on the machine; what was said has to be what was done.
+    let layer = registry.blob(&image, &pushed.layer_digest);
+    let expected = match chosen.compression.as_str() {
+        "none" => layer == bytes,
+        _ => unpacked(&chosen.compression, &layer) == bytes,
+    };
+    assert!(expected, "{chosen:?}");
+    assert_eq!(registry.sessions(), 0, "the link's session is left");
+}
+
+#[test]
+fn auto_does_not_compress_noise() {
+    let registry = Registry::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut noise = vec![0; 9 * 1024 * 1024];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut noise))
+        .expect("the system has noise");
+    let entries: [(&str, &[u8]); 3] = [
+        ("checkpoint/pages-1.img", &noise),
+        ("config.dump", archive::CONFIG_DUMP.as_bytes()),
+        ("spec.dump", archive::SPEC_DUMP.as_bytes()),
+    ];
+    let path = archive::write_entries(directory.path(), &entries);
+    let image = format!("{}/cp:1", registry.address());
+    let outcome = Transfer::new(&path, &image)
+        .env(env::COMPRESSION, "auto")
+        .run();
+    let pushed = outcome.pushed();
+    assert_eq!(pushed.layer_digest, pushed.diff_id, "{}", outcome.stdout);
+}
