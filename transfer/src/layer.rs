@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::archive::{self, Contents, ScanError};
 use crate::encoder::{Encoder, Format};
+use crate::metadata;
 
 /// Size of a piece: one HTTP request each. oci-client sends nothing larger.
 const PIECE: usize = 4 * 1024 * 1024;
@@ -91,6 +92,8 @@ fn make(
             "it changed while it was read; is it still being written?".into(),
         ));
     }
+    // Before the layer is complete: nothing would refer to it, and it would lie in the registry.
+    metadata::Metadata::read(&contents).map_err(ScanError::Invalid)?;
     pieces.end().map_err(ScanError::Stopped)?;
     Ok(contents)
 }

@@ -80,6 +80,12 @@ impl Registry {
         block_on(pull).ok().map(|(bytes, _)| bytes.to_vec())
     }
 
+    /// Whether it has any blob in its storage.
+    pub(crate) fn has_blobs(&self) -> bool {
+        let blobs = self.directory.path().join("data/docker/registry/v2/blobs");
+        blobs.exists()
+    }
+
     /// Uploads to `cp` that nobody completed or cancelled, as they lie in its storage. Of one that
     /// was cancelled a directory stays without the data.
     pub(crate) fn sessions(&self) -> usize {
