@@ -82,7 +82,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l orphan -d 'Move a 
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l strict -d 'Refuse what is else only warned about: volumes whose contents stay behind, containers that start fresh, a liveness probe that the checkpoint may trip [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l compression -d 'Compression of the checkpoint, gzip or none [default: gzip]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
@@ -132,7 +132,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l orphan -d 'Move a pod
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l strict -d 'Refuse what is else only warned about: volumes whose contents stay behind, containers that start fresh, a liveness probe that the checkpoint may trip [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l compression -d 'Compression of the checkpoint, gzip or none [default: gzip]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
@@ -178,7 +178,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l orphan -d 'Move a po
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l strict -d 'Refuse what is else only warned about: volumes whose contents stay behind, containers that start fresh, a liveness probe that the checkpoint may trip [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l compression -d 'Compression of the checkpoint, gzip or none [default: gzip]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
@@ -234,7 +234,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l orphan -d 'Move a p
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l strict -d 'Refuse what is else only warned about: volumes whose contents stay behind, containers that start fresh, a liveness probe that the checkpoint may trip [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l compression -d 'Compression of the checkpoint, gzip or none [default: gzip]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r

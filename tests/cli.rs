@@ -137,7 +137,10 @@ fn what_was_typed_wrong_is_a_usage_error() {
             &["migrate", "w", "--strategy", "fast"],
             "ShadowPod or Sequential",
         ),
-        (&["migrate", "w", "--compression", "zip"], "gzip or none"),
+        (
+            &["migrate", "w", "--compression", "zip"],
+            "zstd, gzip, none or auto",
+        ),
         (
             &["migrate", "w", "--repository", "https://reg/x"],
             "leave the scheme out",

@@ -317,7 +317,7 @@ pub struct TransferConfig {
     /// Image of the transfer Job; by default `ms2m-transfer` beside the checkpoint repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Compression of the layer; `gzip` if omitted.
+    /// Compression of the layer; `zstd` if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
     /// Talk plain HTTP to the registry. Never assumed.
@@ -336,10 +336,15 @@ pub struct TransferConfig {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// RFC 1952, level 1.
+    /// RFC 8878, the fastest level, on several threads.
+    Zstd,
+    /// RFC 1952, the fastest level, on one thread.
     Gzip,
     /// The archive is the layer, byte for byte.
     None,
+    /// `zstd` or `none`, whichever takes less time as the first megabytes and the link to the
+    /// registry show.
+    Auto,
 }
 
 /// Where a migration stands. The order is the order of the phases.

@@ -52,7 +52,8 @@ fn main() {
         let path = archive::write(directory.path(), memory);
         row(memory, "floor: read, SHA-256", || floor(&path));
         row(memory, "floor: read, SHA-256, gzip 1", || floor_gzip(&path));
-        for compression in ["none", "gzip"] {
+        row(memory, "floor: read, SHA-256, zstd 1", || floor_zstd(&path));
+        for compression in ["none", "gzip", "zstd"] {
             let what = format!("ms2m-transfer, {compression}");
             row(memory, &what, || transfer(&path, compression));
         }
@@ -86,6 +87,14 @@ fn floor(path: &Path) -> Figures {
 
 fn floor_gzip(path: &Path) -> Figures {
     read_through(path, GzEncoder::new(std::io::sink(), Compression::fast()))
+}
+
+fn floor_zstd(path: &Path) -> Figures {
+    let mut encoder = zstd::Encoder::new(std::io::sink(), 1).expect("sets up");
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = u32::try_from(threads).expect("no machine has so many");
+    encoder.multithread(threads).expect("is a valid number");
+    read_through(path, encoder.auto_finish())
 }
 
 fn read_through(path: &Path, mut sink: impl Write) -> Figures {

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::tap::{Fault, Monitor, Tap};
 
 /// Size of a tar record; every entry's data is padded to it.
-const RECORD: u64 = 512;
+pub(crate) const RECORD: u64 = 512;
 
 /// How much the tar parser may read between the data of two entries: the next header and its
 /// extensions (long names), which it holds in memory.
@@ -60,7 +60,7 @@ pub(crate) fn scan<R: Read, W: Write>(source: R, sink: W) -> Result<(Contents, W
     let spec_dump = required(found.spec_dump, "spec.dump")?;
     if !found.checkpoint {
         return Err(ScanError::Invalid(
-            "it has no entry under checkpoint/, where the process's memory should be".into(),
+            "it has nothing under checkpoint/, where the process's memory should be".into(),
         ));
     }
     let (sink, sha256) = tap.finish();
@@ -126,40 +126,53 @@ fn walk<R: Read>(archive: &mut tar::Archive<R>, monitor: &Monitor) -> Result<Fou
         };
         let mut entry = entry?;
         monitor.limit(u64::MAX);
-        if entry.header().entry_type().is_gnu_sparse() {
-            return Err(WalkError::Invalid(
-                "it has a sparse entry, which no container engine writes".into(),
-            ));
-        }
         found.end = entry
             .size()
             .checked_next_multiple_of(RECORD)
             .and_then(|size| entry.raw_file_position().checked_add(size))
             .ok_or_else(|| WalkError::Invalid("an entry's size overflows".into()))?;
-        let name = plain_name(&entry.path_bytes())?;
+        check_type(&entry)?;
+        let name = plain_name(&entry.path_bytes(), "an entry")?;
         match name.as_slice() {
             b"config.dump" => keep(&mut found.config_dump, &mut entry, "config.dump")?,
             b"spec.dump" => keep(&mut found.spec_dump, &mut entry, "spec.dump")?,
-            name => found.checkpoint |= name.starts_with(b"checkpoint/"),
+            name => found.checkpoint |= name.starts_with(b"checkpoint/") && entry.size() > 0,
         }
     }
 }
 
-/// The entry's name without `.` components. An absolute name or one that climbs out of the
+/// Lets files and directories pass, and links that stay within the archive.
+fn check_type<R: Read>(entry: &tar::Entry<'_, R>) -> Result<(), WalkError> {
+    let kind = entry.header().entry_type();
+    if kind.is_symlink() || kind.is_hard_link() {
+        let target = entry.link_name_bytes().unwrap_or_default();
+        return plain_name(&target, "a link").map(drop);
+    }
+    if kind.is_file() || kind.is_dir() || kind.is_contiguous() || kind.is_pax_global_extensions() {
+        return Ok(());
+    }
+    let name = entry.path_bytes();
+    let name = String::from_utf8_lossy(&name);
+    Err(WalkError::Invalid(format!(
+        "its entry {name:?} is neither file nor directory nor link, which no container engine writes"
+    )))
+}
+
+/// The name of an entry, or where a link leads, without `.` components. An absolute name or one that climbs out of the
 /// directory it is unpacked into is refused: the layer is unpacked by root on the target node.
-fn plain_name(name: &[u8]) -> Result<Vec<u8>, WalkError> {
+fn plain_name(name: &[u8], whose: &str) -> Result<Vec<u8>, WalkError> {
     let shown = || String::from_utf8_lossy(name).into_owned();
     if name.starts_with(b"/") {
         let shown = shown();
         return Err(WalkError::Invalid(format!(
-            "it has an entry with an absolute name, {shown:?}"
+            "it has {whose} with an absolute name, {shown:?}"
         )));
     }
     let parts: Vec<&[u8]> = name.split(|byte| *byte == b'/').collect();
     if parts.contains(&b"..".as_slice()) {
         let shown = shown();
         return Err(WalkError::Invalid(format!(
-            "it has an entry whose name leads out of the archive, {shown:?}"
+            "it has {whose} whose name leads out of the archive, {shown:?}"
         )));
     }
     let kept: Vec<&[u8]> = parts
@@ -237,121 +250,4 @@ fn explain(monitor: &Monitor, error: WalkError) -> ScanError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tar_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, data) in entries {
-            append(&mut builder, name, data);
-        }
-        builder.into_inner().expect("writes to memory")
-    }
-
-    /// Appends under any name; `Builder::append_data` refuses hostile ones.
-    fn append(builder: &mut tar::Builder<Vec<u8>>, name: &str, data: &[u8]) {
-        let mut header = tar::Header::new_gnu();
-        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.set_size(data.len() as u64);
-        header.set_mode(0o600);
-        header.set_cksum();
-        builder.append(&header, data).expect("writes to memory");
-    }
-
-    fn complete() -> Vec<u8> {
-        tar_of(&[
-            ("spec.dump", b"{}"),
-            ("config.dump", b"{\"a\":1}"),
-            ("checkpoint/pages-1.img", &[0; 4096]),
-        ])
-    }
-
-    fn invalid(bytes: &[u8]) -> String {
-        match scan(bytes, io::sink()) {
-            Err(ScanError::Invalid(why)) => why,
-            other => panic!("expected it to be invalid, got {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_complete_archive_passes_byte_for_byte() {
-        let bytes = complete();
-        let (contents, sink) = scan(&bytes[..], Vec::new()).expect("it is complete");
-        assert_eq!(sink, bytes);
-        assert_eq!(contents.bytes, bytes.len() as u64);
-        assert_eq!(contents.config_dump, b"{\"a\":1}");
-        assert_eq!(contents.spec_dump, b"{}");
-    }
-
-    #[test]
-    fn cut_anywhere_it_is_invalid() {
-        let bytes = complete();
-        // The last entry's data are zeros, as the end marker is: no cut may pass for an end.
-        for end in (0..bytes.len() - 1).step_by(64) {
-            invalid(&bytes[..end]);
-        }
-    }
-
-    #[test]
-    fn data_after_the_end_are_refused() {
-        let mut bytes = complete();
-        bytes.extend_from_slice(&complete());
-        assert!(invalid(&bytes).contains("after the tar's end marker"));
-    }
-
-    #[test]
-    fn what_is_missing_is_named() {
-        let bytes = tar_of(&[("config.dump", b"{}"), ("checkpoint/a", b"")]);
-        assert!(invalid(&bytes).contains("no spec.dump"));
-        let bytes = tar_of(&[("spec.dump", b"{}"), ("checkpoint/a", b"")]);
-        assert!(invalid(&bytes).contains("no config.dump"));
-        let bytes = tar_of(&[("spec.dump", b"{}"), ("config.dump", b"{}")]);
-        assert!(invalid(&bytes).contains("checkpoint/"));
-    }
-
-    #[test]
-    fn hostile_names_are_refused() {
-        for name in ["/etc/passwd", "checkpoint/../../etc/passwd", ".."] {
-            let bytes = tar_of(&[("config.dump", b"{}"), (name, b"x")]);
-            let why = invalid(&bytes);
-            assert!(why.contains(name), "{why}");
-        }
-        let bytes = tar_of(&[("./config.dump", b"{}"), ("config.dump", b"{}")]);
-        assert!(invalid(&bytes).contains("twice"));
-    }
-
-    #[test]
-    fn an_endless_header_is_refused_before_it_is_held() {
-        let mut builder = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::GNULongName);
-        header.set_size(64 * 1024 * 1024);
-        header.set_cksum();
-        let name = io::repeat(b'a').take(64 * 1024 * 1024);
-        builder.append(&header, name).expect("writes to memory");
-        let bytes = builder.into_inner().expect("writes to memory");
-        assert!(invalid(&bytes).contains("extensions"));
-    }
-
-    #[test]
-    fn a_broken_source_or_sink_is_not_a_broken_archive() {
-        struct Broken;
-        impl Read for Broken {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::other("disk"))
-            }
-        }
-        impl Write for Broken {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::Error::other("gone"))
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let source = scan(Broken, io::sink());
-        assert!(matches!(source, Err(ScanError::Read(_))));
-        let sink = scan(&complete()[..], Broken);
-        assert!(matches!(sink, Err(ScanError::Stopped(_))));
-    }
-}
+mod tests;

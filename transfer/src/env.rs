@@ -23,7 +23,7 @@ pub const CONTAINER: &str = "MS2M_CONTAINER";
 /// Name of the node that the checkpoint was taken on, for the annotations. Optional.
 pub const SOURCE_NODE: &str = "MS2M_SOURCE_NODE";
 
-/// Compression of the layer: `gzip` (the default, level 1) or `none`.
+/// Compression of the layer: `zstd` (the default), `gzip`, `none` or `auto`.
 pub const COMPRESSION: &str = "MS2M_COMPRESSION";
 
 /// `true` speaks plain HTTP to the registry. Default: HTTPS.

@@ -10,9 +10,11 @@ use crate::report::{Failed, Pushed, Report};
 pub enum Event {
     /// The archive is open and the work begins. Once.
     Started(Started),
+    /// Which compression `auto` is. Once, if it was asked for.
+    Chosen(Chosen),
     /// How far it is: at most one every 100 ms, and one at the end of the upload.
     Progress(Progress),
-    /// Something failed in passing and is tried again; an upload begins anew, so the byte counts
+    /// Something failed in passing and is tried again. Where the upload begins anew the byte counts
     /// of [`Progress`] start from 0.
     Retrying(Retrying),
     /// The last line after success.
@@ -34,8 +36,18 @@ pub struct Started {
     pub archive_bytes: u64,
     /// The reference that will be pushed.
     pub image: String,
-    /// `gzip` or `none`.
+    /// `zstd`, `gzip`, `none` or `auto`.
     pub compression: String,
+}
+
+/// What `auto` is this time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chosen {
+    /// `zstd` or `none`.
+    pub compression: String,
+    /// What was measured, for people.
+    pub reason: String,
 }
 
 /// Bytes so far.

@@ -17,6 +17,9 @@ pub(crate) fn open(path: &Path) -> Result<File, Failure> {
 }
 
 /// Size of the archive in bytes.
+///
+/// # Errors
+/// When it is not there, or cannot be an archive by its size.
 pub(crate) fn size(path: &Path) -> Result<u64, Failure> {
     // Not through an open file: opening a pipe would wait for its other end.
     let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
@@ -24,7 +27,23 @@ pub(crate) fn size(path: &Path) -> Result<u64, Failure> {
         let error = io::Error::other("it is not a regular file");
         return Err(unreadable(path, &error));
     }
-    Ok(metadata.len())
+    match whole_records(metadata.len()) {
+        Ok(()) => Ok(metadata.len()),
+        Err(why) => Err(invalid(path, &why)),
+    }
+}
+
+/// What the size alone tells, before anything is sent: a tar is a number of whole records.
+fn whole_records(bytes: u64) -> Result<(), String> {
+    if bytes == 0 {
+        return Err("it is empty".to_owned());
+    }
+    if !bytes.is_multiple_of(archive::RECORD) {
+        return Err(format!(
+            "it is cut off: {bytes} bytes are no whole number of a tar's records"
+        ));
+    }
+    Ok(())
 }
 
 /// The archive's contents are wrong.
@@ -99,5 +118,20 @@ pub(crate) fn discard(settings: &Settings, failure: Option<&Failure>) {
             "{} could not be deleted ({error}); it holds the process's memory, delete it by hand",
             path.display()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_alone_tells_some_that_are_cut_off() {
+        assert!(whole_records(0).expect_err("no tar").contains("empty"));
+        assert_eq!(whole_records(10_240), Ok(()));
+        for bytes in [1, 511, 10_239, 10_241] {
+            let why = whole_records(bytes).expect_err("no tar");
+            assert!(why.contains("cut off"), "{why}");
+        }
     }
 }

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use ms2m_transfer::annotation;
 use oci_client::config::Architecture;
 use oci_client::manifest::{
-    IMAGE_CONFIG_MEDIA_TYPE, IMAGE_LAYER_GZIP_MEDIA_TYPE, IMAGE_LAYER_MEDIA_TYPE,
-    OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest,
+    IMAGE_CONFIG_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::cli::{Compression, Origin};
+use crate::cli::Origin;
+use crate::encoder::Format;
 use crate::metadata::Metadata;
 
 /// The uploaded layer.
@@ -24,7 +24,7 @@ pub(crate) struct Layer {
     pub(crate) bytes: u64,
     /// Digest of the archive.
     pub(crate) diff_id: String,
-    pub(crate) compression: Compression,
+    pub(crate) format: Format,
 }
 
 /// An image's two documents, as the bytes that their digests are of.
@@ -63,10 +63,7 @@ pub(crate) fn build(layer: &Layer, origin: &Origin, metadata: &Metadata, now: Ti
         media_type: Some(OCI_IMAGE_MEDIA_TYPE.into()),
         config: descriptor(IMAGE_CONFIG_MEDIA_TYPE, &config_digest, config.len() as u64),
         layers: vec![descriptor(
-            match layer.compression {
-                Compression::Gzip => IMAGE_LAYER_GZIP_MEDIA_TYPE,
-                Compression::None => IMAGE_LAYER_MEDIA_TYPE,
-            },
+            layer.format.media_type(),
             &layer.digest,
             layer.bytes,
         )],
@@ -174,7 +171,7 @@ mod tests {
             digest: digest_of(b"layer"),
             bytes: 5,
             diff_id: digest_of(b"archive"),
-            compression: Compression::Gzip,
+            format: Format::Gzip,
         }
     }
 

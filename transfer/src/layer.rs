@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use flate2::Compression as Level;
-use flate2::write::GzEncoder;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use oci_client::errors::OciDistributionError;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::archive::{self, Contents, ScanError};
-use crate::cli::Compression;
+use crate::encoder::{Encoder, Format};
+use crate::metadata;
 
 /// Size of a piece: one HTTP request each. oci-client sends nothing larger.
 const PIECE: usize = 4 * 1024 * 1024;
 
-/// Pieces that wait between the two sides. With one being filled and one being sent, three
-/// pieces are in memory at most.
+/// Pieces that wait between the two sides. None is filled while one waits, so that with the one
+/// that is being sent two are in memory at most.
 const QUEUE: usize = 1;
 
 /// How far the pass is. Shared with the progress reporter.
@@ -56,7 +56,7 @@ pub(crate) type LayerStream = BoxStream<'static, Result<Bytes, OciDistributionEr
 /// rather than ends, when the task does, so that a broken layer is never committed.
 pub(crate) fn start(
     file: File,
-    compression: Compression,
+    format: Format,
     counters: &Arc<Counters>,
 ) -> (LayerStream, JoinHandle<Result<Contents, ScanError>>) {
     counters.reset();
@@ -65,13 +65,13 @@ pub(crate) fn start(
         file,
         counters: Arc::clone(counters),
     };
-    let task = tokio::task::spawn_blocking(move || make(source, compression, sender));
+    let task = tokio::task::spawn_blocking(move || make(source, format, sender));
     (stream(receiver, Arc::clone(counters)), task)
 }
 
 fn make(
     source: Counted,
-    compression: Compression,
+    format: Format,
     queue: mpsc::Sender<Piece>,
 ) -> Result<Contents, ScanError> {
     let before = source.file.metadata().map_err(ScanError::Read)?;
@@ -83,19 +83,17 @@ fn make(
         queue,
         piece: Vec::with_capacity(PIECE),
     };
-    let (contents, pieces) = match compression {
-        Compression::Gzip => {
-            let (contents, encoder) = archive::scan(source, GzEncoder::new(pieces, Level::fast()))?;
-            (contents, encoder.finish().map_err(ScanError::Stopped)?)
-        }
-        Compression::None => archive::scan(source, pieces)?,
-    };
+    let encoder = Encoder::new(format, pieces).map_err(ScanError::Stopped)?;
+    let (contents, encoder) = archive::scan(source, encoder)?;
+    let pieces = encoder.finish().map_err(ScanError::Stopped)?;
     let after = watch.metadata().map_err(ScanError::Read)?;
     if changed(&before, &after) || after.len() != contents.bytes {
         return Err(ScanError::Invalid(
             "it changed while it was read; is it still being written?".into(),
         ));
     }
+    // Before the layer is complete: nothing would refer to it, and it would lie in the registry.
+    metadata::Metadata::read(&contents).map_err(ScanError::Invalid)?;
     pieces.end().map_err(ScanError::Stopped)?;
     Ok(contents)
 }
@@ -125,9 +123,14 @@ struct Pieces {
 
 impl Pieces {
     fn push(&self, piece: Piece) -> io::Result<()> {
-        self.queue
-            .blocking_send(piece)
-            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the upload has stopped"))
+        self.queue.blocking_send(piece).map_err(|_| stopped())
+    }
+
+    /// Waits until no piece is in the queue.
+    fn until_taken(&self) -> io::Result<()> {
+        // There is room for one, and nobody else sends.
+        let room = Handle::current().block_on(self.queue.reserve());
+        room.map(drop).map_err(|_| stopped())
     }
 
     fn end(mut self) -> io::Result<()> {
@@ -141,6 +144,10 @@ impl Pieces {
     }
 }
 
+fn stopped() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the upload has stopped")
+}
+
 impl Write for Pieces {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let n = data.len().min(PIECE - self.piece.len());
@@ -148,7 +155,7 @@ impl Write for Pieces {
         if self.piece.len() == PIECE {
             let full = std::mem::take(&mut self.piece);
             self.push(Piece::Data(full.into()))?;
-            // Only now, or there would be one piece more in memory while this one waits.
+            self.until_taken()?;
             self.piece = Vec::with_capacity(PIECE);
         }
         Ok(n)

@@ -1,13 +1,12 @@
-//! The registry: upload of the layer, configuration, manifest, and reading the manifest back.
+//! The registry: signing in, configuration, manifest, and reading the manifest back.
 //!
-//! Small requests are tried again one by one. A layer whose upload broke is made and sent again
-//! from the beginning; a session that was left behind is the registry's to clean up.
+//! Small requests are tried again one by one. The layer is sent by `pieces`.
 
 use std::time::Duration;
 
 use ms2m_transfer::annotation;
 use ms2m_transfer::event::{Event, Retrying};
-use oci_client::client::{ClientConfig, ClientProtocol, PushBlobStreamChunkedResponse};
+use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
@@ -15,21 +14,23 @@ use oci_client::{Client, Reference, RegistryOperation};
 
 use crate::failure::Failure;
 use crate::image::{Image, digest_of};
-use crate::layer::LayerStream;
 use crate::reporter::Reporter;
 use crate::retry::{self, Kind, REQUEST_ATTEMPTS};
+use crate::session::{Blobs, Proof};
 
 /// How long the registry may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a request, a piece of the layer included, may go without an answer. Some registries
-/// verify the whole layer before they answer the last one.
+/// How long a request may go without an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// What registries' logs call this program.
+pub(crate) const USER_AGENT: &str = concat!("ms2m-transfer/", env!("CARGO_PKG_VERSION"));
 
 /// A repository of a registry, with what it takes to write to it.
 pub(crate) struct Registry<'a> {
     client: Client,
-    plain_http: bool,
+    pub(crate) blobs: Blobs,
     image: Reference,
     auth: RegistryAuth,
     reporter: &'a Reporter,
@@ -46,17 +47,19 @@ impl<'a> Registry<'a> {
         plain_http: bool,
         reporter: &'a Reporter,
     ) -> Result<Self, Failure> {
+        let unusable = |error: OciDistributionError| {
+            Failure::config(
+                format!(
+                    "the registry client cannot be made: {}",
+                    retry::reason(&error)
+                ),
+                "check the certificate authorities that SSL_CERT_FILE names",
+            )
+        };
+        let blobs = Blobs::new(plain_http, image.resolve_registry(), image.repository());
         Ok(Self {
-            client: client(plain_http, false).map_err(|error| {
-                Failure::config(
-                    format!(
-                        "the registry client cannot be made: {}",
-                        retry::reason(&error)
-                    ),
-                    "check the certificate authorities that SSL_CERT_FILE names",
-                )
-            })?,
-            plain_http,
+            client: client(plain_http).map_err(unusable)?,
+            blobs: blobs.map_err(unusable)?,
             image,
             auth,
             reporter,
@@ -65,47 +68,36 @@ impl<'a> Registry<'a> {
 
     /// Reaches the registry and gets a token where it wants one.
     pub(crate) async fn log_in(&self) -> Result<(), Failure> {
-        self.retrying("signing in", async || {
-            self.client
-                .auth(&self.image, &self.auth, RegistryOperation::Push)
-                .await
-        })
-        .await
-        .map(|_token| ())
-    }
-
-    /// Pushes the layer in one request a piece.
-    pub(crate) async fn push_pieces(
-        &self,
-        layer: LayerStream,
-    ) -> Result<PushBlobStreamChunkedResponse, OciDistributionError> {
-        self.client
-            .push_blob_stream_chunked(&self.image, layer)
+        self.retrying("signing in", async || self.authenticate().await)
             .await
     }
 
-    /// Pushes the layer in one request, for which digest and size have to be known.
-    pub(crate) async fn push_whole(
-        &self,
-        layer: LayerStream,
-        digest: &str,
-        bytes: u64,
-    ) -> Result<(), OciDistributionError> {
-        // Few registries need it, and a client with its certificates takes memory.
-        let client = client(self.plain_http, true)?;
-        client.store_auth_if_needed(self.host(), &self.auth).await;
-        client
-            .push_blob_stream(&self.image, layer, digest, Some(bytes))
-            .await
-            .map(|_url| ())
+    /// Gets a new token where the registry wants one.
+    pub(crate) async fn authenticate(&self) -> Result<(), OciDistributionError> {
+        let token = self
+            .client
+            .auth(&self.image, &self.auth, RegistryOperation::Push)
+            .await?;
+        self.blobs.prove(match (token, &self.auth) {
+            (Some(token), _) => Proof::Token(token),
+            (None, RegistryAuth::Basic(user, password)) => {
+                Proof::Password(user.clone(), password.clone())
+            }
+            (None, _) => Proof::Nothing,
+        });
+        Ok(())
     }
 
     /// Pushes configuration and manifest; the layer must be there already.
     pub(crate) async fn push(&self, image: &Image) -> Result<(), Failure> {
         self.retrying("pushing the image configuration", async || {
-            self.client
-                .push_blob(&self.image, image.config.clone(), &image.config_digest)
-                .await
+            let session = self.blobs.open().await?;
+            let (config, bytes) = (image.config.clone(), image.config.len() as u64);
+            // Whole: every registry takes that.
+            let put = self
+                .blobs
+                .put(&session, config, &image.config_digest, bytes);
+            put.await
         })
         .await?;
         self.retrying("pushing the manifest", async || {
@@ -220,20 +212,16 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// Makes a client; `whole` is for uploads in one request.
-fn client(plain_http: bool, whole: bool) -> Result<Client, OciDistributionError> {
-    let config = ClientConfig {
+fn client(plain_http: bool) -> Result<Client, OciDistributionError> {
+    Client::try_from(ClientConfig {
         protocol: if plain_http {
             ClientProtocol::Http
         } else {
             ClientProtocol::Https
         },
         connect_timeout: Some(CONNECT_TIMEOUT),
-        // It runs from the start of a request, so it would limit an upload as a whole.
-        read_timeout: (!whole).then_some(READ_TIMEOUT),
-        use_monolithic_push: whole,
-        user_agent: concat!("ms2m-transfer/", env!("CARGO_PKG_VERSION")),
+        read_timeout: Some(READ_TIMEOUT),
+        user_agent: USER_AGENT,
         ..ClientConfig::default()
-    };
-    Client::try_from(config)
+    })
 }

@@ -12,7 +12,8 @@ use crate::failure::Failure;
 /// Attempts for a small request: with the delays below it gives up after 3 to 6 s.
 pub(crate) const REQUEST_ATTEMPTS: u32 = 6;
 
-/// Attempts for the layer, each of which reads the archive from its beginning.
+/// Attempts for the layer where an upload cannot be gone on with, each of which reads the archive
+/// from its beginning.
 pub(crate) const UPLOAD_ATTEMPTS: u32 = 4;
 
 /// A registry's words are repeated up to this many characters.

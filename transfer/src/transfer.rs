@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use ms2m_transfer::Pushed;
-use ms2m_transfer::event::{Event, Started};
+use ms2m_transfer::event::{Chosen, Event, Started};
 
 use crate::cli::Settings;
 use crate::credentials;
+use crate::encoder::Format;
 use crate::failure::Failure;
 use crate::file;
 use crate::image;
 use crate::layer::Counters;
 use crate::metadata::Metadata;
+use crate::probe;
 use crate::registry::Registry;
 use crate::reporter::{Reporter, peak_memory};
 use crate::upload;
@@ -33,9 +35,15 @@ pub(crate) async fn push(
         archive: settings.archive.display().to_string(),
         archive_bytes,
         image: settings.image.whole(),
-        compression: settings.compression.name().to_owned(),
+        compression: (settings.compression.format())
+            .map_or("auto", Format::name)
+            .to_owned(),
     }));
-    let (layer, contents) = upload::upload(settings, &registry, counters).await?;
+    let format = match settings.compression.format() {
+        Some(format) => format,
+        None => choose(settings, &registry, reporter).await?,
+    };
+    let (layer, contents) = upload::upload(settings, format, &registry, counters).await?;
     reporter.progress(counters);
     let metadata =
         Metadata::read(&contents).map_err(|why| file::invalid(&settings.archive, &why))?;
@@ -52,4 +60,20 @@ pub(crate) async fn push(
         seconds: reporter.seconds(),
         peak_memory_bytes: peak_memory(),
     })
+}
+
+/// Finds out which compression pays, and says so.
+async fn choose(
+    settings: &Settings,
+    registry: &Registry<'_>,
+    reporter: &Reporter,
+) -> Result<Format, Failure> {
+    let choice = probe::choose(&settings.archive, registry).await?;
+    let (compression, reason) = (choice.format.name(), choice.reason);
+    tracing::info!("compression {compression}: {reason}");
+    reporter.event(&Event::Chosen(Chosen {
+        compression: compression.to_owned(),
+        reason,
+    }));
+    Ok(choice.format)
 }

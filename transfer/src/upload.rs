@@ -1,4 +1,5 @@
-//! The upload of the layer: one pass over the archive for each attempt, from the beginning.
+//! The upload of the layer: one pass over the archive, and another from the beginning only where
+//! the registry does not let a broken upload be gone on with.
 //!
 //! A layer goes up piece by piece, so that its digest need not be known before. A registry that
 //! does not follow the specification there (AWS ECR answers 201 and drops later pieces) gets it
@@ -15,22 +16,17 @@ use sha2::{Digest, Sha256};
 
 use crate::archive::{Contents, ScanError};
 use crate::cli::Settings;
+use crate::encoder::Format;
 use crate::failure::Failure;
 use crate::file;
 use crate::image::{Layer, digest_name};
 use crate::layer::{self, Counters, LayerStream};
+use crate::pieces::Blob;
 use crate::registry::Registry;
 use crate::retry::{self, Kind, UPLOAD_ATTEMPTS};
 
 /// The step's name in events and messages.
 const WHAT: &str = "uploading the layer";
-
-/// A layer as stored.
-#[derive(Debug, Clone)]
-struct Blob {
-    digest: String,
-    bytes: u64,
-}
 
 /// How the layer is sent.
 enum Way {
@@ -52,6 +48,7 @@ enum Stop {
 /// The archive's fault at once, the registry's after [`UPLOAD_ATTEMPTS`].
 pub(crate) async fn upload(
     settings: &Settings,
+    format: Format,
     registry: &Registry<'_>,
     counters: &Arc<Counters>,
 ) -> Result<(Layer, Contents), Failure> {
@@ -59,15 +56,19 @@ pub(crate) async fn upload(
     let mut attempt = 1;
     loop {
         registry.log_in().await?;
-        let error = match send(settings, registry, counters, &way).await {
-            Ok((blob, contents)) => return Ok((stored(settings, blob, &contents), contents)),
+        let error = match send(settings, format, registry, counters, &way).await {
+            Ok((blob, contents)) => return Ok((stored(format, blob, &contents), contents)),
             Err(Stop::Archive(failure)) => return Err(failure),
             Err(Stop::Registry(error)) => error,
         };
         let refuses_pieces = matches!(error, OciDistributionError::SpecViolationError(_));
         if refuses_pieces && matches!(way, Way::Pieces) {
             registry.announce_whole(WHAT, attempt, UPLOAD_ATTEMPTS, &error);
-            way = Way::Whole(measure(settings, counters).await?);
+            let (blob, contents) = measure(settings, format, counters).await?;
+            if registry.has(&blob).await {
+                return Ok((stored(format, blob, &contents), contents));
+            }
+            way = Way::Whole(blob);
             continue;
         }
         let kind = retry::upload_kind(&error, counters.sent.load(Ordering::Relaxed));
@@ -82,37 +83,32 @@ pub(crate) async fn upload(
     }
 }
 
-fn stored(settings: &Settings, blob: Blob, contents: &Contents) -> Layer {
+fn stored(format: Format, blob: Blob, contents: &Contents) -> Layer {
     Layer {
         digest: blob.digest,
         bytes: blob.bytes,
         diff_id: digest_name(&contents.sha256),
-        compression: settings.compression,
+        format,
     }
 }
 
 async fn send(
     settings: &Settings,
+    format: Format,
     registry: &Registry<'_>,
     counters: &Arc<Counters>,
     way: &Way,
 ) -> Result<(Blob, Contents), Stop> {
     match way {
         Way::Pieces => {
-            pass(settings, counters, async |stream| {
-                let sent = registry.push_pieces(stream).await?;
-                Ok(Blob {
-                    digest: sent.blob_digest,
-                    bytes: sent.size,
-                })
+            pass(settings, format, counters, async |stream| {
+                registry.push_pieces(stream).await
             })
             .await
         }
         Way::Whole(blob) => {
-            pass(settings, counters, async |stream| {
-                registry
-                    .push_whole(stream, &blob.digest, blob.bytes)
-                    .await?;
+            pass(settings, format, counters, async |stream| {
+                registry.push_whole(stream, blob).await?;
                 Ok(blob.clone())
             })
             .await
@@ -122,8 +118,12 @@ async fn send(
 
 /// Makes the layer without sending it. The compressor gives the same bytes for the same archive,
 /// and the registry would refuse others.
-async fn measure(settings: &Settings, counters: &Arc<Counters>) -> Result<Blob, Failure> {
-    let measured = pass(settings, counters, async |mut stream| {
+async fn measure(
+    settings: &Settings,
+    format: Format,
+    counters: &Arc<Counters>,
+) -> Result<(Blob, Contents), Failure> {
+    let measured = pass(settings, format, counters, async |mut stream| {
         let mut hash = Sha256::new();
         let mut bytes = 0;
         while let Some(piece) = stream.next().await {
@@ -135,7 +135,7 @@ async fn measure(settings: &Settings, counters: &Arc<Counters>) -> Result<Blob, 
         Ok(Blob { digest, bytes })
     });
     match measured.await {
-        Ok((blob, _contents)) => Ok(blob),
+        Ok(measured) => Ok(measured),
         Err(Stop::Archive(failure)) => Err(failure),
         Err(Stop::Registry(_)) => unreachable!("no registry takes part in this pass"),
     }
@@ -144,12 +144,13 @@ async fn measure(settings: &Settings, counters: &Arc<Counters>) -> Result<Blob, 
 /// One pass over the archive: makes the layer and lets `consume` have it.
 async fn pass(
     settings: &Settings,
+    format: Format,
     counters: &Arc<Counters>,
     consume: impl AsyncFnOnce(LayerStream) -> Result<Blob, OciDistributionError>,
 ) -> Result<(Blob, Contents), Stop> {
     let path = &settings.archive;
     let file = file::open(path).map_err(Stop::Archive)?;
-    let (stream, making) = layer::start(file, settings.compression, counters);
+    let (stream, making) = layer::start(file, format, counters);
     let consumed = consume(stream).await;
     // The stream is gone by now, so the thread behind it ends at its next piece.
     let made = making

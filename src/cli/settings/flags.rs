@@ -118,7 +118,7 @@ pub struct ManyArgs {
     #[arg(long, help_heading = "Settings", value_name = "IMAGE", value_parser = value::name, env = "MS2M_TRANSFER_IMAGE", hide_env_values = true)]
     pub transfer_image: Option<String>,
 
-    /// Compression of the checkpoint, gzip or none [default: gzip]
+    /// Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]
     #[arg(long, help_heading = "Settings", value_parser = value::compression, env = "MS2M_COMPRESSION", hide_env_values = true)]
     pub compression: Option<Compression>,
 

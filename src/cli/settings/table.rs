@@ -137,7 +137,7 @@ pub static TRANSFER_IMAGE: Setting =
 pub static COMPRESSION: Setting = optional(
     "compression",
     "how the checkpoint is compressed",
-    Some("gzip"),
+    Some("zstd"),
 );
 /// Plain HTTP to the registry.
 pub static REGISTRY_PLAIN_HTTP: Setting = optional(

@@ -195,9 +195,11 @@ pub fn show_stale_identity(choice: &StaleIdentity) -> String {
 /// There is no such compression.
 pub fn compression(text: &str) -> Result<Compression, String> {
     match text {
+        "zstd" => Ok(Compression::Zstd),
         "gzip" => Ok(Compression::Gzip),
         "none" => Ok(Compression::None),
-        _ => Err("it is gzip or none".to_owned()),
+        "auto" => Ok(Compression::Auto),
+        _ => Err("it is zstd, gzip, none or auto".to_owned()),
     }
 }
 
@@ -205,8 +207,10 @@ pub fn compression(text: &str) -> Result<Compression, String> {
 #[must_use]
 pub fn show_compression(compression: &Compression) -> String {
     match compression {
+        Compression::Zstd => "zstd",
         Compression::Gzip => "gzip",
         Compression::None => "none",
+        Compression::Auto => "auto",
     }
     .to_owned()
 }
@@ -412,6 +416,14 @@ mod tests {
         assert_eq!(strategy("shadow-pod"), Ok(Strategy::ShadowPod));
         assert_eq!(strategy("Sequential"), Ok(Strategy::Sequential));
         assert!(strategy("fast").is_err());
+        for given in [
+            Compression::Zstd,
+            Compression::Gzip,
+            Compression::None,
+            Compression::Auto,
+        ] {
+            assert_eq!(compression(&show_compression(&given)), Ok(given));
+        }
         assert!(compression("zip").is_err());
         assert!(handoff("fan-out").is_err());
         assert!(stale_identity("ignore").is_err());

@@ -216,8 +216,10 @@ fn security() -> SecurityContext {
 
 fn environment(namespace: &str, order: &TransferOrder, file: &str) -> Vec<EnvVar> {
     let compression = match order.compression {
+        Compression::Zstd => "zstd",
         Compression::Gzip => "gzip",
         Compression::None => "none",
+        Compression::Auto => "auto",
     };
     let mut rows = vec![
         (env::ARCHIVE, format!("{ARCHIVES}/{file}")),

@@ -209,13 +209,13 @@ pub fn transfer_image(spec: &StatefulMigrationSpec) -> String {
     })
 }
 
-/// Compression of the checkpoint layer: as given, or gzip.
+/// Compression of the checkpoint layer: as given, or zstd.
 #[must_use]
 pub fn compression(spec: &StatefulMigrationSpec) -> Compression {
     spec.transfer
         .as_ref()
         .and_then(|transfer| transfer.compression)
-        .unwrap_or(Compression::Gzip)
+        .unwrap_or(Compression::Zstd)
 }
 
 /// Name of the pod that takes `source`'s place. Sequentially that is its own; else `worker-0`

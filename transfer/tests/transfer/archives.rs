@@ -23,6 +23,8 @@ fn refused(path: &Path, code: FailureCode) -> String {
         failed.message
     );
     assert_eq!(registry.manifest(&image), None, "an image was pushed");
+    assert_eq!(registry.sessions(), 0, "memory stays in the registry");
+    assert!(!registry.has_blobs(), "memory stays in the registry");
     failed.message
 }
 
@@ -42,10 +44,22 @@ fn a_truncated_archive_is_refused_and_deleted() {
 #[test]
 fn an_archive_cut_in_the_memory_is_refused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = archive::write(directory.path(), 6 * 1024 * 1024);
-    let file = OpenOptions::new().write(true).open(&path).expect("opens");
-    file.set_len(5 * 1024 * 1024).expect("truncates");
-    refused(&path, FailureCode::ArchiveInvalid);
+    // The second length can be told from the file's size, the first only when all else is sent.
+    for length in [20 * 1024 * 1024, 20 * 1024 * 1024 + 1] {
+        let path = archive::write(directory.path(), 24 * 1024 * 1024);
+        let file = OpenOptions::new().write(true).open(&path).expect("opens");
+        file.set_len(length).expect("truncates");
+        refused(&path, FailureCode::ArchiveInvalid);
+        assert!(!path.exists(), "half a checkpoint holds secrets too");
+    }
+}
+
+#[test]
+fn a_link_out_of_the_archive_is_refused() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = archive::write_with_link(directory.path(), "checkpoint/run", "/run");
+    let why = refused(&path, FailureCode::ArchiveInvalid);
+    assert!(why.contains("a link") && why.contains("/run"), "{why}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn a_registry_that_only_fails_is_given_up() {
 #[test]
 fn failures_in_passing_are_retried() {
     for status in [503, 429] {
-        // Two requests only ask whether a token is needed, the third begins the upload.
+        // One request only asks whether a token is needed, the next begins the upload, and again.
         let (outcome, _registry) = push_through(refusing(status, 3));
         outcome.pushed();
         assert!(outcome.retries() >= 1, "{}", outcome.stdout);

@@ -22,8 +22,24 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
+fn unpacked(compression: &str, layer: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match compression {
+        "zstd" => zstd::Decoder::new(layer).and_then(|mut it| it.read_to_end(&mut bytes)),
+        _ => GzDecoder::new(layer).read_to_end(&mut bytes),
+    }
+    .expect("it is compressed as its media type says");
+    bytes
+}
+
 #[test]
-fn a_gzip_image_holds_the_archive_byte_for_byte() {
+fn a_compressed_image_holds_the_archive_byte_for_byte() {
+    for compression in ["zstd", "gzip"] {
+        holds_the_archive(compression);
+    }
+}
+
+fn holds_the_archive(compression: &str) {
     let registry = Registry::start();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = archive::write(directory.path(), MEMORY);
@@ -35,6 +51,7 @@ fn a_gzip_image_holds_the_archive_byte_for_byte() {
         .env(env::POD, "worker-0")
         .env(env::CONTAINER, "main")
         .env(env::SOURCE_NODE, "node-a")
+        .env(env::COMPRESSION, compression)
         .run();
 
     let pushed = outcome.pushed();
@@ -59,17 +76,16 @@ fn a_gzip_image_holds_the_archive_byte_for_byte() {
     assert_eq!(layers.len(), 1);
     assert_eq!(
         layers[0]["mediaType"],
-        "application/vnd.oci.image.layer.v1.tar+gzip"
+        format!("application/vnd.oci.image.layer.v1.tar+{compression}")
     );
     assert_eq!(layers[0]["digest"], *pushed.layer_digest);
     let layer = registry.blob(&pushed.image, &pushed.layer_digest);
     assert_eq!(layer.len() as u64, pushed.layer_bytes);
     assert!(layer.len() < bytes.len(), "it is compressed");
-    let mut unpacked = Vec::new();
-    GzDecoder::new(&layer[..])
-        .read_to_end(&mut unpacked)
-        .expect("it is gzip");
-    assert!(unpacked == bytes, "the layer is not the archive");
+    assert!(
+        unpacked(compression, &layer) == bytes,
+        "the layer is not the archive"
+    );
     assert!(!path.exists(), "a pushed archive is deleted");
 }
 
@@ -185,4 +201,56 @@ fn progress_is_told_in_order_and_to_the_end() {
     assert_eq!(last.archive_bytes, size);
     assert_eq!(last.read_bytes, size);
     assert_eq!(last.sent_bytes, pushed.layer_bytes);
+}
+
+#[test]
+fn auto_says_what_it_chose_and_leaves_no_session() {
+    let registry = Registry::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = archive::write(directory.path(), MEMORY);
+    let bytes = std::fs::read(&path).expect("the archive is there");
+    let image = format!("{}/cp:1", registry.address());
+
+    let outcome = Transfer::new(&path, &image)
+        .env(env::COMPRESSION, "auto")
+        .run();
+
+    let pushed = outcome.pushed();
+    let events = outcome.events();
+    let chosen = events.iter().find_map(|event| match event {
+        Event::Chosen(chosen) => Some(chosen),
+        _ => None,
+    });
+    let chosen = chosen.expect("it says so");
+    assert!(chosen.reason.contains("the link takes"), "{chosen:?}");
+    // Which one depends on the machine; what was said has to be what was done.
+    let layer = registry.blob(&image, &pushed.layer_digest);
+    let expected = match chosen.compression.as_str() {
+        "none" => layer == bytes,
+        _ => unpacked(&chosen.compression, &layer) == bytes,
+    };
+    assert!(expected, "{chosen:?}");
+    assert_eq!(registry.sessions(), 0, "the link's session is left");
+}
+
+#[test]
+fn auto_does_not_compress_noise() {
+    let registry = Registry::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut noise = vec![0; 9 * 1024 * 1024];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut noise))
+        .expect("the system has noise");
+    let entries: [(&str, &[u8]); 3] = [
+        ("checkpoint/pages-1.img", &noise),
+        ("config.dump", archive::CONFIG_DUMP.as_bytes()),
+        ("spec.dump", archive::SPEC_DUMP.as_bytes()),
+    ];
+    let path = archive::write_entries(directory.path(), &entries);
+    let image = format!("{}/cp:1", registry.address());
+    let outcome = Transfer::new(&path, &image)
+        .env(env::COMPRESSION, "auto")
+        .run();
+    let pushed = outcome.pushed();
+    assert_eq!(pushed.layer_digest, pushed.diff_id, "{}", outcome.stdout);
 }

@@ -7,6 +7,7 @@ mod credentials;
 mod faults;
 mod image;
 mod memory;
+mod resume;
 mod scratch;
 mod stop;
 mod support;

@@ -57,6 +57,30 @@ pub(crate) fn write_entries(directory: &Path, entries: &[(&str, &[u8])]) -> Path
     path
 }
 
+/// A complete archive with a symbolic link in it.
+pub(crate) fn write_with_link(directory: &Path, name: &str, target: &str) -> PathBuf {
+    let path = directory.join(NAME);
+    let file = File::create(&path).expect("creates the archive");
+    let mut builder = tar::Builder::new(file);
+    let mut link = header(name, 0);
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_link_name(target).expect("is short");
+    link.set_cksum();
+    builder
+        .append(&link, std::io::empty())
+        .expect("appends a link");
+    let memory = ("checkpoint/pages-1.img", "memory");
+    for (name, text) in [
+        memory,
+        ("config.dump", CONFIG_DUMP),
+        ("spec.dump", SPEC_DUMP),
+    ] {
+        append(&mut builder, name, text.as_bytes(), text.len() as u64);
+    }
+    builder.into_inner().expect("ends the archive");
+    path
+}
+
 fn header(name: &str, size: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());

@@ -1,9 +1,10 @@
-//! What the tests share: archives, a registry, a proxy that disturbs it, and the binary's runs.
+//! What the tests share: archives, a registry, a proxy that disturbs it, one by script, and the binary's runs.
 
 pub(crate) mod archive;
 pub(crate) mod binary;
 pub(crate) mod proxy;
 pub(crate) mod registry;
+pub(crate) mod scripted;
 
 use std::time::{Duration, Instant};
 

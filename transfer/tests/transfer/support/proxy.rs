@@ -71,7 +71,7 @@ fn serve(client: TcpStream, registry: &str, faults: &Arc<Faults>) {
             if no_pieces && is_piece.load(Ordering::SeqCst) && answer.starts_with(b"HTTP/1.1 202") {
                 answer[9..12].copy_from_slice(b"201");
             }
-            true
+            answer.len()
         });
     });
     let faults = Arc::clone(faults);
@@ -83,18 +83,24 @@ fn serve(client: TcpStream, registry: &str, faults: &Arc<Faults>) {
         {
             piece.store(request.starts_with(b"PATCH "), Ordering::SeqCst);
         }
+        let before = sent;
         sent += request.len() as u64;
         std::thread::sleep(Duration::from_millis(faults.slow.load(Ordering::SeqCst)));
         let cut = faults.cut_after.load(Ordering::SeqCst);
-        sent < cut || cut == 0 || faults.cuts.fetch_sub(1, Ordering::SeqCst) <= 0
+        if sent < cut || cut == 0 || faults.cuts.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return request.len();
+        }
+        usize::try_from(cut.saturating_sub(before)).expect("it is less than was read")
     });
 }
 
-/// Copies until one side ends or `pass` says no, then closes both. `pass` may change the bytes.
-fn copy(mut from: TcpStream, mut to: TcpStream, mut pass: impl FnMut(&mut [u8]) -> bool) {
+/// Copies until one side ends or `pass` lets less than all bytes through, then closes both. `pass`
+/// may change the bytes.
+fn copy(mut from: TcpStream, mut to: TcpStream, mut pass: impl FnMut(&mut [u8]) -> usize) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n) = from.read(&mut buffer) {
-        if n == 0 || !pass(&mut buffer[..n]) || to.write_all(&buffer[..n]).is_err() {
+        let through = pass(&mut buffer[..n]);
+        if n == 0 || to.write_all(&buffer[..through]).is_err() || through < n {
             break;
         }
     }

@@ -23,7 +23,7 @@ const HTPASSWD: &str = "pusher:$2y$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygq
 pub(crate) struct Registry {
     process: Child,
     address: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Registry {
@@ -60,7 +60,7 @@ impl Registry {
         Self {
             process,
             address,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -78,6 +78,29 @@ impl Registry {
                 .await
         };
         block_on(pull).ok().map(|(bytes, _)| bytes.to_vec())
+    }
+
+    /// Whether it has any blob in its storage.
+    pub(crate) fn has_blobs(&self) -> bool {
+        let blobs = self.directory.path().join("data/docker/registry/v2/blobs");
+        blobs.exists()
+    }
+
+    /// Uploads to `cp` that nobody completed or cancelled, as they lie in its storage. Of one that
+    /// was cancelled a directory stays without the data.
+    pub(crate) fn sessions(&self) -> usize {
+        let repositories = self
+            .directory
+            .path()
+            .join("data/docker/registry/v2/repositories");
+        let uploads = repositories.join("cp/_uploads");
+        let Ok(sessions) = std::fs::read_dir(uploads) else {
+            return 0;
+        };
+        sessions
+            .map_while(Result::ok)
+            .filter(|session| session.path().join("data").exists())
+            .count()
     }
 
     /// A blob of the repository that `image` is in. Its digest is verified.

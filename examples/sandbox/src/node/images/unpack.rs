@@ -6,7 +6,6 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
 
 use crate::image::Hashing;
 
@@ -49,9 +48,8 @@ fn unpack_layer(file: &Path, media_type: &str, target: &Path) -> io::Result<Stri
         return extract(MultiGzDecoder::new(file), target);
     }
     if media_type.ends_with("zstd") {
-        let decoder = StreamingDecoder::new(file)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        return extract(decoder, target);
+        // Frames follow each other as members of gzip do; both are read to the end.
+        return extract(zstd::Decoder::with_buffer(file)?, target);
     }
     extract(file, target)
 }
@@ -150,5 +148,21 @@ mod tests {
         unpack(&layers, &[digest(&plain), digest(&upper)], &root).expect("unpacks");
         assert_eq!(fs::read_to_string(root.join("a")).expect("is there"), "2");
         assert!(!root.join("b").exists());
+    }
+
+    /// As the runtimes do: frame after frame, whatever number of them.
+    #[test]
+    fn zstd_is_read_to_its_last_frame() {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let plain = layer(&[("a", "1"), ("b", "2")]);
+        let (first, last) = plain.split_at(700);
+        let mut frames = zstd::encode_all(first, 1).expect("can be packed");
+        frames.extend(zstd::encode_all(last, 1).expect("can be packed"));
+        let file = directory.path().join("l");
+        fs::write(&file, &frames).expect("can be written");
+        let media_type = "application/vnd.oci.image.layer.v1.tar+zstd".into();
+        let root = directory.path().join("root");
+        unpack(&[(file, media_type)], &[digest(&plain)], &root).expect("unpacks");
+        assert_eq!(fs::read_to_string(root.join("b")).expect("is there"), "2");
     }
 }
