@@ -167,6 +167,9 @@ async fn move_all(
         all as f64 / count as f64,
         *asked.get("update leases").unwrap_or(&0) as f64 / count as f64
     );
+    for (what, times) in &asked {
+        println!("  {what}: {:.1}", *times as f64 / count as f64);
+    }
     let (_, text) = controller.get("/metrics").await;
     for share in [0.5, 0.99] {
         println!(

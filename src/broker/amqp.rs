@@ -35,7 +35,7 @@ pub struct Options {
 
 /// Size of a frame on the connection for all but messages that are moved. The client keeps buffers
 /// for 64 of them: 8 MiB with RabbitMQ's usual 128 KiB, for requests of some hundred bytes.
-const SMALL_FRAMES: u32 = 8 * 1024;
+const SMALL_FRAMES: u32 = 4 * 1024;
 
 /// An AMQP 0-9-1 broker. Connects when it is first used.
 pub struct AmqpBroker {

@@ -16,12 +16,12 @@ use super::journal::KubeJournal;
 use super::pages::{self, PAGE};
 use super::retry::Retry;
 use super::rights;
-use super::transfer::Follow;
+use super::transfer::Following;
 use super::view::{node_view, pod_view};
 use super::watch::PodWatches;
 use crate::migration::ports::{
     Adoption, Claim, Cluster, ImagePull, LetGoOrder, MissingPermission, NodeView, PodView,
-    PortResult, Surroundings, TransferEnd, TransferOrder,
+    PortResult, Surroundings, TransferEnd, TransferOrder, TransferReadiness,
 };
 
 /// One namespace of a cluster. Clones share connections, watches and what was learnt.
@@ -49,6 +49,8 @@ pub(super) struct Inner {
 pub(super) struct Transfers {
     /// The deadline of each Job made here.
     pub(super) deadlines: HashMap<String, Duration>,
+    /// Those that are followed.
+    pub(super) following: HashMap<String, Following>,
     /// Jobs whose pod has ended.
     pub(super) ended: HashSet<String>,
 }
@@ -214,20 +216,16 @@ impl Cluster for KubeCluster {
         self.make_transfer(order).await
     }
 
+    async fn transfer_ready(&self, name: &str) -> PortResult<TransferReadiness> {
+        self.followed(name).ready().await
+    }
+
     async fn follow_transfer(
         &self,
         name: &str,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> PortResult<TransferEnd> {
-        let deadline = lock(&self.inner.transfers).deadlines.get(name).copied();
-        let end = Follow::new(
-            &self.inner.client,
-            &self.inner.retry,
-            &self.inner.namespace,
-            name,
-        )
-        .run(deadline, progress)
-        .await?;
+        let end = self.followed(name).end(progress).await?;
         if matches!(end, TransferEnd::Reported(_)) {
             lock(&self.inner.transfers).ended.insert(name.to_owned());
         }

@@ -23,7 +23,7 @@ use super::image_pull::image_pull_pod;
 use super::naming::TRANSFER_LABEL;
 use super::start::{Start, is_pulled, start_of};
 use super::target::handed_over;
-use super::transfer::{job_label, transfer_job};
+use super::transfer::{Following, TransferView, job_label, transfer_job};
 use super::view::is_node_ready;
 use crate::api::MIGRATION_LABEL;
 use crate::migration::error::PortError;
@@ -133,6 +133,28 @@ impl KubeCluster {
         Ok(())
     }
 
+    /// The Job of that name, as it is followed from now on if it was not before.
+    pub(super) fn followed(&self, name: &str) -> TransferView {
+        let inner = &self.inner;
+        let mut transfers = lock(&inner.transfers);
+        if let Some(following) = transfers.following.get(name)
+            && !following.has_failed()
+        {
+            return following.view();
+        }
+        let deadline = transfers.deadlines.get(name).copied();
+        let following = Following::start(
+            &inner.client,
+            &inner.retry,
+            &inner.namespace,
+            name,
+            deadline,
+        );
+        let view = following.view();
+        transfers.following.insert(name.to_owned(), following);
+        view
+    }
+
     pub(super) async fn unmake_transfer(&self, name: &str) -> PortResult<()> {
         let jobs: Api<Job> = Api::namespaced(self.inner.client.clone(), &self.inner.namespace);
         let params = DeleteParams {
@@ -146,7 +168,14 @@ impl KubeCluster {
                 absent_is_fine(jobs.delete(name, &params).await)
             })
             .await?;
-        if lock(&self.inner.transfers).ended.contains(name) {
+        let has_ended = {
+            let mut transfers = lock(&self.inner.transfers);
+            // Another one of that name is another one.
+            transfers.following.remove(name);
+            transfers.deadlines.remove(name);
+            transfers.ended.remove(name)
+        };
+        if has_ended {
             // Its pod has ended, and the garbage collector takes it away.
             return Ok(());
         }

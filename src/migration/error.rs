@@ -9,7 +9,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 /// Why a port could not do what it was asked to.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum PortError {
     /// The other side cannot be reached, or the connection broke. Worth another try.
     #[error("{0}")]

@@ -115,6 +115,24 @@ pub enum ImagePull {
     Absent,
 }
 
+/// Which archive the transfer Job deals with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchiveToSend {
+    /// The one with this path on the node.
+    At(String),
+    /// The next one of the pod's container: the Job is there before the checkpoint.
+    Next,
+}
+
+/// How far a transfer Job is that waits for its archive.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TransferReadiness {
+    /// It takes the next archive.
+    Ready,
+    /// It has come to an end, or will come to nothing.
+    Ended(TransferEnd),
+}
+
 /// What the transfer Job is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferOrder {
@@ -124,8 +142,8 @@ pub struct TransferOrder {
     pub migration: String,
     /// The node with the archive.
     pub node: String,
-    /// Path of the archive on that node.
-    pub archive: String,
+    /// The archive on that node.
+    pub archive: ArchiveToSend,
     /// Reference to push to, tag included.
     pub image: String,
     /// Image of the transfer binary.
@@ -234,6 +252,8 @@ pub trait Cluster: Send + Sync {
     async fn image_pull(&self, name: &str) -> PortResult<ImagePull>;
     /// Ensures the transfer Job.
     async fn ensure_transfer(&self, order: &TransferOrder) -> PortResult<()>;
+    /// Waits until a Job that was made for the next archive waits for it.
+    async fn transfer_ready(&self, name: &str) -> PortResult<TransferReadiness>;
     /// Follows the Job until it has ended, and says how. Progress is told as it comes; a Job or a
     /// pod that fails, cannot start or is lost ends the wait with [`TransferEnd::Lost`].
     async fn follow_transfer(

@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use ms2m::api::{Compression, MessageQueueConfig, StatefulMigrationSpec, StatefulMigrationStatus};
 use ms2m::migration::ports::{
-    Cluster as _, ImagePull, Journal as _, Restore as _, RestoreOrder, RestoreState, TransferEnd,
-    TransferOrder,
+    ArchiveToSend, Cluster as _, ImagePull, Journal as _, Restore as _, RestoreOrder, RestoreState,
+    TransferEnd, TransferOrder,
 };
 use ms2m::migration::record::Record;
 use ms2m_transfer::Report;
@@ -225,7 +225,7 @@ fn transfer() -> TransferOrder {
         name: "m1-transfer".into(),
         migration: "m1".into(),
         node: "node-a".into(),
-        archive: ARCHIVE.into(),
+        archive: ArchiveToSend::At(ARCHIVE.into()),
         image: "r/cp:m1".into(),
         transfer_image: "r/ms2m-transfer:dev".into(),
         pod: "web-0".into(),

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use ms2m::api::Compression;
 use ms2m::cluster::KubeCluster;
-use ms2m::migration::ports::{Cluster as _, TransferEnd, TransferOrder};
+use ms2m::migration::ports::{ArchiveToSend, Cluster as _, TransferEnd, TransferOrder};
 use ms2m_transfer::Report;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn order() -> TransferOrder {
         name: NAME.into(),
         migration: "m1".into(),
         node: "node-a".into(),
-        archive: "/var/lib/kubelet/checkpoints/a:b.tar".into(),
+        archive: ArchiveToSend::At("/var/lib/kubelet/checkpoints/a:b.tar".into()),
         image: "registry:5000/cp:m1".into(),
         transfer_image: "registry:5000/ms2m-transfer:dev".into(),
         pod: "web-0".into(),

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::tap::{Fault, Monitor, Tap};
 
@@ -47,15 +48,23 @@ pub(crate) enum ScanError {
 
 /// Reads a whole archive, passing every byte on to `sink`.
 ///
+/// `settled` is set once the end marker has passed: an end of the stream before it is none, for
+/// who reads while the archive is written.
+///
 /// # Errors
 /// See [`ScanError`]. The sink may have got bytes that turn out to be worthless.
-pub(crate) fn scan<R: Read, W: Write>(source: R, sink: W) -> Result<(Contents, W), ScanError> {
+pub(crate) fn scan<R: Read, W: Write>(
+    source: R,
+    sink: W,
+    settled: &AtomicBool,
+) -> Result<(Contents, W), ScanError> {
     let (tap, monitor) = Tap::new(source, sink);
     let mut archive = tar::Archive::new(tap);
     let found = walk(&mut archive, &monitor).map_err(|error| explain(&monitor, error))?;
     monitor.limit(u64::MAX);
     let mut tap = archive.into_inner();
-    let padding = check_end(&mut tap, found.end).map_err(|error| explain(&monitor, error))?;
+    let padding =
+        check_end(&mut tap, found.end, settled).map_err(|error| explain(&monitor, error))?;
     let config_dump = required(found.config_dump, "config.dump")?;
     let spec_dump = required(found.spec_dump, "spec.dump")?;
     if !found.checkpoint {
@@ -207,12 +216,19 @@ fn keep<R: Read>(
 
 /// Checks that a tar's end marker, two records of zeros, follows at `end`, and nothing but zeros
 /// after it. Reads to the end of the stream and returns how many bytes there were.
-fn check_end<R: Read, W: Write>(tap: &mut Tap<R, W>, end: u64) -> Result<u64, WalkError> {
+fn check_end<R: Read, W: Write>(
+    tap: &mut Tap<R, W>,
+    end: u64,
+    settled: &AtomicBool,
+) -> Result<u64, WalkError> {
     let cut = || WalkError::Invalid("it is cut off: the tar's end marker is missing".into());
     // The parser stops either at the end of the stream or after the marker's first record.
     let mut zeros = tap.position().checked_sub(end).ok_or_else(cut)?;
     let mut buffer = [0; 16 * 1024];
     loop {
+        if zeros >= 2 * RECORD {
+            settled.store(true, Ordering::Relaxed);
+        }
         let n = tap.read(&mut buffer)?;
         if n == 0 {
             break;

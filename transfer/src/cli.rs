@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 const AFTER_HELP: &str = "\
 Output:
-  stdout  one JSON object a line: started, progress, retrying, then pushed or failed
+  stdout  one JSON object a line: waiting, started, progress, retrying, then pushed or failed
   stderr  words for people
   The last object is also written to the termination log, if that file exists.
 
@@ -53,8 +53,12 @@ Examples:
 #[command(name = "ms2m-transfer", version, after_long_help = AFTER_HELP)]
 pub(crate) struct Cli {
     /// The kubelet's checkpoint archive
-    #[arg(long, value_name = "FILE", env = env::ARCHIVE)]
-    archive: PathBuf,
+    #[arg(long, value_name = "FILE", env = env::ARCHIVE, required_unless_present = "archive_prefix")]
+    archive: Option<PathBuf>,
+
+    /// Beginning of the path of an archive that is yet to come: wait for it
+    #[arg(long, value_name = "PATH", env = env::ARCHIVE_PREFIX, conflicts_with_all = ["archive", "discard"])]
+    archive_prefix: Option<PathBuf>,
 
     /// Reference to push, with a tag that no other checkpoint has
     #[arg(long, value_name = "HOST[:PORT]/REPOSITORY:TAG", env = env::IMAGE, hide_env_values = true)]
@@ -141,7 +145,10 @@ pub(crate) struct Origin {
 /// What to do, validated.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// Empty until the one that is waited for is there.
     pub(crate) archive: PathBuf,
+    /// The beginning of its path, if it is waited for: then it may still be written.
+    pub(crate) archive_prefix: Option<PathBuf>,
     /// Has a tag and no digest.
     pub(crate) image: Reference,
     pub(crate) origin: Origin,
@@ -165,7 +172,8 @@ impl Cli {
     pub(crate) fn settings(self) -> Result<Settings, Failure> {
         Ok(Settings {
             image: reference(&self.image)?,
-            archive: self.archive,
+            archive: self.archive.unwrap_or_default(),
+            archive_prefix: self.archive_prefix,
             origin: Origin {
                 namespace: given(self.namespace),
                 pod: given(self.pod),

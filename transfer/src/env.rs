@@ -6,6 +6,11 @@
 /// Path of the kubelet's checkpoint archive as the container sees it. Required.
 pub const ARCHIVE: &str = "MS2M_ARCHIVE";
 
+/// Beginning of the path of an archive that is not there yet, in place of [`ARCHIVE`]: the next
+/// file that is named so, with a time in RFC 3339 and `.tar` behind it, is taken as soon as it is
+/// there, and read while it is still being written.
+pub const ARCHIVE_PREFIX: &str = "MS2M_ARCHIVE_PREFIX";
+
 /// Reference to push, `host[:port]/repository:tag`. Required, with an explicit tag.
 ///
 /// The caller makes the tag unique: container runtimes reuse a tag that they already have.

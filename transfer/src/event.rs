@@ -8,6 +8,8 @@ use crate::report::{Failed, Pushed, Report};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
+    /// From here on the next archive is taken as soon as it is there. Once, if one is waited for.
+    Waiting(Waiting),
     /// The archive is open and the work begins. Once.
     Started(Started),
     /// Which compression `auto` is. Once, if it was asked for.
@@ -26,13 +28,21 @@ pub enum Event {
     Unknown,
 }
 
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// Beginning of the archive's path.
+    pub prefix: String,
+}
+
 /// The work as understood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Started {
     /// Path of the archive.
     pub archive: String,
-    /// Size of the archive in bytes.
+    /// Size of the archive in bytes, as far as it is written.
     pub archive_bytes: u64,
     /// The reference that will be pushed.
     pub image: String,
@@ -54,7 +64,7 @@ pub struct Chosen {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// Size of the archive: what `read_bytes` goes up to.
+    /// Size of the archive as far as it is written: what `read_bytes` goes up to.
     pub archive_bytes: u64,
     /// Bytes read from the archive.
     pub read_bytes: u64,

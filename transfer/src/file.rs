@@ -16,11 +16,11 @@ pub(crate) fn open(path: &Path) -> Result<File, Failure> {
     File::open(path).map_err(|error| unreadable(path, &error))
 }
 
-/// Size of the archive in bytes.
+/// Size of the archive in bytes, as far as it is written.
 ///
 /// # Errors
 /// When it is not there, or cannot be an archive by its size.
-pub(crate) fn size(path: &Path) -> Result<u64, Failure> {
+pub(crate) fn size(path: &Path, growing: bool) -> Result<u64, Failure> {
     // Not through an open file: opening a pipe would wait for its other end.
     let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
     if !metadata.is_file() {
@@ -28,6 +28,7 @@ pub(crate) fn size(path: &Path) -> Result<u64, Failure> {
         return Err(unreadable(path, &error));
     }
     match whole_records(metadata.len()) {
+        _ if growing => Ok(metadata.len()),
         Ok(()) => Ok(metadata.len()),
         Err(why) => Err(invalid(path, &why)),
     }
@@ -102,10 +103,13 @@ pub(crate) fn discard(settings: &Settings, failure: Option<&Failure>) {
         code,
         Some(FailureCode::Config | FailureCode::ArchiveMissing)
     );
-    if settings.keep_archive || untouched {
+    // None, if it was waited for and did not come.
+    if settings.keep_archive || untouched || path.as_os_str().is_empty() {
         return;
     }
-    if code.is_some() && !archive::is_checkpoint(path) {
+    // The name of one that was waited for is the kubelet's, however little of it there is.
+    let named = settings.archive_prefix.is_some();
+    if code.is_some() && !named && !archive::is_checkpoint(path) {
         tracing::warn!(
             "{} does not look like a checkpoint archive and is left where it is",
             path.display()

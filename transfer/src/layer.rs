@@ -4,7 +4,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::archive::{self, Contents, ScanError};
+use crate::arrival::Growing;
 use crate::encoder::{Encoder, Format};
 use crate::metadata;
 
@@ -54,16 +55,22 @@ pub(crate) type LayerStream = BoxStream<'static, Result<Bytes, OciDistributionEr
 ///
 /// Returns the layer as a stream for the upload, and the task that makes it. The stream fails,
 /// rather than ends, when the task does, so that a broken layer is never committed.
+///
+/// One that is `growing` is read to the tar's end marker, and to the end of the file after that.
 pub(crate) fn start(
     file: File,
+    growing: bool,
     format: Format,
     counters: &Arc<Counters>,
 ) -> (LayerStream, JoinHandle<Result<Contents, ScanError>>) {
     counters.reset();
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let settled = Arc::new(AtomicBool::new(!growing));
     let source = Counted {
-        file,
+        file: Growing::new(file, Arc::clone(&settled)),
         counters: Arc::clone(counters),
+        settled,
+        growing,
     };
     let task = tokio::task::spawn_blocking(move || make(source, format, sender));
     (stream(receiver, Arc::clone(counters)), task)
@@ -74,20 +81,22 @@ fn make(
     format: Format,
     queue: mpsc::Sender<Piece>,
 ) -> Result<Contents, ScanError> {
-    let before = source.file.metadata().map_err(ScanError::Read)?;
-    if before.len() == 0 {
+    let growing = source.growing;
+    let before = source.metadata().map_err(ScanError::Read)?;
+    if before.len() == 0 && !growing {
         return Err(ScanError::Invalid("it is empty".into()));
     }
-    let watch = source.file.try_clone().map_err(ScanError::Read)?;
+    let watch = source.file.file().try_clone().map_err(ScanError::Read)?;
+    let settled = Arc::clone(&source.settled);
     let pieces = Pieces {
         queue,
         piece: Vec::with_capacity(PIECE),
     };
     let encoder = Encoder::new(format, pieces).map_err(ScanError::Stopped)?;
-    let (contents, encoder) = archive::scan(source, encoder)?;
+    let (contents, encoder) = archive::scan(source, encoder, &settled)?;
     let pieces = encoder.finish().map_err(ScanError::Stopped)?;
     let after = watch.metadata().map_err(ScanError::Read)?;
-    if changed(&before, &after) || after.len() != contents.bytes {
+    if !growing && changed(&before, &after) || after.len() != contents.bytes {
         return Err(ScanError::Invalid(
             "it changed while it was read; is it still being written?".into(),
         ));
@@ -103,14 +112,26 @@ fn changed(before: &Metadata, after: &Metadata) -> bool {
 }
 
 struct Counted {
-    file: File,
+    file: Growing,
     counters: Arc<Counters>,
+    settled: Arc<AtomicBool>,
+    growing: bool,
+}
+
+impl Counted {
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.file.file().metadata()
+    }
 }
 
 impl Read for Counted {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read(out)?;
-        self.counters.read.fetch_add(n as u64, Ordering::Relaxed);
+        let read = self.counters.read.fetch_add(n as u64, Ordering::Relaxed) + n as u64;
+        if self.growing && read > self.counters.total.load(Ordering::Relaxed) {
+            let written = self.metadata()?.len();
+            self.counters.total.store(written, Ordering::Relaxed);
+        }
         Ok(n)
     }
 }

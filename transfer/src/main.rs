@@ -1,6 +1,7 @@
 //! Entry point: set-up, signals and exit code, nothing else.
 
 mod archive;
+mod arrival;
 mod authorities;
 mod cli;
 mod credentials;
@@ -29,10 +30,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use ms2m_transfer::event::{Event, Waiting};
 use ms2m_transfer::{Failed, Pushed, Report, env};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::arrival::Awaited;
 use crate::cli::{Cli, Settings};
 use crate::failure::Failure;
 use crate::layer::Counters;
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
     let termination_log = cli.termination_log();
     let result = cli.settings().and_then(|settings| {
         authorities::ensure()?;
-        run(&settings, &reporter)
+        run(settings, &reporter)
     });
     conclude(&reporter, &termination_log, result)
 }
@@ -86,7 +89,7 @@ fn usage_error(reporter: &Reporter, error: &clap::Error) -> ExitCode {
     ExitCode::from(ms2m_transfer::ExitCode::from(failure.code).code())
 }
 
-fn run(settings: &Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
+fn run(mut settings: Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
     if settings.discard {
         return Err(file::discard_only(&settings.archive));
     }
@@ -100,23 +103,74 @@ fn run(settings: &Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
                 "raise the container's limits",
             )
         })?;
-    let result = runtime.block_on(until_signal(settings, reporter));
+    let result = runtime.block_on(until_signal(&mut settings, reporter));
     // A read from a dead disk never returns; it must not hold the process.
     runtime.shutdown_background();
-    file::discard(settings, result.as_ref().err());
+    file::discard(&settings, result.as_ref().err());
     result
 }
 
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let both = signal(SignalKind::terminate())
+            .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+        let (terminate, interrupt) = both.map_err(|error| {
+            Failure::config(
+                format!("signals cannot be handled: {error}"),
+                "raise the container's limits",
+            )
+        })?;
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for the archive, if it is yet to come.
+async fn await_archive(
+    settings: &mut Settings,
+    reporter: &Reporter,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let Some(prefix) = settings.archive_prefix.clone() else {
+        return Ok(());
+    };
+    let unreadable = |error| file::unreadable(&prefix, &error);
+    let awaited = Awaited::from_now(&prefix).map_err(unreadable)?;
+    reporter.event(&Event::Waiting(Waiting {
+        prefix: prefix.display().to_string(),
+    }));
+    tokio::select! {
+        arrived = awaited.arrives() => {
+            settings.archive = arrived.map_err(unreadable)?;
+            Ok(())
+        }
+        () = signals.any() => {
+            // One that has come at the last moment is not wanted any more, and must not stay.
+            settings.archive = awaited.look().ok().flatten().unwrap_or_default();
+            Err(Failure::interrupted())
+        }
+    }
+}
+
 /// Does the transfer, reporting progress, until it ends or a signal says so.
-async fn until_signal(settings: &Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
-    let signals = signal(SignalKind::terminate())
-        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = signals.map_err(|error| {
-        Failure::config(
-            format!("signals cannot be handled: {error}"),
-            "raise the container's limits",
-        )
-    })?;
+async fn until_signal(settings: &mut Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
+    let mut signals = Signals::new()?;
+    await_archive(settings, reporter, &mut signals).await?;
     let counters = Arc::new(Counters::default());
     let mut work = Box::pin(transfer::push(settings, reporter, &counters));
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
@@ -125,8 +179,7 @@ async fn until_signal(settings: &Settings, reporter: &Reporter) -> Result<Pushed
     loop {
         tokio::select! {
             result = &mut work => return result,
-            _ = terminate.recv() => return Err(Failure::interrupted()),
-            _ = interrupt.recv() => return Err(Failure::interrupted()),
+            () = signals.any() => return Err(Failure::interrupted()),
             _ = ticks.tick() => {
                 let seen = counters.read.load(Ordering::Relaxed)
                     + counters.sent.load(Ordering::Relaxed);

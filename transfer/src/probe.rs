@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use oci_client::errors::OciDistributionError;
 
+use crate::arrival;
 use crate::encoder::{Encoder, Format};
 use crate::failure::Failure;
 use crate::file;
@@ -47,11 +48,20 @@ pub(crate) struct Choice {
 ///
 /// # Errors
 /// When the archive cannot be read.
-pub(crate) async fn choose(path: &Path, registry: &Registry<'_>) -> Result<Choice, Failure> {
+pub(crate) async fn choose(
+    path: &Path,
+    growing: bool,
+    registry: &Registry<'_>,
+) -> Result<Choice, Failure> {
     let owned = path.to_owned();
-    let compressed = tokio::task::spawn_blocking(move || compress(&owned))
-        .await
-        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let compressed = tokio::task::spawn_blocking(move || {
+        if growing {
+            arrival::has_begun(&owned, SAMPLE)?;
+        }
+        compress(&owned)
+    })
+    .await
+    .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     let (ratio, compressing) = compressed.map_err(|error| file::unreadable(path, &error))?;
     let link = send(registry).await.ok();
     Ok(decide(Measured {

@@ -33,7 +33,11 @@ pub struct Pushed {
     pub archive_bytes: u64,
     /// Size of the layer as stored, in bytes.
     pub layer_bytes: u64,
-    /// Seconds from the start of the process to the verified push.
+    /// File name of the archive. Absent in reports of 0.1 and before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub archive: String,
+    /// Seconds from the moment that the archive was there (or the process began, if that is later)
+    /// to the verified push.
     pub seconds: f64,
     /// Peak resident memory of the process in bytes, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,13 +152,14 @@ mod tests {
             diff_id: "sha256:cc".into(),
             archive_bytes: 1 << 40,
             layer_bytes: 17,
+            archive: "a.tar".into(),
             seconds: 1.25,
             peak_memory_bytes: None,
         });
         let text = pushed.to_termination_message();
         assert_eq!(
             text,
-            r#"{"result":"pushed","image":"registry:5000/cp@sha256:aa","digest":"sha256:aa","layerDigest":"sha256:bb","diffId":"sha256:cc","archiveBytes":1099511627776,"layerBytes":17,"seconds":1.25}"#
+            r#"{"result":"pushed","image":"registry:5000/cp@sha256:aa","digest":"sha256:aa","layerDigest":"sha256:bb","diffId":"sha256:cc","archiveBytes":1099511627776,"layerBytes":17,"archive":"a.tar","seconds":1.25}"#
         );
         assert_eq!(Report::parse(&text).expect("a report"), pushed);
         assert_eq!(

@@ -1,7 +1,9 @@
 //! The transfer itself: archive → layer → image → verified push.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use ms2m_transfer::Pushed;
@@ -26,10 +28,11 @@ pub(crate) async fn push(
     reporter: &Reporter,
     counters: &Arc<Counters>,
 ) -> Result<Pushed, Failure> {
+    let begun = Instant::now();
     let auth = credentials::find(settings.docker_config.as_deref(), &settings.image)?;
     let image = settings.image.clone();
     let registry = Registry::new(image, auth, settings.plain_http, reporter)?;
-    let archive_bytes = file::size(&settings.archive)?;
+    let archive_bytes = file::size(&settings.archive, settings.archive_prefix.is_some())?;
     counters.total.store(archive_bytes, Ordering::Relaxed);
     reporter.event(&Event::Started(Started {
         archive: settings.archive.display().to_string(),
@@ -57,9 +60,15 @@ pub(crate) async fn push(
         diff_id: layer.diff_id,
         archive_bytes: contents.bytes,
         layer_bytes: layer.bytes,
-        seconds: reporter.seconds(),
+        archive: file_name(&settings.archive),
+        seconds: (begun.elapsed().as_secs_f64() * 1e6).round() / 1e6,
         peak_memory_bytes: peak_memory(),
     })
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// Finds out which compression pays, and says so.
@@ -68,7 +77,8 @@ async fn choose(
     registry: &Registry<'_>,
     reporter: &Reporter,
 ) -> Result<Format, Failure> {
-    let choice = probe::choose(&settings.archive, registry).await?;
+    let growing = settings.archive_prefix.is_some();
+    let choice = probe::choose(&settings.archive, growing, registry).await?;
     let (compression, reason) = (choice.format.name(), choice.reason);
     tracing::info!("compression {compression}: {reason}");
     reporter.event(&Event::Chosen(Chosen {

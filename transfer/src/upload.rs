@@ -150,7 +150,8 @@ async fn pass(
 ) -> Result<(Blob, Contents), Stop> {
     let path = &settings.archive;
     let file = file::open(path).map_err(Stop::Archive)?;
-    let (stream, making) = layer::start(file, format, counters);
+    let growing = settings.archive_prefix.is_some();
+    let (stream, making) = layer::start(file, growing, format, counters);
     let consumed = consume(stream).await;
     // The stream is gone by now, so the thread behind it ends at its next piece.
     let made = making

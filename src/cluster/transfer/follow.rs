@@ -1,6 +1,7 @@
 //! Follows a transfer Job to its end. Every wait has a way out: a report, a pod that cannot
 //! start, is gone or sits on a dead node, a Job that makes no pod, the deadline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, pin_mut};
@@ -9,7 +10,6 @@ use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::{Client, ResourceExt};
 use ms2m_transfer::Report;
-use ms2m_transfer::event::Progress;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -19,7 +19,7 @@ use super::super::retry::{Retry, with_jitter};
 use super::super::start::{Start, main_status, start_of, terminated_words};
 use super::super::view::{is_node_ready, is_ready};
 use super::job::{CONTAINER, label_value};
-use super::progress;
+use super::progress::{self, Told};
 use crate::migration::ports::{PortResult, TransferEnd};
 
 /// When the Job is looked at that has made no pod yet, and how often from then on.
@@ -43,13 +43,13 @@ const WATCH_SECONDS: u32 = 60;
 const DEAD_AFTER: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 
 /// Follows one Job.
-pub(in super::super) struct Follow<'a> {
+pub(super) struct Follow {
     client: Client,
-    retry: &'a Retry,
+    retry: Arc<Retry>,
     pods: Api<Pod>,
     jobs: Api<Job>,
-    namespace: &'a str,
-    name: &'a str,
+    namespace: String,
+    name: String,
 }
 
 /// What is known of the Job's pod.
@@ -62,28 +62,23 @@ struct State {
     log: Option<AbortOnDrop>,
 }
 
-impl<'a> Follow<'a> {
-    pub(in super::super) fn new(
-        client: &Client,
-        retry: &'a Retry,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> Self {
+impl Follow {
+    pub(super) fn new(client: &Client, retry: Arc<Retry>, namespace: &str, name: &str) -> Self {
         Self {
             client: client.clone(),
             retry,
             pods: Api::namespaced(client.clone(), namespace),
             jobs: Api::namespaced(client.clone(), namespace),
-            namespace,
-            name,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
         }
     }
 
     /// Until the Job has ended. `deadline` is the Job's own, if the caller knows it.
-    pub(in super::super) async fn run(
+    pub(super) async fn run(
         self,
         deadline: Option<Duration>,
-        progress: &(dyn Fn(Progress) + Send + Sync),
+        tells: impl Fn(Told) + Send,
     ) -> PortResult<TransferEnd> {
         let known = match deadline {
             Some(deadline) => Some(deadline),
@@ -94,7 +89,7 @@ impl<'a> Follow<'a> {
         };
         let (tell, mut told) = mpsc::channel(16);
         let (see, mut seen) = mpsc::channel(16);
-        let watch = tokio::spawn(watch_pods(self.pods.clone(), label_value(self.name), see));
+        let watch = tokio::spawn(watch_pods(self.pods.clone(), label_value(&self.name), see));
         let _watch = AbortOnDrop(watch.abort_handle());
         let begin = Instant::now();
         let end = begin + deadline + AFTER_DEADLINE;
@@ -102,11 +97,11 @@ impl<'a> Follow<'a> {
         let mut look = begin + LOOK;
         loop {
             tokio::select! {
-                Some(now) = told.recv() => progress(now),
+                Some(now) = told.recv() => tells(now),
                 Some(pod) = seen.recv() => {
                     if let Some(ended) = self.pod_changed(&mut state, pod, &tell).await? {
                         while let Ok(now) = told.try_recv() {
-                            progress(now);
+                            tells(now);
                         }
                         return Ok(ended);
                     }
@@ -140,7 +135,9 @@ impl<'a> Follow<'a> {
 
     async fn job(&self) -> PortResult<Option<Job>> {
         let what = format!("read Job {}", self.name);
-        self.retry.run(&what, || self.jobs.get_opt(self.name)).await
+        self.retry
+            .run(&what, || self.jobs.get_opt(&self.name))
+            .await
     }
 
     /// Looks at the pod as it is now.
@@ -148,7 +145,7 @@ impl<'a> Follow<'a> {
         &self,
         state: &mut State,
         pod: Option<Pod>,
-        tell: &mpsc::Sender<Progress>,
+        tell: &mpsc::Sender<Told>,
     ) -> PortResult<Option<TransferEnd>> {
         let Some(pod) = pod else {
             state.pod = None;
@@ -211,7 +208,7 @@ impl<'a> Follow<'a> {
     /// The Job controller's last words when it was not allowed to make the pod. The right to read
     /// events is not asked for, so that not getting any is no error.
     async fn refusal(&self) -> Option<String> {
-        let events: Api<Event> = Api::namespaced(self.client.clone(), self.namespace);
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let params = ListParams::default().fields(&format!(
             "involvedObject.kind=Job,involvedObject.name={}",
             self.name
@@ -247,7 +244,8 @@ impl<'a> Follow<'a> {
     }
 }
 
-struct AbortOnDrop(AbortHandle);
+/// Ends a task that nobody listens to any more.
+pub(super) struct AbortOnDrop(pub(super) AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -14,10 +14,14 @@ use super::super::naming::{TRANSFER_LABEL, labels, role, shortened};
 use super::super::placement::{pinned, tolerates_everything};
 use crate::api::Compression;
 use crate::migration::error::PortError;
-use crate::migration::ports::{PortResult, TransferOrder};
+use crate::migration::ports::{ArchiveToSend, PortResult, TransferOrder};
 
 /// Name of the container.
 pub(super) const CONTAINER: &str = "transfer";
+
+/// The kubelet's directory of archives, unless its `--root-dir` is another one. It makes it when it
+/// starts.
+const KUBELET_ARCHIVES: &str = "/var/lib/kubelet/checkpoints";
 
 /// Where the archive's directory is mounted.
 const ARCHIVES: &str = "/checkpoints";
@@ -77,7 +81,7 @@ fn seconds(order: &TransferOrder) -> i64 {
 }
 
 fn pod_spec(namespace: &str, order: &TransferOrder) -> PortResult<PodSpec> {
-    let (directory, file) = split(&order.archive)?;
+    let (directory, archive) = archive(namespace, order)?;
     let mut volumes = vec![archives(directory)];
     let mut mounts = vec![VolumeMount {
         name: "checkpoints".to_owned(),
@@ -103,7 +107,7 @@ fn pod_spec(namespace: &str, order: &TransferOrder) -> PortResult<PodSpec> {
         automount_service_account_token: Some(false),
         containers: vec![container(
             order,
-            environment(namespace, order, file),
+            environment(namespace, order, archive),
             mounts,
         )],
         enable_service_links: Some(false),
@@ -123,6 +127,24 @@ fn pod_spec(namespace: &str, order: &TransferOrder) -> PortResult<PodSpec> {
         volumes: Some(volumes),
         ..PodSpec::default()
     })
+}
+
+/// The directory of the archive on the node, and how the binary is told of the archive.
+fn archive<'a>(
+    namespace: &str,
+    order: &'a TransferOrder,
+) -> PortResult<(&'a str, (&'static str, String))> {
+    match &order.archive {
+        ArchiveToSend::At(path) => {
+            let (directory, file) = split(path)?;
+            Ok((directory, (env::ARCHIVE, format!("{ARCHIVES}/{file}"))))
+        }
+        ArchiveToSend::Next => {
+            let (pod, container) = (&order.pod, &order.container);
+            let prefix = format!("{ARCHIVES}/checkpoint-{pod}_{namespace}-{container}-");
+            Ok((KUBELET_ARCHIVES, (env::ARCHIVE_PREFIX, prefix)))
+        }
+    }
 }
 
 /// Directory and file name of the archive.
@@ -214,7 +236,11 @@ fn security() -> SecurityContext {
     }
 }
 
-fn environment(namespace: &str, order: &TransferOrder, file: &str) -> Vec<EnvVar> {
+fn environment(
+    namespace: &str,
+    order: &TransferOrder,
+    archive: (&'static str, String),
+) -> Vec<EnvVar> {
     let compression = match order.compression {
         Compression::Zstd => "zstd",
         Compression::Gzip => "gzip",
@@ -222,7 +248,7 @@ fn environment(namespace: &str, order: &TransferOrder, file: &str) -> Vec<EnvVar
         Compression::Auto => "auto",
     };
     let mut rows = vec![
-        (env::ARCHIVE, format!("{ARCHIVES}/{file}")),
+        archive,
         (env::IMAGE, order.image.clone()),
         (env::NAMESPACE, namespace.to_owned()),
         (env::POD, order.pod.clone()),
@@ -260,9 +286,10 @@ mod tests {
             name: "web-0-m1-transfer".into(),
             migration: "web-0-m1".into(),
             node: "node-a".into(),
-            archive:
+            archive: ArchiveToSend::At(
                 "/var/lib/kubelet/checkpoints/checkpoint-web-0_shop-main-2026-01-01T00:00:00Z.tar"
                     .into(),
+            ),
             image: "registry:5000/cp:web-0-m1".into(),
             transfer_image: "registry:5000/ms2m-transfer:dev".into(),
             pod: "web-0".into(),
@@ -304,10 +331,27 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_early_waits_for_the_next_archive() {
+        let order = TransferOrder {
+            archive: ArchiveToSend::Next,
+            ..order()
+        };
+        let job = transfer_job("shop", &order).expect("a Job");
+        let spec = job.spec.and_then(|it| it.template.spec).expect("a spec");
+        let env = spec.containers[0].env.as_deref().unwrap_or_default();
+        assert_eq!(env[0].name, "MS2M_ARCHIVE_PREFIX");
+        let prefix = "/checkpoints/checkpoint-web-0_shop-main-";
+        assert_eq!(env[0].value.as_deref(), Some(prefix));
+        let host_path = |it: &Volume| it.host_path.as_ref().map(|it| it.path.clone());
+        let mounted = spec.volumes.iter().flatten().find_map(host_path);
+        assert_eq!(mounted.as_deref(), Some("/var/lib/kubelet/checkpoints"));
+    }
+
+    #[test]
     fn only_a_real_path_makes_a_job() {
         for archive in ["", "a.tar", "/a.tar", "/a/", "a/b.tar"] {
             let order = TransferOrder {
-                archive: archive.into(),
+                archive: ArchiveToSend::At(archive.into()),
                 ..order()
             };
             assert!(transfer_job("shop", &order).is_err(), "{archive}");

@@ -1,8 +1,9 @@
 //! The transfer Job: made, followed, removed.
 
 mod follow;
+mod following;
 mod job;
 mod progress;
 
-pub(super) use follow::Follow;
+pub(super) use following::{Following, View as TransferView};
 pub(super) use job::{label_value as job_label, transfer_job};

@@ -20,8 +20,33 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Longer than any line of the transfer; whoever else writes into the log is cut off.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// What a transfer says of itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in super::super) enum Told {
+    /// It waits for the next archive.
+    Waiting,
+    /// It has an archive, and is so far.
+    Progress(Progress),
+}
+
+impl Told {
+    fn of(event: Event) -> Option<Self> {
+        match event {
+            Event::Waiting(_) => Some(Self::Waiting),
+            Event::Started(started) => Some(Self::Progress(Progress {
+                archive_bytes: started.archive_bytes,
+                read_bytes: 0,
+                sent_bytes: 0,
+                seconds: 0.0,
+            })),
+            Event::Progress(progress) => Some(Self::Progress(progress)),
+            _ => None,
+        }
+    }
+}
+
 /// Tells progress until it is dropped or aborted.
-pub(super) async fn read(pods: Api<Pod>, pod: String, tell: mpsc::Sender<Progress>) {
+pub(super) async fn read(pods: Api<Pod>, pod: String, tell: mpsc::Sender<Told>) {
     let mut params = LogParams {
         container: Some(CONTAINER.to_owned()),
         follow: true,
@@ -35,10 +60,10 @@ pub(super) async fn read(pods: Api<Pod>, pod: String, tell: mpsc::Sender<Progres
                 if line.len() > LONGEST_LINE {
                     continue;
                 }
-                let Some(Event::Progress(progress)) = Event::parse(&line) else {
+                let Some(told) = Event::parse(&line).and_then(Told::of) else {
                     continue;
                 };
-                if tell.send(progress).await.is_err() {
+                if tell.send(told).await.is_err() {
                     return;
                 }
             }

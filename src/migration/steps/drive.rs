@@ -268,7 +268,14 @@ impl Run {
     /// What is carried out, one effect at a time.
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Trouble> {
         match effect {
-            Effect::Checkpoint => self.checkpoint().await,
+            Effect::CloseGate | Effect::MirrorReplay if !self.is_aborting() => {
+                self.await_transfer().await?;
+                self.perform_at_broker(effect).await
+            }
+            Effect::Checkpoint => {
+                self.settle_transfer().await?;
+                self.checkpoint().await
+            }
             Effect::SendCheckpoint => self.send_checkpoint().await,
             Effect::StartTarget => self.start_target().await,
             Effect::RemoveSource => self.remove_source().await,

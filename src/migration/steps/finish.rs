@@ -189,7 +189,7 @@ impl Run {
 
     /// A checkpoint image holds the process's memory, and nothing needs it any more: the target's
     /// container is never started twice. What the registry does not allow is said, not fatal.
-    async fn delete_image(&self) {
+    pub(super) async fn delete_image(&self) {
         let status = &self.record.status;
         // A transfer that was cut off may have pushed all the same: then only the tag is known.
         let tag = plan::checkpoint_image(
@@ -197,10 +197,15 @@ impl Run {
             &self.handoff_name(),
         );
         let image = status.checkpoint_image.as_ref().unwrap_or(&tag);
-        if self.keeps_checkpoint() || status.checkpoint_id.is_none() {
+        // A transfer that was started early sends an archive before anybody has told its path.
+        let (mirrored, closed) = (HandoffStage::Mirroring, HandoffStage::Closed);
+        let sent =
+            status.checkpoint_id.is_some() || self.stage() == mirrored || self.stage() >= closed;
+        if self.keeps_checkpoint() || !sent {
             return;
         }
         match self.ports.registry.delete(image).await {
+            Err(PortError::NotFound(_)) if status.checkpoint_image.is_none() => {}
             Ok(()) | Err(PortError::NotFound(_)) => self.step(format!("checkpoint image {image} deleted")),
             Err(error) => self.warn(format!(
                 "the checkpoint image could not be deleted from here ({error}); it holds the memory of the process, \

@@ -7,6 +7,7 @@ mod back;
 mod bury;
 mod checkpoint;
 mod drive;
+mod early;
 mod finish;
 mod gate;
 mod home;

@@ -1,6 +1,7 @@
 //! Pending: what can be started early is started here.
 //!
-//! Ensures that the base image is on its way to the target node. Undone in [`super::back`].
+//! Ensures that the base image is on its way to the target node, and that the transfer Job is there.
+//! Undone in [`super::back`].
 
 use super::run::Run;
 use super::trouble::Trouble;
@@ -19,6 +20,7 @@ impl Run {
         if needed && !known_there {
             self.start_image_pull().await?;
         }
+        self.start_transfer_early().await?;
         if self.stage() < Stage::TargetServes {
             self.recall_target().await?;
         }

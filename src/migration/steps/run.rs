@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::early::TransferJob;
 use super::retry::Backoff;
 use super::trouble::{Trouble, while_doing};
 use crate::api::{
@@ -54,8 +55,8 @@ pub(in crate::migration) struct Run {
     pub(super) pods_seen: Option<Duration>,
     /// When this process saw the target's container run.
     pub(super) target_ran: Option<Duration>,
-    /// Whether this process has started the transfer Job of the handoff under way.
-    pub(super) transfer_started: bool,
+    /// The transfer Job of the handoff under way.
+    pub(super) transfer: TransferJob,
     /// Whether the transfer has seen to the archive on the source node.
     pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
@@ -137,7 +138,7 @@ impl Run {
             began: now,
             pods_seen: None,
             target_ran: None,
-            transfer_started: false,
+            transfer: TransferJob::Unknown,
             archive_is_gone: false,
             said_committed: false,
             target_unready: false,

@@ -4,6 +4,7 @@
 //! The set is gone since the first handoff's commit, so there is only forward: should this handoff
 //! fail, it is undone by itself, the shadow serves on, and the next process tries again.
 
+use super::early::TransferJob;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffStatus, TakeoverStatus};
@@ -53,7 +54,7 @@ impl Run {
             self.target_node(),
             self.target_pod()
         ));
-        Ok(())
+        self.start_transfer_early().await
     }
 
     /// A handoff that has not begun.
@@ -65,7 +66,7 @@ impl Run {
         });
         self.record.status.checkpoint_id = None;
         self.record.status.checkpoint_image = None;
-        self.transfer_started = false;
+        self.transfer = TransferJob::Unknown;
         self.archive_is_gone = false;
         self.target_ran = None;
         self.watch.begin_again(self.ports.clock.elapsed());

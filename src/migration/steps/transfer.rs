@@ -3,22 +3,30 @@
 //! Ensures `status.checkpointImage`. Undone by removing the Job; the image is deleted at the end
 //! of the migration, whichever that is.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::early::TransferJob;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::migration::event::EventKind;
 use crate::migration::plan;
-use crate::migration::ports::{TransferEnd, TransferOrder};
+use crate::migration::ports::{ArchiveToSend, TransferEnd, TransferOrder};
 use ms2m_transfer::{FailureCode, Pushed, Report};
+
+/// How long a Job that waits for the archive may say nothing once there is one.
+const UNHEARD: Duration = Duration::from_secs(30);
+
+/// What a Job that is started early may wait besides the source's queue and the checkpoint.
+const PATIENCE_BEFORE: Duration = Duration::from_secs(120);
 
 /// How long the deletion of an archive may take: a Job's pod has to start for it.
 const DISCARD: Duration = Duration::from_secs(30);
 
 impl Run {
-    /// Starts the transfer Job, unless this process has done so.
+    /// Starts the transfer Job for the archive that there is, unless one has been started.
     pub(super) async fn start_transfer(&mut self) -> Result<(), Trouble> {
-        if self.transfer_started {
+        if matches!(self.transfer, TransferJob::Ready | TransferJob::Started) {
             return Ok(());
         }
         let order = self.transfer_order();
@@ -26,26 +34,29 @@ impl Run {
             self.ports.cluster.ensure_transfer(&order)
         })
         .await?;
-        self.transfer_started = true;
+        self.transfer = TransferJob::Started;
         Ok(())
+    }
+
+    /// The Job as it is made before there is an archive. Until there is one it does nothing, and
+    /// that may take as long as the source takes to empty its queue.
+    pub(super) fn early_order(&self) -> TransferOrder {
+        let before = PATIENCE_BEFORE + self.limits.drain + self.limits.checkpoint;
+        TransferOrder {
+            archive: ArchiveToSend::Next,
+            deadline: self.limits.transfer + before,
+            ..self.transfer_order()
+        }
     }
 
     /// Follows the transfer to its end, and remembers the image.
     pub(super) async fn transfer(&mut self) -> Result<(), Trouble> {
         self.start_transfer().await?;
         let name = self.transfer_job();
-        let progress = |progress: ms2m_transfer::event::Progress| {
-            self.report(EventKind::Transfer {
-                archive_bytes: progress.archive_bytes,
-                read_bytes: progress.read_bytes,
-                sent_bytes: progress.sent_bytes,
-            });
+        let end = match self.follow_transfer(&name).await? {
+            Some(end) if self.is_of_this_archive(&end) => end,
+            other => self.transfer_again(&name, other).await?,
         };
-        let follow = self.patiently("follow the transfer Job", || {
-            self.ports.cluster.follow_transfer(&name, &progress)
-        });
-        let follow = async { self.unless_stopped(follow).await? };
-        let end = self.while_node_lives(self.source_node(), follow).await?;
         // The binary deletes it, whatever came of the transfer.
         self.archive_is_gone = matches!(end, TransferEnd::Reported(_));
         let pushed = pushed(&name, end)?;
@@ -56,6 +67,69 @@ impl Run {
         receipt.layer_bytes = i64::try_from(pushed.layer_bytes).unwrap_or(i64::MAX);
         self.record.status.checkpoint_image = Some(pushed.image);
         Ok(())
+    }
+
+    /// Follows the Job to its end; nothing if it was to take the next archive and has not seen it.
+    async fn follow_transfer(&self, name: &str) -> Result<Option<TransferEnd>, Trouble> {
+        let heard = AtomicBool::new(self.transfer != TransferJob::Ready);
+        let progress = |progress: ms2m_transfer::event::Progress| {
+            heard.store(true, Ordering::Relaxed);
+            self.report(EventKind::Transfer {
+                archive_bytes: progress.archive_bytes,
+                read_bytes: progress.read_bytes,
+                sent_bytes: progress.sent_bytes,
+            });
+        };
+        let follow = self.patiently("follow the transfer Job", || {
+            self.ports.cluster.follow_transfer(name, &progress)
+        });
+        let follow = async { self.unless_stopped(follow).await? };
+        let follow = self.while_node_lives(self.source_node(), follow);
+        let unheard = async {
+            self.ports.clock.sleep(UNHEARD).await;
+            if heard.load(Ordering::Relaxed) {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            end = follow => end.map(Some),
+            () = unheard => Ok(None),
+        }
+    }
+
+    /// Whether what was sent is the checkpoint of this migration: a Job that was started early takes
+    /// whichever archive of the container is the next.
+    fn is_of_this_archive(&self, end: &TransferEnd) -> bool {
+        let TransferEnd::Reported(Report::Pushed(pushed)) = end else {
+            return true;
+        };
+        let path = Self::known(self.record.status.checkpoint_id.as_ref());
+        let file = path.rsplit('/').next().unwrap_or_default();
+        pushed.archive.is_empty() || pushed.archive == file
+    }
+
+    /// Another Job, made for the archive that there is, in place of one that has missed it.
+    async fn transfer_again(
+        &mut self,
+        name: &str,
+        missed: Option<TransferEnd>,
+    ) -> Result<TransferEnd, Trouble> {
+        self.warn(format!(
+            "Job {name} {}; another one sends the archive",
+            match &missed {
+                Some(TransferEnd::Reported(Report::Pushed(pushed))) => format!(
+                    "has sent archive {} of somebody else's checkpoint",
+                    pushed.archive
+                ),
+                _ => "has not seen the archive".to_owned(),
+            }
+        ));
+        self.remove_transfer().await?;
+        self.delete_image().await;
+        self.transfer = TransferJob::Unknown;
+        self.start_transfer().await?;
+        let end = self.follow_transfer(name).await?;
+        Ok(end.unwrap_or_else(|| TransferEnd::Lost("nothing was heard of it".to_owned())))
     }
 
     /// Ensures that the Job and its pods are gone.
@@ -148,7 +222,9 @@ impl Run {
             name: self.transfer_job(),
             migration: self.record.name.clone(),
             node: self.source_node().to_owned(),
-            archive: Self::known(self.record.status.checkpoint_id.as_ref()).to_owned(),
+            archive: ArchiveToSend::At(
+                Self::known(self.record.status.checkpoint_id.as_ref()).to_owned(),
+            ),
             image: plan::checkpoint_image(&spec.checkpoint_image_repository, &self.handoff_name()),
             transfer_image: plan::transfer_image(spec),
             pod: self.source_pod().to_owned(),

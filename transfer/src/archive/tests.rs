@@ -1,5 +1,7 @@
 //! Unit tests of what an archive has to look like; files are not involved.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 
 fn tar_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
@@ -29,7 +31,7 @@ fn complete() -> Vec<u8> {
 }
 
 fn invalid(bytes: &[u8]) -> String {
-    match scan(bytes, io::sink()) {
+    match scan(bytes, io::sink(), &AtomicBool::default()) {
         Err(ScanError::Invalid(why)) => why,
         other => panic!("expected it to be invalid, got {other:?}"),
     }
@@ -38,7 +40,8 @@ fn invalid(bytes: &[u8]) -> String {
 #[test]
 fn a_complete_archive_passes_byte_for_byte() {
     let bytes = complete();
-    let (contents, sink) = scan(&bytes[..], Vec::new()).expect("it is complete");
+    let (contents, sink) =
+        scan(&bytes[..], Vec::new(), &AtomicBool::default()).expect("it is complete");
     assert_eq!(sink, bytes);
     assert_eq!(contents.bytes, bytes.len() as u64);
     assert_eq!(contents.config_dump, b"{\"a\":1}");
@@ -108,7 +111,14 @@ fn only_links_within_the_archive_pass() {
         builder.into_inner().expect("writes to memory")
     };
     for kind in [tar::EntryType::Symlink, tar::EntryType::Link] {
-        assert!(scan(&with(kind, "checkpoint/a")[..], io::sink()).is_ok());
+        assert!(
+            scan(
+                &with(kind, "checkpoint/a")[..],
+                io::sink(),
+                &AtomicBool::default()
+            )
+            .is_ok()
+        );
         for target in ["/etc/shadow", "../../etc/shadow"] {
             let why = invalid(&with(kind, target));
             assert!(why.contains("a link") && why.contains(target), "{why}");
@@ -152,8 +162,8 @@ fn a_broken_source_or_sink_is_not_a_broken_archive() {
             Ok(())
         }
     }
-    let source = scan(Broken, io::sink());
+    let source = scan(Broken, io::sink(), &AtomicBool::default());
     assert!(matches!(source, Err(ScanError::Read(_))));
-    let sink = scan(&complete()[..], Broken);
+    let sink = scan(&complete()[..], Broken, &AtomicBool::default());
     assert!(matches!(sink, Err(ScanError::Stopped(_))));
 }

@@ -2,6 +2,7 @@
 //! private instance for each test, on a port of its own and in a directory that goes with it.
 
 mod archives;
+mod arrival;
 mod command_line;
 mod credentials;
 mod faults;

@@ -45,6 +45,17 @@ pub(crate) fn write(directory: &Path, memory: u64) -> PathBuf {
     path
 }
 
+/// The digest of an archive, which is the layer's `diff_id`.
+pub(crate) fn digest(archive: &[u8]) -> String {
+    use sha2::Digest as _;
+    let hex = |byte: u8| format!("{byte:02x}");
+    let sum = sha2::Sha256::digest(archive);
+    format!(
+        "sha256:{}",
+        sum.iter().copied().map(hex).collect::<String>()
+    )
+}
+
 /// An archive of the given entries; names may be such as no engine would write.
 pub(crate) fn write_entries(directory: &Path, entries: &[(&str, &[u8])]) -> PathBuf {
     let path = directory.join(NAME);

@@ -1,0 +1,225 @@
+//! The archive that is not there yet: waiting for its name, and reading it while it grows.
+//!
+//! The pod of the transfer runs before the checkpoint is taken, so that no start of a pod lies
+//! between the two. Both runtimes write the archive front to back under its final name (CRI-O's
+//! `exportCheckpoint`, containerd's `CheckpointContainer`), so it can be read at once; that it
+//! is whole is known by the tar's end marker, as with every other archive.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+/// How often the directory is looked at. A look costs some microseconds.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How often the end of an archive that grows is looked at.
+const GROWTH: Duration = Duration::from_millis(1);
+
+/// An archive that has not grown for so long was left by whoever wrote it. The kubelet gives a
+/// runtime 2 min for a checkpoint.
+const STALLED: Duration = Duration::from_secs(120);
+
+/// How the kubelet's archives end.
+const SUFFIX: &str = ".tar";
+
+/// Tells one file from another that took its name.
+type Identity = (u64, i64, i64);
+
+/// The next archive of a container, by the beginning of its path:
+/// `…/checkpoint-POD_NAMESPACE-CONTAINER-`, which a time in RFC 3339 and `.tar` follow.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    directory: PathBuf,
+    beginning: String,
+    /// Those that were there before.
+    old: HashMap<String, Identity>,
+}
+
+impl Awaited {
+    /// Takes note of the archives that are there already: from here on, any other is the one.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or there is none in `prefix`.
+    pub(crate) fn from_now(prefix: &Path) -> io::Result<Self> {
+        let parts = prefix.parent().zip(prefix.file_name());
+        let (directory, beginning) = parts
+            .and_then(|(directory, name)| Some((directory, name.to_str()?)))
+            .ok_or_else(|| io::Error::other("it is not the beginning of an archive's path"))?;
+        let mut awaited = Self {
+            directory: directory.to_owned(),
+            beginning: beginning.to_owned(),
+            old: HashMap::new(),
+        };
+        awaited.old = awaited.there()?.into_iter().collect();
+        Ok(awaited)
+    }
+
+    /// The archive, if it is there by now. Of several, the newest by name.
+    pub(crate) fn look(&self) -> io::Result<Option<PathBuf>> {
+        let there = self.there()?.into_iter();
+        let new = there.filter(|(name, identity)| self.old.get(name) != Some(identity));
+        let newest = new.map(|(name, _)| name).max();
+        Ok(newest.map(|name| self.directory.join(name)))
+    }
+
+    /// Waits until it is there.
+    pub(crate) async fn arrives(&self) -> io::Result<PathBuf> {
+        loop {
+            if let Some(path) = self.look()? {
+                return Ok(path);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn there(&self) -> io::Result<Vec<(String, Identity)>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            if !is_archive(&name, &self.beginning) {
+                continue;
+            }
+            // One that went away meanwhile is none.
+            if let Ok(metadata) = entry.metadata()
+                && metadata.is_file()
+            {
+                let identity = (metadata.ino(), metadata.mtime(), metadata.mtime_nsec());
+                found.push((name, identity));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether it is an archive of just that container: `main-` must not find those of `main-2`.
+fn is_archive(name: &str, beginning: &str) -> bool {
+    name.strip_prefix(beginning)
+        .and_then(|rest| rest.strip_suffix(SUFFIX))
+        .is_some_and(|time| time.parse::<Timestamp>().is_ok())
+}
+
+/// Waits until there is enough to try compressors on, or until nothing comes any more.
+pub(crate) fn has_begun(path: &Path, bytes: u64) -> io::Result<()> {
+    let quiet = Duration::from_millis(100);
+    let mut length = path.metadata()?.len();
+    let mut since = Instant::now();
+    while length < bytes && since.elapsed() < quiet {
+        std::thread::sleep(LOOK);
+        let now = path.metadata()?.len();
+        if now > length {
+            (length, since) = (now, Instant::now());
+        }
+    }
+    Ok(())
+}
+
+/// Reads a file that may still be written: its end is the end only once somebody who knows what it
+/// is to look like says so.
+pub(crate) struct Growing {
+    file: File,
+    settled: Arc<AtomicBool>,
+}
+
+impl Growing {
+    /// Reads `file` until `settled`.
+    pub(crate) fn new(file: File, settled: Arc<AtomicBool>) -> Self {
+        Self { file, settled }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Read for Growing {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let since = Instant::now();
+        loop {
+            let read = self.file.read(out)?;
+            if read > 0 || out.is_empty() || self.settled.load(Ordering::Relaxed) {
+                return Ok(read);
+            }
+            if since.elapsed() >= STALLED {
+                // The end after all: what is missing is said by whoever misses it.
+                return Ok(0);
+            }
+            std::thread::sleep(GROWTH);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const OLD: &str = "checkpoint-web-0_shop-main-2026-01-01T00:00:00Z.tar";
+    const NEW: &str = "checkpoint-web-0_shop-main-2026-01-01T00:00:01Z.tar";
+
+    fn awaited(directory: &Path) -> Awaited {
+        Awaited::from_now(&directory.join("checkpoint-web-0_shop-main-")).expect("a directory")
+    }
+
+    #[test]
+    fn only_the_container_s_own_archives_count() {
+        let beginning = "checkpoint-web-0_shop-main-";
+        assert!(is_archive(NEW, beginning));
+        assert!(is_archive(
+            "checkpoint-web-0_shop-main-2026-01-01T02:00:00+02:00.tar",
+            beginning
+        ));
+        for other in [
+            "checkpoint-web-0_shop-main-2-2026-01-01T00:00:00Z.tar",
+            "checkpoint-web-0_shop-main-2026-01-01T00:00:00Z.tar.tmp",
+            "checkpoint-web-0_shop-main-.tar",
+            "checkpoint-web-0_shop-mai-2026-01-01T00:00:00Z.tar",
+        ] {
+            assert!(!is_archive(other, beginning), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_does_not_count_unless_it_is_written_anew() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let old = directory.path().join(OLD);
+        std::fs::write(&old, "old").expect("a file");
+        let awaited = awaited(directory.path());
+        assert_eq!(awaited.look().expect("a directory"), None);
+        std::fs::remove_file(&old).expect("it is there");
+        std::fs::write(&old, "another").expect("a file");
+        assert_eq!(awaited.look().expect("a directory"), Some(old));
+        let new = directory.path().join(NEW);
+        std::fs::write(&new, "new").expect("a file");
+        assert_eq!(awaited.look().expect("a directory"), Some(new));
+    }
+
+    #[test]
+    fn the_end_is_waited_for() {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let settled = Arc::new(AtomicBool::new(false));
+        let reader = File::open(file.path()).expect("it is there");
+        let mut growing = Growing::new(reader, Arc::clone(&settled));
+        let reading = std::thread::spawn(move || {
+            let mut all = String::new();
+            growing.read_to_string(&mut all).map(|_| all)
+        });
+        file.write_all(b"one ").expect("there is room");
+        file.write_all(b"two").expect("there is room");
+        file.flush().expect("there is room");
+        settled.store(true, Ordering::Relaxed);
+        let all = reading.join().expect("no panic").expect("a file");
+        assert!("one two".starts_with(&all), "{all:?}");
+    }
+}
