@@ -2,8 +2,10 @@
 //!
 //! Prints, for each of several migrations there and back: the total, the runtime's share (the
 //! checkpoint call, the transfer of the bytes, the restore), what is left for ms2m and the
-//! application's obedience, the downtime, and the API requests that ms2m made. Nothing is asserted
-//! but the audit: the figures are for a person, in benches/README.md.
+//! application's obedience, the downtime, the time between the checkpoint's answer and the request
+//! for the target pod, and the API requests that ms2m made. Nothing is asserted but the audit: the
+//! figures are for a person, in benches/README.md. `MS2M_BENCH_STATE` is the size of the worker's
+//! incompressible state in bytes (64 KiB or so if it is not given).
 
 #![allow(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
@@ -28,16 +30,29 @@ fn main() {
 }
 
 async fn measure() {
-    let app = App::start("bench", &Options::default()).await;
+    let state = std::env::var("MS2M_BENCH_STATE").ok();
+    let options = Options {
+        environment: state.map(|it| ("STATE_BYTES", it)).into_iter().collect(),
+        ..Options::default()
+    };
+    let app = App::start("bench", &options).await;
     let producers = app.produce(RATE, None);
     println!(
         "{ROUNDS} migrations of a small worker at {RATE} messages a second; seconds, and requests"
     );
     println!(
-        "{:>7} {:>10} {:>9} {:>8} {:>9} {:>7} {:>9} {:>9}",
-        "total", "checkpoint", "transfer", "restore", "reconnect", "own", "downtime", "requests"
+        "{:>7} {:>10} {:>9} {:>9} {:>8} {:>9} {:>7} {:>9} {:>9}",
+        "total",
+        "checkpoint",
+        "to target",
+        "transfer",
+        "restore",
+        "reconnect",
+        "own",
+        "downtime",
+        "requests"
     );
-    let mut columns: [Vec<f64>; 8] = Default::default();
+    let mut columns: [Vec<f64>; 9] = Default::default();
     let mut requests = BTreeMap::new();
     for round in 0..=ROUNDS {
         let (arguments, since) = (arguments(&app, round), last_request(app.world).await);
@@ -45,8 +60,9 @@ async fn measure() {
         if round == 0 {
             continue;
         }
-        requests = requests_since(app.world, since).await;
-        let row = row(&result, requests.values().sum());
+        let log = own_requests_since(app.world, since).await;
+        requests = counted(&log);
+        let row = row(&result, to_target(&result, &log), log.len());
         print_row(&row);
         for (column, value) in columns.iter_mut().zip(row) {
             column.push(value);
@@ -77,11 +93,12 @@ fn arguments(app: &App, round: usize) -> Vec<String> {
     arguments
 }
 
-fn row(result: &Value, requests: u64) -> [f64; 8] {
+fn row(result: &Value, to_target: f64, requests: usize) -> [f64; 9] {
     let seconds = |name: &str| result[name].as_f64().unwrap_or(f64::NAN);
     [
         seconds("totalSeconds"),
         seconds("checkpointCallSeconds"),
+        to_target,
         seconds("transferRunSeconds"),
         seconds("restoreRunSeconds"),
         seconds("reconnectSeconds"),
@@ -95,16 +112,17 @@ fn print_row(
     [
         total,
         checkpoint,
+        to_target,
         transfer,
         restore,
         reconnect,
         own,
         downtime,
         requests,
-    ]: &[f64; 8],
+    ]: &[f64; 9],
 ) {
     println!(
-        "{total:>7.3} {checkpoint:>10.3} {transfer:>9.3} {restore:>8.3} {reconnect:>9.3} {own:>7.3} {downtime:>9.3} {requests:>9.0}"
+        "{total:>7.3} {checkpoint:>10.3} {to_target:>9.3} {transfer:>9.3} {restore:>8.3} {reconnect:>9.3} {own:>7.3} {downtime:>9.3} {requests:>9.0}"
     );
 }
 
@@ -130,24 +148,49 @@ async fn last_request(world: &World) -> u64 {
         .unwrap_or(0)
 }
 
-/// Requests of `ms2m` itself, by verb and resource.
-async fn requests_since(world: &World, since: u64) -> BTreeMap<String, u64> {
-    let log = request_log(world, since).await;
+/// Requests of `ms2m` itself.
+async fn own_requests_since(world: &World, since: u64) -> Vec<Value> {
+    let mut log = request_log(world, since).await;
+    let mut own = log["log"].as_array_mut().map(std::mem::take);
+    if let Some(own) = &mut own {
+        own.retain(|entry| {
+            let agent = entry["userAgent"].as_str().unwrap_or_default();
+            agent.starts_with("ms2m") && !agent.starts_with("ms2m-sandbox")
+        });
+    }
+    own.unwrap_or_default()
+}
+
+/// How many there are of each verb and kind.
+fn counted(requests: &[Value]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
-    for entry in log["log"].as_array().into_iter().flatten() {
-        let agent = entry["userAgent"].as_str().unwrap_or_default();
-        if agent.starts_with("ms2m") && !agent.starts_with("ms2m-sandbox") {
-            let path = entry["path"].as_str().unwrap_or_default();
-            let kind = path
-                .split('/')
-                .rev()
-                .find(|part| KINDS.contains(part))
-                .unwrap_or("other");
-            let verb = entry["verb"].as_str().unwrap_or_default();
-            *counts.entry(format!("{verb} {kind}")).or_insert(0) += 1;
-        }
+    for entry in requests {
+        let verb = entry["verb"].as_str().unwrap_or_default();
+        *counts.entry(format!("{verb} {}", kind(entry))).or_insert(0) += 1;
     }
     counts
+}
+
+fn kind(entry: &Value) -> &str {
+    let path = entry["path"].as_str().unwrap_or_default();
+    let known = path.split('/').rev().find(|part| KINDS.contains(part));
+    known.unwrap_or("other")
+}
+
+/// Seconds from the checkpoint's answer to the request for the target pod.
+fn to_target(result: &Value, requests: &[Value]) -> f64 {
+    let time = |entry: &Value| entry["time"].as_str()?.parse::<jiff::Timestamp>().ok();
+    let checkpoint = requests.iter().position(|it| kind(it) == "checkpoint");
+    let after = checkpoint.map_or(&[][..], |at| &requests[at..]);
+    let target = after
+        .iter()
+        .find(|it| kind(it) == "pods" && it["verb"] == "create");
+    let times = after.first().zip(target);
+    let times = times.and_then(|(first, last)| Some((time(first)?, time(last)?)));
+    times.map_or(f64::NAN, |(asked, made)| {
+        let took = result["checkpointCallSeconds"].as_f64().unwrap_or(f64::NAN);
+        (made - asked).total(jiff::Unit::Second).unwrap_or(f64::NAN) - took
+    })
 }
 
 /// What the requests are counted by.

@@ -92,6 +92,18 @@ impl Process {
             .with_docker_config(dir)
     }
 
+    /// Digest of the layer of the image with that tag.
+    fn layer(&self, tag: &str) -> String {
+        ImageLayer::oci_v1(tag.as_bytes().to_vec(), None).sha256_digest()
+    }
+
+    /// What it answers to the question for a blob.
+    async fn status_of_blob(&self, digest: &str) -> u16 {
+        let url = format!("http://{}/v2/checkpoints/blobs/{digest}", self.address);
+        let answer = reqwest::Client::new().head(url).send().await;
+        answer.expect("it answers").status().as_u16()
+    }
+
     /// Pushes a small image and answers its name.
     async fn push(&self, tag: &str, annotations: &[&str], auth: &RegistryAuth) -> String {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -146,8 +158,13 @@ async fn a_checkpoint_is_known_by_its_annotations_and_can_be_deleted() {
         "one key is not enough"
     );
 
+    let layer = process.layer("m1");
+    assert_eq!(process.status_of_blob(&layer).await, 200);
     registry.delete(&by_digest).await.expect("deleted");
     assert_eq!(registry.image(&checkpoint).await.expect("an answer"), None);
+    assert_eq!(process.status_of_blob(&layer).await, 404, "its layer");
+    let other = registry.image(&ordinary).await.expect("an answer");
+    assert!(other.is_some(), "another image");
     registry.delete(&by_digest).await.expect("gone is gone");
     registry.delete(&ordinary).await.expect("by tag too");
     registry.delete(&ordinary).await.expect("gone is gone");

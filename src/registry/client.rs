@@ -104,10 +104,16 @@ impl OciRegistry {
         }
     }
 
-    async fn delete_manifest(&self, reference: &Reference, digest: &str) -> PortResult<()> {
+    /// Deletes what the repository has under `kind` (`manifests` or `blobs`) by its digest.
+    async fn delete_digest(
+        &self,
+        reference: &Reference,
+        kind: &str,
+        digest: &str,
+    ) -> PortResult<()> {
         let registry = reference.resolve_registry();
         let repository = reference.repository();
-        let what = format!("delete image {registry}/{repository}@{digest}");
+        let what = format!("delete {registry}/{repository}@{digest}");
         let auth = self.credentials(registry)?;
         let token = self
             .client
@@ -115,7 +121,7 @@ impl OciRegistry {
             .await
             .map_err(|error| port_error(&what, &error))?;
         let scheme = self.scheme;
-        let url = format!("{scheme}://{registry}/v2/{repository}/manifests/{digest}");
+        let url = format!("{scheme}://{registry}/v2/{repository}/{kind}/{digest}");
         let mut request = self.http.delete(url);
         request = match (token, auth) {
             (Some(token), _) | (None, RegistryAuth::Bearer(token)) => request.bearer_auth(token),
@@ -159,14 +165,28 @@ impl Registry for OciRegistry {
     async fn delete(&self, image: &str) -> PortResult<()> {
         let reference = parse(image)?;
         // Registries delete by digest alone; a tag goes with its manifest.
-        let digest = match reference.digest() {
-            Some(digest) => digest.to_owned(),
-            None => match self.manifest(image).await? {
-                Some((_, digest)) => digest,
-                None => return Ok(()),
-            },
+        let Some((manifest, digest)) = self.manifest(image).await? else {
+            return Ok(());
         };
-        self.delete_manifest(&reference, &digest).await
+        self.delete_digest(&reference, "manifests", &digest).await?;
+        // Most registries free what no manifest refers to by themselves, sooner or later. Asked for
+        // it, some do so at once (zot), and others at least do not hand it out any more
+        // (distribution); one that refuses has done the main thing.
+        for digest in layers(&manifest) {
+            if let Err(error) = self.delete_digest(&reference, "blobs", digest).await {
+                tracing::debug!(%error, "the registry keeps a blob until it collects its garbage");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Digests of the layers of an image. Its configuration holds nothing of the process, and may be
+/// another image's too.
+fn layers(manifest: &OciManifest) -> Vec<&str> {
+    match manifest {
+        OciManifest::Image(image) => image.layers.iter().map(|it| it.digest.as_str()).collect(),
+        OciManifest::ImageIndex(_) => Vec::new(),
     }
 }
 

@@ -158,6 +158,7 @@ impl Run {
 
     /// The gate protocol from the present stage to its end.
     async fn hand_over(&mut self) -> Result<(), Trouble> {
+        self.await_transfer().await?;
         let mut done = 0;
         let mut backoff = Backoff::looks();
         loop {
@@ -268,10 +269,6 @@ impl Run {
     /// What is carried out, one effect at a time.
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Trouble> {
         match effect {
-            Effect::CloseGate | Effect::MirrorReplay if !self.is_aborting() => {
-                self.await_transfer().await?;
-                self.perform_at_broker(effect).await
-            }
             Effect::Checkpoint => {
                 self.settle_transfer().await?;
                 self.checkpoint().await
