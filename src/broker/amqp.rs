@@ -1,6 +1,7 @@
 //! The engine's port `Broker` over AMQP and, where it can be reached, the management API.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, ExchangeKind};
 use tokio::sync::Mutex;
 
-use super::channels::{ANSWER, Channels};
+use super::channels::{ANSWER, Channels, Connections};
 use super::failure::port_error;
 use super::management::Management;
 use super::relay::relay;
@@ -34,12 +35,13 @@ pub struct Options {
 }
 
 /// Size of a frame on the connection for all but messages that are moved. The client keeps buffers
-/// for 64 of them: 8 MiB with RabbitMQ's usual 128 KiB, for requests of some hundred bytes.
-const SMALL_FRAMES: u32 = 4 * 1024;
+/// for 64 of them: 8 MiB with RabbitMQ's usual 128 KiB, for requests of some hundred bytes. It takes
+/// none that are smaller than these.
+const SMALL_FRAMES: u32 = 8 * 1024;
 
 /// An AMQP 0-9-1 broker. Connects when it is first used.
 pub struct AmqpBroker {
-    pub(super) channels: Channels,
+    pub(super) channels: Arc<Channels>,
     /// For messages that are moved: their headers have to fit into one frame, whatever its size.
     relays: Channels,
     pub(super) management: Result<Management, PortError>,
@@ -52,8 +54,14 @@ impl AmqpBroker {
     /// A broker that is not connected yet.
     #[must_use]
     pub fn new(options: &Options) -> Self {
+        Self::sharing(options, &Connections::default())
+    }
+
+    /// The same over a connection that others use as well.
+    #[must_use]
+    pub fn sharing(options: &Options, connections: &Connections) -> Self {
         Self {
-            channels: Channels::new(options.url.clone().with_frames_of(SMALL_FRAMES)),
+            channels: connections.to(options.url.clone().with_frames_of(SMALL_FRAMES)),
             relays: Channels::new(options.url.clone()),
             management: Management::new(&options.url, options.management.as_ref()),
             lags: Mutex::default(),

@@ -57,6 +57,8 @@ pub(super) struct Follow {
 struct State {
     pod: Option<Pod>,
     was_there: bool,
+    /// How long the pod is waited for before the Job is asked about again.
+    ask_again: Duration,
     trouble_since: Option<Instant>,
     terminating_since: Option<Instant>,
     log: Option<AbortOnDrop>,
@@ -88,6 +90,7 @@ impl Follow {
             return Ok(TransferEnd::Lost(format!("there is no Job {}", self.name)));
         };
         let (tell, mut told) = mpsc::channel(16);
+        // Boxed: a channel has room for 32 of what it carries from the start.
         let (see, mut seen) = mpsc::channel(16);
         let watch = tokio::spawn(watch_pods(self.pods.clone(), label_value(&self.name), see));
         let _watch = AbortOnDrop(watch.abort_handle());
@@ -99,7 +102,7 @@ impl Follow {
             tokio::select! {
                 Some(now) = told.recv() => tells(now),
                 Some(pod) = seen.recv() => {
-                    if let Some(ended) = self.pod_changed(&mut state, pod, &tell).await? {
+                    if let Some(ended) = self.pod_changed(&mut state, pod.map(|it| *it), &tell).await? {
                         while let Ok(now) = told.try_recv() {
                             tells(now);
                         }
@@ -170,7 +173,13 @@ impl Follow {
     /// Looks for reasons why nothing happens. None is told by a change, so this comes by time.
     async fn stuck(&self, state: &mut State, begin: Instant) -> PortResult<Option<String>> {
         if state.pod.is_none() && !state.was_there {
-            return self.no_pod(begin.elapsed()).await;
+            // On a busy cluster the pod comes late, and asking for it makes the cluster no quicker.
+            let waited = begin.elapsed();
+            if waited < state.ask_again {
+                return Ok(None);
+            }
+            state.ask_again = (waited * 2).min(NO_POD);
+            return self.no_pod(waited).await;
         }
         if let Some(words) = judge(state) {
             return Ok(Some(words));
@@ -305,7 +314,7 @@ fn failure(job: &Job) -> Option<String> {
 
 /// Tells each state of the Job's pod, and `None` when it is gone. A Job with no second attempt has
 /// one pod; of several, the newest counts.
-async fn watch_pods(pods: Api<Pod>, value: String, see: mpsc::Sender<Option<Pod>>) {
+async fn watch_pods(pods: Api<Pod>, value: String, see: mpsc::Sender<Option<Box<Pod>>>) {
     let selector = format!("{TRANSFER_LABEL}={value}");
     let list = ListParams::default().labels(&selector);
     let watch = WatchParams::default()
@@ -320,7 +329,7 @@ async fn watch_pods(pods: Api<Pod>, value: String, see: mpsc::Sender<Option<Pod>
                 .items
                 .into_iter()
                 .max_by_key(|pod| pod.metadata.creation_timestamp.clone());
-            if see.send(newest).await.is_err() {
+            if see.send(newest.map(Box::new)).await.is_err() {
                 return;
             }
             if let Some(version) = version
@@ -340,7 +349,7 @@ async fn watch_from(
     pods: &Api<Pod>,
     params: &WatchParams,
     mut version: String,
-    see: &mpsc::Sender<Option<Pod>>,
+    see: &mpsc::Sender<Option<Box<Pod>>>,
 ) -> std::ops::ControlFlow<()> {
     use std::ops::ControlFlow::{Break, Continue};
     loop {
@@ -364,7 +373,7 @@ async fn watch_from(
                 Ok(None) if begin.elapsed() > Duration::from_secs(1) => break,
                 _ => return Continue(()),
             };
-            if see.send(pod).await.is_err() {
+            if see.send(pod.map(Box::new)).await.is_err() {
                 return Break(());
             }
         }
