@@ -5,14 +5,14 @@
 //! tar's end marker; an archive without one was cut off.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use crate::tap::Sink;
 use crate::tap::{Fault, Monitor, Tap};
 
-/// Size of a tar record; every entry's data is padded to it.
-pub(crate) const RECORD: u64 = 512;
+/// Size of a tar record in bytes; every entry's data is padded to it.
+pub const RECORD: u64 = 512;
 
 /// How much the tar parser may read between the data of two entries: the next header and its
 /// extensions (long names), which it holds in memory.
@@ -23,48 +23,62 @@ const DUMP_MAX: u64 = 4 * 1024 * 1024;
 
 /// What was learnt from the archive's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Contents {
+pub struct Contents {
     /// `config.dump`, as found.
-    pub(crate) config_dump: Vec<u8>,
+    pub config_dump: Vec<u8>,
     /// `spec.dump`, as found.
-    pub(crate) spec_dump: Vec<u8>,
+    pub spec_dump: Vec<u8>,
     /// Size of the archive in bytes.
-    pub(crate) bytes: u64,
-    /// SHA-256 of the archive.
-    pub(crate) sha256: [u8; 32],
+    pub bytes: u64,
 }
 
 /// Why a pass over the archive ended early.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ScanError {
+pub enum ScanError {
+    /// The file, or what it is on, is at fault.
     #[error("the archive cannot be read: {0}")]
     Read(io::Error),
     /// The other end of the sink is gone; the reason is known there.
     #[error("the layer is no longer wanted: {0}")]
     Stopped(io::Error),
+    /// The contents are not those of a complete checkpoint archive; says why.
     #[error("{0}")]
     Invalid(String),
 }
 
-/// Reads a whole archive, passing every byte on to `sink`.
-///
-/// `settled` is set once the end marker has passed: an end of the stream before it is none, for
-/// who reads while the archive is written.
+/// Sees the entries of an archive while they pass.
+pub trait Visitor {
+    /// An entry other than the two dumps: its name without `.` components, its size in bytes, and
+    /// its data. What of them is not read is passed over.
+    ///
+    /// # Errors
+    /// Only the data's: the pass ends then. What a visitor makes of an entry is its own business.
+    fn visit(&mut self, name: &[u8], size: u64, data: &mut dyn Read) -> io::Result<()>;
+}
+
+/// Is not interested.
+impl Visitor for () {
+    fn visit(&mut self, _: &[u8], _: u64, _: &mut dyn Read) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a whole archive, passing every byte on to `sink`, in blocks of `block` bytes.
 ///
 /// # Errors
 /// See [`ScanError`]. The sink may have got bytes that turn out to be worthless.
-pub(crate) fn scan<R: Read, W: Write>(
-    source: R,
-    sink: W,
-    settled: &AtomicBool,
-) -> Result<(Contents, W), ScanError> {
-    let (tap, monitor) = Tap::new(source, sink);
+pub fn scan<S: Sink>(
+    source: impl Read,
+    block: usize,
+    sink: S,
+    visitor: &mut impl Visitor,
+) -> Result<(Contents, S), ScanError> {
+    let (tap, monitor) = Tap::new(source, sink, block);
     let mut archive = tar::Archive::new(tap);
-    let found = walk(&mut archive, &monitor).map_err(|error| explain(&monitor, error))?;
+    let found = walk(&mut archive, &monitor, visitor).map_err(|error| explain(&monitor, error))?;
     monitor.limit(u64::MAX);
     let mut tap = archive.into_inner();
-    let padding =
-        check_end(&mut tap, found.end, settled).map_err(|error| explain(&monitor, error))?;
+    let padding = check_end(&mut tap, found.end).map_err(|error| explain(&monitor, error))?;
     let config_dump = required(found.config_dump, "config.dump")?;
     let spec_dump = required(found.spec_dump, "spec.dump")?;
     if !found.checkpoint {
@@ -72,21 +86,20 @@ pub(crate) fn scan<R: Read, W: Write>(
             "it has nothing under checkpoint/, where the process's memory should be".into(),
         ));
     }
-    let (sink, sha256) = tap.finish();
     let contents = Contents {
         config_dump,
         spec_dump,
         bytes: found.end + padding,
-        sha256,
     };
-    Ok((contents, sink))
+    Ok((contents, tap.into_sink()))
 }
 
 /// Whether a file has the marks of a checkpoint archive, complete or not. Looks at the entries'
 /// headers only.
 ///
 /// This guards deletion: a path that was given by mistake must not cost a file.
-pub(crate) fn is_checkpoint(path: &Path) -> bool {
+#[must_use]
+pub fn is_checkpoint(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;
     };
@@ -125,7 +138,11 @@ impl From<io::Error> for WalkError {
     }
 }
 
-fn walk<R: Read>(archive: &mut tar::Archive<R>, monitor: &Monitor) -> Result<Found, WalkError> {
+fn walk<R: Read>(
+    archive: &mut tar::Archive<R>,
+    monitor: &Monitor,
+    visitor: &mut impl Visitor,
+) -> Result<Found, WalkError> {
     let mut found = Found::default();
     let mut entries = archive.entries()?;
     loop {
@@ -145,7 +162,11 @@ fn walk<R: Read>(archive: &mut tar::Archive<R>, monitor: &Monitor) -> Result<Fou
         match name.as_slice() {
             b"config.dump" => keep(&mut found.config_dump, &mut entry, "config.dump")?,
             b"spec.dump" => keep(&mut found.spec_dump, &mut entry, "spec.dump")?,
-            name => found.checkpoint |= name.starts_with(b"checkpoint/") && entry.size() > 0,
+            name => {
+                let size = entry.size();
+                found.checkpoint |= name.starts_with(b"checkpoint/") && size > 0;
+                visitor.visit(name, size, &mut entry)?;
+            }
         }
     }
 }
@@ -216,19 +237,12 @@ fn keep<R: Read>(
 
 /// Checks that a tar's end marker, two records of zeros, follows at `end`, and nothing but zeros
 /// after it. Reads to the end of the stream and returns how many bytes there were.
-fn check_end<R: Read, W: Write>(
-    tap: &mut Tap<R, W>,
-    end: u64,
-    settled: &AtomicBool,
-) -> Result<u64, WalkError> {
+fn check_end<R: Read, S: Sink>(tap: &mut Tap<R, S>, end: u64) -> Result<u64, WalkError> {
     let cut = || WalkError::Invalid("it is cut off: the tar's end marker is missing".into());
     // The parser stops either at the end of the stream or after the marker's first record.
     let mut zeros = tap.position().checked_sub(end).ok_or_else(cut)?;
     let mut buffer = [0; 16 * 1024];
     loop {
-        if zeros >= 2 * RECORD {
-            settled.store(true, Ordering::Relaxed);
-        }
         let n = tap.read(&mut buffer)?;
         if n == 0 {
             break;

@@ -6,15 +6,14 @@
 //! is whole is known by the tar's end marker, as with every other archive.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+
+use crate::archive::RECORD;
 
 /// How often the directory is looked at. A look costs some microseconds.
 const LOOK: Duration = Duration::from_millis(5);
@@ -123,31 +122,27 @@ pub(crate) fn has_begun(path: &Path, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a file that may still be written: its end is the end only once somebody who knows what it
-/// is to look like says so.
-pub(crate) struct Growing {
-    file: File,
-    settled: Arc<AtomicBool>,
+/// Reads a tar that may still be written: its end is the end only once the end marker has passed.
+pub(crate) struct Growing<R> {
+    file: R,
+    marker: EndMarker,
 }
 
-impl Growing {
-    /// Reads `file` until `settled`.
-    pub(crate) fn new(file: File, settled: Arc<AtomicBool>) -> Self {
-        Self { file, settled }
-    }
-
-    /// The file.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+impl<R: Read> Growing<R> {
+    /// Reads from `file`, which is at its beginning.
+    pub(crate) fn new(file: R) -> Self {
+        let marker = EndMarker::default();
+        Self { file, marker }
     }
 }
 
-impl Read for Growing {
+impl<R: Read> Read for Growing<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let since = Instant::now();
         loop {
             let read = self.file.read(out)?;
-            if read > 0 || out.is_empty() || self.settled.load(Ordering::Relaxed) {
+            self.marker.passes(&out[..read]);
+            if read > 0 || out.is_empty() || self.marker.has_passed {
                 return Ok(read);
             }
             if since.elapsed() >= STALLED {
@@ -159,8 +154,56 @@ impl Read for Growing {
     }
 }
 
+/// Looks for a tar's end marker, two records of zeros where a header could be, among the bytes that
+/// pass. It goes from header to header; whether they make sense is the parser's affair, and what
+/// it cannot read ends the wait.
+#[derive(Debug, Default)]
+struct EndMarker {
+    /// The header in the making.
+    header: Vec<u8>,
+    /// Bytes that pass before the next header.
+    skip: u64,
+    /// Whether the last header was a record of zeros.
+    zeros: bool,
+    has_passed: bool,
+}
+
+impl EndMarker {
+    fn passes(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.has_passed {
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX);
+            let skipped = skipped.min(bytes.len());
+            self.skip -= skipped as u64;
+            bytes = &bytes[skipped..];
+            let wanted = (RECORD as usize - self.header.len()).min(bytes.len());
+            self.header.extend_from_slice(&bytes[..wanted]);
+            bytes = &bytes[wanted..];
+            if self.header.len() as u64 == RECORD {
+                self.header_is_whole();
+                self.header.clear();
+            }
+        }
+    }
+
+    fn header_is_whole(&mut self) {
+        let zeros = self.header.iter().all(|byte| *byte == 0);
+        self.has_passed = zeros && self.zeros;
+        self.zeros = zeros;
+        if zeros {
+            return;
+        }
+        let header = tar::Header::from_byte_slice(&self.header);
+        let size = header.entry_size().ok();
+        match size.and_then(|size| size.checked_next_multiple_of(RECORD)) {
+            Some(size) => self.skip = size,
+            None => self.has_passed = true,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write as _;
 
     use super::*;
@@ -205,21 +248,54 @@ mod tests {
         assert_eq!(awaited.look().expect("a directory"), Some(new));
     }
 
+    fn a_tar() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, size) in [("a", 1000), ("b/of/zeros", 4096), ("empty", 0)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(size);
+            let data = vec![0; usize::try_from(size).expect("it is small")];
+            let appended = builder.append_data(&mut header, name, &data[..]);
+            appended.expect("it goes to memory");
+        }
+        builder.into_inner().expect("it goes to memory")
+    }
+
+    #[test]
+    fn the_end_is_seen_wherever_the_reads_are_cut() {
+        let tar = a_tar();
+        for length in [1, 7, 511, 512, 513, 4096] {
+            let mut marker = EndMarker::default();
+            let mut passed = 0;
+            for piece in tar.chunks(length) {
+                assert!(!marker.has_passed, "too early, at {passed}");
+                marker.passes(piece);
+                passed += piece.len();
+            }
+            assert!(marker.has_passed, "not seen in pieces of {length}");
+        }
+        let mut marker = EndMarker::default();
+        marker.passes(&[b'x'; 512]);
+        assert!(
+            marker.has_passed,
+            "nobody waits for the end of what is no tar"
+        );
+    }
+
     #[test]
     fn the_end_is_waited_for() {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-        let settled = Arc::new(AtomicBool::new(false));
         let reader = File::open(file.path()).expect("it is there");
-        let mut growing = Growing::new(reader, Arc::clone(&settled));
         let reading = std::thread::spawn(move || {
-            let mut all = String::new();
-            growing.read_to_string(&mut all).map(|_| all)
+            let mut all = Vec::new();
+            Growing::new(reader).read_to_end(&mut all).map(|_| all)
         });
-        file.write_all(b"one ").expect("there is room");
-        file.write_all(b"two").expect("there is room");
-        file.flush().expect("there is room");
-        settled.store(true, Ordering::Relaxed);
+        let tar = a_tar();
+        for piece in tar.chunks(900) {
+            file.write_all(piece).expect("there is room");
+            file.flush().expect("there is room");
+            std::thread::sleep(Duration::from_millis(3));
+        }
         let all = reading.join().expect("no panic").expect("a file");
-        assert!("one two".starts_with(&all), "{all:?}");
+        assert_eq!(all, tar);
     }
 }

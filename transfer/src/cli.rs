@@ -7,8 +7,8 @@ use clap::{Parser, ValueEnum};
 use ms2m_transfer::env;
 use oci_client::Reference;
 
-use crate::encoder::Format;
 use crate::failure::Failure;
+use crate::frame::Format;
 
 const AFTER_HELP: &str = "\
 Output:

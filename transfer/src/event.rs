@@ -72,6 +72,18 @@ pub struct Progress {
     pub sent_bytes: u64,
     /// Seconds since the start of the process.
     pub seconds: f64,
+    /// Size of what was made so far by what was read for it, 1 where nothing is compressed. Absent
+    /// until anything was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// Bytes of the archive a second, by what the registry has acknowledged in the last seconds.
+    /// Absent until it can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
+    /// Seconds until the registry has the whole layer, if it goes on like this. Absent until it can
+    /// be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<f64>,
 }
 
 /// A failure in passing.
@@ -126,12 +138,22 @@ mod tests {
             read_bytes: 2,
             sent_bytes: 1,
             seconds: 0.5,
+            ratio: Some(0.75),
+            bytes_per_second: Some(6),
+            eta_seconds: Some(0.25),
         });
         assert_eq!(
             progress.to_line(),
-            r#"{"event":"progress","archiveBytes":3,"readBytes":2,"sentBytes":1,"seconds":0.5}"#
+            r#"{"event":"progress","archiveBytes":3,"readBytes":2,"sentBytes":1,"seconds":0.5,"ratio":0.75,"bytesPerSecond":6,"etaSeconds":0.25}"#
         );
         assert_eq!(Event::parse(&progress.to_line()), Some(progress));
+        let early =
+            r#"{"event":"progress","archiveBytes":3,"readBytes":2,"sentBytes":1,"seconds":0.5}"#;
+        assert_eq!(
+            Event::parse(early).map(|event| event.to_line()).as_deref(),
+            Some(early),
+            "what cannot be told is left out"
+        );
         let failed = Event::from(Report::Failed(Failed {
             code: FailureCode::RegistryDenied,
             message: "no".into(),

@@ -12,7 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::cli::Origin;
-use crate::encoder::Format;
+use crate::frame::Format;
 use crate::metadata::Metadata;
 
 /// The uploaded layer.

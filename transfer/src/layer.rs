@@ -1,26 +1,23 @@
-//! The layer in the making: a blocking thread reads, checks, hashes and compresses the archive,
-//! and a bounded queue hands the result on in pieces, so that memory does not grow with it.
+//! The layer in the making: a thread reads, checks and packs the archive, and a bounded queue hands
+//! the result on in pieces, so that memory does not grow with it.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
-use oci_client::errors::OciDistributionError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::archive::{self, Contents, ScanError};
 use crate::arrival::Growing;
-use crate::encoder::{Encoder, Format};
+use crate::frame::{BLOCK, Format};
+use crate::image::digest_name;
 use crate::metadata;
-
-/// Size of a piece: one HTTP request each. oci-client sends nothing larger.
-const PIECE: usize = 4 * 1024 * 1024;
+use crate::pack::{self, Feed, Packed, stopped};
+use crate::piece::Piece;
 
 /// Pieces that wait between the two sides. None is filled while one waits, so that with the one
 /// that is being sent two are in memory at most.
@@ -32,29 +29,61 @@ pub(crate) struct Counters {
     /// Size of the archive; 0 until it is open.
     pub(crate) total: AtomicU64,
     pub(crate) read: AtomicU64,
+    /// Bytes of the layer that were made of what was read, but for what is in work.
+    pub(crate) packed: AtomicU64,
     pub(crate) sent: AtomicU64,
 }
 
 impl Counters {
     fn reset(&self) {
-        self.read.store(0, Ordering::Relaxed);
-        self.sent.store(0, Ordering::Relaxed);
+        for count in [&self.read, &self.packed, &self.sent] {
+            count.store(0, Ordering::Relaxed);
+        }
     }
 }
 
+/// A layer as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blob {
+    pub(crate) digest: String,
+    pub(crate) bytes: u64,
+}
+
+/// What a pass has found and made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) contents: Contents,
+    pub(crate) blob: Blob,
+    /// Digest of the archive, `sha256:…`.
+    pub(crate) diff_id: String,
+}
+
 /// A piece of the layer, or its end. A queue that closes without `End` is a layer that broke.
-enum Piece {
-    Data(Bytes),
-    End,
+pub(crate) enum Part {
+    Data(Piece),
+    End(Blob),
 }
 
 /// The layer as the upload takes it.
-pub(crate) type LayerStream = BoxStream<'static, Result<Bytes, OciDistributionError>>;
+pub(crate) struct Layer {
+    queue: mpsc::Receiver<Part>,
+}
+
+impl Layer {
+    /// The next part; after the end there is none.
+    ///
+    /// # Errors
+    /// When the layer broke off: why is known to the task that makes it.
+    pub(crate) async fn next(&mut self) -> io::Result<Part> {
+        let broke = || io::Error::new(io::ErrorKind::UnexpectedEof, "the layer broke off");
+        self.queue.recv().await.ok_or_else(broke)
+    }
+}
 
 /// Starts one pass over the archive.
 ///
-/// Returns the layer as a stream for the upload, and the task that makes it. The stream fails,
-/// rather than ends, when the task does, so that a broken layer is never committed.
+/// Returns the layer for the upload, and the task that makes it. The layer breaks off, rather than
+/// ends, when the task fails, so that a broken layer is never committed.
 ///
 /// One that is `growing` is read to the tar's end marker, and to the end of the file after that.
 pub(crate) fn start(
@@ -62,40 +91,47 @@ pub(crate) fn start(
     growing: bool,
     format: Format,
     counters: &Arc<Counters>,
-) -> (LayerStream, JoinHandle<Result<Contents, ScanError>>) {
+) -> (Layer, JoinHandle<Result<Made, ScanError>>) {
     counters.reset();
-    let (sender, receiver) = mpsc::channel(QUEUE);
-    let settled = Arc::new(AtomicBool::new(!growing));
-    let source = Counted {
-        file: Growing::new(file, Arc::clone(&settled)),
-        counters: Arc::clone(counters),
-        settled,
-        growing,
-    };
-    let task = tokio::task::spawn_blocking(move || make(source, format, sender));
-    (stream(receiver, Arc::clone(counters)), task)
+    let (sender, queue) = mpsc::channel(QUEUE);
+    let counters = Arc::clone(counters);
+    let runtime = Handle::current();
+    let task = tokio::task::spawn_blocking(move || {
+        let pieces = Pieces {
+            queue: sender,
+            runtime,
+            piece: Piece::default(),
+        };
+        make(&file, growing, format, &counters, pieces)
+    });
+    (Layer { queue }, task)
 }
 
 fn make(
-    source: Counted,
+    file: &File,
+    growing: bool,
     format: Format,
-    queue: mpsc::Sender<Piece>,
-) -> Result<Contents, ScanError> {
-    let growing = source.growing;
-    let before = source.metadata().map_err(ScanError::Read)?;
+    counters: &Counters,
+    mut pieces: Pieces,
+) -> Result<Made, ScanError> {
+    let before = file.metadata().map_err(ScanError::Read)?;
     if before.len() == 0 && !growing {
         return Err(ScanError::Invalid("it is empty".into()));
     }
-    let watch = source.file.file().try_clone().map_err(ScanError::Read)?;
-    let settled = Arc::clone(&source.settled);
-    let pieces = Pieces {
-        queue,
-        piece: Vec::with_capacity(PIECE),
+    let source = Counted {
+        file,
+        growth: growing.then(|| Growing::new(file)),
+        counters,
     };
-    let encoder = Encoder::new(format, pieces).map_err(ScanError::Stopped)?;
-    let (contents, encoder) = archive::scan(source, encoder, &settled)?;
-    let pieces = encoder.finish().map_err(ScanError::Stopped)?;
-    let after = watch.metadata().map_err(ScanError::Read)?;
+    let output = |frame: Bytes| {
+        let bytes = frame.len() as u64;
+        counters.packed.fetch_add(bytes, Ordering::Relaxed);
+        pieces.add(frame)
+    };
+    let scan = |feed: Feed| archive::scan(source, BLOCK, feed, &mut ()).map(|(found, _)| found);
+    let (contents, packed) = pack::pack(format, output, scan).map_err(ScanError::Stopped)?;
+    let (contents, packed) = (contents?, packed.map_err(ScanError::Stopped)?);
+    let after = file.metadata().map_err(ScanError::Read)?;
     if !growing && changed(&before, &after) || after.len() != contents.bytes {
         return Err(ScanError::Invalid(
             "it changed while it was read; is it still being written?".into(),
@@ -103,157 +139,159 @@ fn make(
     }
     // Before the layer is complete: nothing would refer to it, and it would lie in the registry.
     metadata::Metadata::read(&contents).map_err(ScanError::Invalid)?;
-    pieces.end().map_err(ScanError::Stopped)?;
-    Ok(contents)
+    let made = made(contents, &packed);
+    pieces.end(&made.blob).map_err(ScanError::Stopped)?;
+    Ok(made)
+}
+
+fn made(contents: Contents, packed: &Packed) -> Made {
+    Made {
+        contents,
+        blob: Blob {
+            digest: digest_name(&packed.layer),
+            bytes: packed.bytes,
+        },
+        diff_id: digest_name(&packed.archive),
+    }
 }
 
 fn changed(before: &Metadata, after: &Metadata) -> bool {
     before.len() != after.len() || before.modified().ok() != after.modified().ok()
 }
 
-struct Counted {
-    file: Growing,
-    counters: Arc<Counters>,
-    settled: Arc<AtomicBool>,
-    growing: bool,
+struct Counted<'a> {
+    file: &'a File,
+    growth: Option<Growing<&'a File>>,
+    counters: &'a Counters,
 }
 
-impl Counted {
-    fn metadata(&self) -> io::Result<Metadata> {
-        self.file.file().metadata()
-    }
-}
-
-impl Read for Counted {
+impl Read for Counted<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(out)?;
+        let Some(growth) = &mut self.growth else {
+            let n = self.file.read(out)?;
+            self.counters.read.fetch_add(n as u64, Ordering::Relaxed);
+            return Ok(n);
+        };
+        let n = growth.read(out)?;
         let read = self.counters.read.fetch_add(n as u64, Ordering::Relaxed) + n as u64;
-        if self.growing && read > self.counters.total.load(Ordering::Relaxed) {
-            let written = self.metadata()?.len();
+        if read > self.counters.total.load(Ordering::Relaxed) {
+            let written = self.file.metadata()?.len();
             self.counters.total.store(written, Ordering::Relaxed);
         }
         Ok(n)
     }
 }
 
-/// Gathers bytes into pieces and queues each one that is full.
+/// Gathers blocks into pieces and queues each one that is full, once there is more: so the end of
+/// the layer is always kept back until [`Pieces::end`].
 struct Pieces {
-    queue: mpsc::Sender<Piece>,
-    piece: Vec<u8>,
+    queue: mpsc::Sender<Part>,
+    /// Where the other side of the queue is.
+    runtime: Handle,
+    piece: Piece,
 }
 
 impl Pieces {
-    fn push(&self, piece: Piece) -> io::Result<()> {
-        self.queue.blocking_send(piece).map_err(|_| stopped())
+    fn add(&mut self, mut block: Bytes) -> io::Result<()> {
+        loop {
+            self.piece.fill(&mut block);
+            if block.is_empty() {
+                return Ok(());
+            }
+            let full = std::mem::take(&mut self.piece);
+            self.push(Part::Data(full))?;
+            self.until_taken()?;
+        }
+    }
+
+    fn push(&self, part: Part) -> io::Result<()> {
+        self.queue.blocking_send(part).map_err(|_| stopped())
     }
 
     /// Waits until no piece is in the queue.
     fn until_taken(&self) -> io::Result<()> {
         // There is room for one, and nobody else sends.
-        let room = Handle::current().block_on(self.queue.reserve());
+        let room = self.runtime.block_on(self.queue.reserve());
         room.map(drop).map_err(|_| stopped())
     }
 
-    fn end(mut self) -> io::Result<()> {
+    fn end(mut self, blob: &Blob) -> io::Result<()> {
         let last = std::mem::take(&mut self.piece);
-        if !last.is_empty() {
-            self.push(Piece::Data(last.into()))?;
+        if last.len() > 0 {
+            self.push(Part::Data(last))?;
         }
         // An upload that knows the size does not wait for the end; nothing is lost then.
-        let _ = self.push(Piece::End);
+        let _ = self.push(Part::End(blob.clone()));
         Ok(())
     }
-}
-
-fn stopped() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the upload has stopped")
-}
-
-impl Write for Pieces {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let n = data.len().min(PIECE - self.piece.len());
-        self.piece.extend_from_slice(&data[..n]);
-        if self.piece.len() == PIECE {
-            let full = std::mem::take(&mut self.piece);
-            self.push(Piece::Data(full.into()))?;
-            self.until_taken()?;
-            self.piece = Vec::with_capacity(PIECE);
-        }
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Receiving {
-    queue: mpsc::Receiver<Piece>,
-    counters: Arc<Counters>,
-    /// Size of the piece that is being sent.
-    in_flight: u64,
-    done: bool,
-}
-
-fn stream(queue: mpsc::Receiver<Piece>, counters: Arc<Counters>) -> LayerStream {
-    let state = Receiving {
-        queue,
-        counters,
-        in_flight: 0,
-        done: false,
-    };
-    futures_util::stream::unfold(state, |mut state| async move {
-        if state.done {
-            return None;
-        }
-        // Asking for the next piece means that the registry has acknowledged the one before.
-        let acknowledged = std::mem::take(&mut state.in_flight);
-        state
-            .counters
-            .sent
-            .fetch_add(acknowledged, Ordering::Relaxed);
-        match state.queue.recv().await {
-            Some(Piece::Data(piece)) => {
-                state.in_flight = piece.len() as u64;
-                Some((Ok(piece), state))
-            }
-            Some(Piece::End) => None,
-            None => {
-                state.done = true;
-                let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the layer broke off");
-                Some((Err(error.into()), state))
-            }
-        }
-    })
-    .boxed()
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::piece::PIECE;
+
     use super::*;
 
-    fn pieces(data: &[u8]) -> (Pieces, mpsc::Receiver<Piece>) {
-        let (queue, receiver) = mpsc::channel(QUEUE);
-        let piece = data.to_vec();
-        (Pieces { queue, piece }, receiver)
+    fn pieces() -> (Pieces, Layer) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let pieces = Pieces {
+            queue: sender,
+            runtime: Handle::current(),
+            piece: Piece::default(),
+        };
+        (pieces, Layer { queue })
     }
 
-    #[test]
-    fn only_data_have_to_be_taken() {
-        let (all_sent, receiver) = pieces(b"");
-        drop(receiver);
-        assert!(all_sent.end().is_ok(), "the end may go unheard");
-        let (some_left, receiver) = pieces(b"the last bytes");
-        drop(receiver);
-        assert!(some_left.end().is_err(), "bytes may not");
+    fn a_blob() -> Blob {
+        Blob {
+            digest: "sha256:aa".to_owned(),
+            bytes: 14,
+        }
+    }
+
+    #[tokio::test]
+    async fn only_data_have_to_be_taken() {
+        let (all_sent, layer) = pieces();
+        drop(layer);
+        let (mut some_left, layer) = pieces();
+        drop(layer);
+        let ended = tokio::task::spawn_blocking(move || {
+            let added = some_left.add(Bytes::from_static(b"the last bytes"));
+            added.expect("they are kept back");
+            (all_sent.end(&a_blob()), some_left.end(&a_blob()))
+        });
+        let (all_sent, some_left) = ended.await.expect("nothing panics");
+        assert!(all_sent.is_ok(), "the end may go unheard");
+        assert!(some_left.is_err(), "bytes may not");
+    }
+
+    #[tokio::test]
+    async fn the_end_is_kept_back_until_it_is_said() {
+        let (mut pieces, mut layer) = pieces();
+        let adding = tokio::task::spawn_blocking(move || {
+            // Exactly two pieces.
+            let block = Bytes::from(vec![7; 2 * PIECE]);
+            pieces.add(block).map(|()| pieces)
+        });
+        let first = layer.next().await.expect("there is more");
+        assert!(matches!(first, Part::Data(piece) if piece.len() == PIECE));
+        let pieces = adding.await.expect("nothing panics").expect("it is taken");
+        assert!(
+            layer.queue.try_recv().is_err(),
+            "the second could be the end"
+        );
+        let ending = tokio::task::spawn_blocking(move || pieces.end(&a_blob()));
+        let second = layer.next().await.expect("there is more");
+        assert!(matches!(second, Part::Data(piece) if piece.len() == PIECE));
+        let end = layer.next().await.expect("it has ended");
+        assert!(matches!(end, Part::End(blob) if blob == a_blob()));
+        ending.await.expect("nothing panics").expect("it is taken");
     }
 
     #[tokio::test]
     async fn a_layer_that_breaks_does_not_end() {
-        let (queue, receiver) = mpsc::channel(QUEUE);
-        drop(queue);
-        let mut stream = stream(receiver, Arc::default());
-        assert!(stream.next().await.is_some_and(|piece| piece.is_err()));
-        assert!(stream.next().await.is_none());
+        let (pieces, mut layer) = pieces();
+        drop(pieces);
+        assert!(layer.next().await.is_err());
     }
 }

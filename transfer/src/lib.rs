@@ -2,8 +2,7 @@
 //! it prints, what it leaves as its termination message and how it exits.
 //!
 //! Both sides use these types: the binary `ms2m-transfer` writes them, the engine of `ms2m`
-//! builds the Job from them and reads them back. Nothing here opens a file or a socket, and no
-//! type of the registry client shows in it.
+//! builds the Job from them and reads them back. No type of the registry client shows in them.
 //!
 //! | module         | side of the contract                                              |
 //! |----------------|-------------------------------------------------------------------|
@@ -12,12 +11,24 @@
 //! | [`report`]     | the result, also the container's termination message              |
 //! | [`exit`]       | exit codes                                                        |
 //! | [`annotation`] | keys of the manifest's annotations, which make an image restorable |
+//!
+//! Beside the contract are the readers of what others have written, which the binary uses:
+//!
+//! | module         | reads                                                             |
+//! |----------------|-------------------------------------------------------------------|
+//! | [`archive`]    | checkpoint archives, whole and checked                            |
+//! | [`metadata`]   | `config.dump` and `spec.dump`                                     |
+//! | [`reference`]  | image references                                                  |
 
 pub mod annotation;
+pub mod archive;
 pub mod env;
 pub mod event;
 pub mod exit;
+pub mod metadata;
+pub mod reference;
 pub mod report;
+mod tap;
 
 pub use event::Event;
 pub use exit::ExitCode;

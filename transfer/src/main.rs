@@ -1,24 +1,23 @@
 //! Entry point: set-up, signals and exit code, nothing else.
 
-mod archive;
 mod arrival;
 mod authorities;
 mod cli;
 mod credentials;
-mod encoder;
 mod failure;
 mod file;
+mod frame;
 mod image;
 mod layer;
-mod metadata;
+mod pace;
+mod pack;
+mod piece;
 mod pieces;
 mod probe;
-mod reference;
 mod registry;
 mod reporter;
 mod retry;
 mod session;
-mod tap;
 mod transfer;
 mod upload;
 
@@ -31,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use ms2m_transfer::event::{Event, Waiting};
-use ms2m_transfer::{Failed, Pushed, Report, env};
+use ms2m_transfer::{Failed, Pushed, Report, archive, env, metadata, reference};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 

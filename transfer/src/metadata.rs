@@ -12,17 +12,33 @@ use crate::archive::Contents;
 
 /// What is known of the container that was checkpointed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Metadata {
-    pub(crate) container: Option<String>,
-    pub(crate) pod: Option<String>,
-    pub(crate) namespace: Option<String>,
-    pub(crate) engine: Option<String>,
-    pub(crate) runtime: Option<String>,
-    pub(crate) image_requested: Option<String>,
-    pub(crate) image_name: Option<String>,
-    pub(crate) image_id: Option<String>,
+pub struct Metadata {
+    /// Name of the container.
+    pub container: Option<String>,
+    /// Name of its pod.
+    pub pod: Option<String>,
+    /// The pod's namespace.
+    pub namespace: Option<String>,
+    /// `CRI-O`, `containerd`, or as the engine calls itself.
+    pub engine: Option<String>,
+    /// The OCI runtime, `runc` or `crun`.
+    pub runtime: Option<String>,
+    /// The base image as the pod named it.
+    pub image_requested: Option<String>,
+    /// The base image as the engine knows it, by digest.
+    pub image_name: Option<String>,
+    /// The base image's ID on the source node.
+    pub image_id: Option<String>,
     /// `uid:gid` of the container's first process.
-    pub(crate) user: Option<String>,
+    pub user: Option<String>,
+    /// When the container was started, RFC 3339.
+    pub created: Option<String>,
+    /// When the checkpoint was taken, RFC 3339.
+    pub checkpointed: Option<String>,
+    /// Whether the container had itself been restored.
+    pub restored: bool,
+    /// What was mounted into it from the node: where, and from where.
+    pub mounts: Vec<(String, Option<String>)>,
 }
 
 #[derive(Default, Deserialize)]
@@ -33,6 +49,9 @@ struct ConfigDump {
     rootfs_image_ref: String,
     rootfs_image_name: String,
     runtime: String,
+    created_time: String,
+    checkpointed_time: String,
+    restored: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -40,6 +59,14 @@ struct ConfigDump {
 struct SpecDump {
     process: Option<Process>,
     annotations: HashMap<String, String>,
+    mounts: Option<Vec<Mount>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Mount {
+    destination: String,
+    source: String,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +86,7 @@ impl Metadata {
     ///
     /// # Errors
     /// Says which of them is not the JSON that it should be.
-    pub(crate) fn read(contents: &Contents) -> Result<Self, String> {
+    pub fn read(contents: &Contents) -> Result<Self, String> {
         let config: ConfigDump = parse("config.dump", &contents.config_dump)?;
         let spec: SpecDump = parse("spec.dump", &contents.spec_dump)?;
         let names = Names::of(&spec.annotations);
@@ -77,6 +104,10 @@ impl Metadata {
             user: spec
                 .process
                 .map(|process| format!("{}:{}", process.user.uid, process.user.gid)),
+            created: moment(config.created_time),
+            checkpointed: moment(config.checkpointed_time),
+            restored: config.restored,
+            mounts: from_outside(spec.mounts.unwrap_or_default()),
         })
     }
 }
@@ -87,6 +118,20 @@ fn parse<'a, T: Deserialize<'a>>(name: &str, bytes: &'a [u8]) -> Result<T, Strin
 
 fn some(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// A time, unless it is what Go writes for none.
+fn moment(text: String) -> Option<String> {
+    some(text).filter(|text| !text.starts_with("0001-"))
+}
+
+/// Those of a path of the node: the others are made anew in every container.
+fn from_outside(mounts: Vec<Mount>) -> Vec<(String, Option<String>)> {
+    mounts
+        .into_iter()
+        .filter(|mount| mount.source.starts_with('/'))
+        .map(|mount| (mount.destination, some(mount.source)))
+        .collect()
 }
 
 /// Where the engines leave the Kubernetes names: CRI-O has the kubelet's labels as one JSON
@@ -142,7 +187,6 @@ mod tests {
             config_dump: config.into(),
             spec_dump: spec.into(),
             bytes: 0,
-            sha256: [0; 32],
         })
     }
 
@@ -151,8 +195,9 @@ mod tests {
         let metadata = read(
             r#"{"id":"7b1c","name":"k8s_worker_worker-0_shop_f00_0","rootfsImage":"registry/worker:1",
                 "rootfsImageRef":"4be1","rootfsImageName":"registry/worker@sha256:aa","runtime":"runc",
-                "createdTime":"2026-01-01T00:00:00Z","restored":false}"#,
-            r#"{"ociVersion":"1.2.0","process":{"user":{"uid":65532,"gid":65534},"args":["/worker"]},
+                "createdTime":"2026-01-01T00:00:00Z","checkpointedTime":"0001-01-01T00:00:00Z","restored":false}"#,
+            r#"{"ociVersion":"1.2.0","mounts":[{"destination":"/proc","type":"proc","source":"proc"},
+                {"destination":"/data","type":"bind","source":"/var/lib/kubelet/pods/1/v","options":["rw"]}],"process":{"user":{"uid":65532,"gid":65534},"args":["/worker"]},
                 "annotations":{"io.container.manager":"cri-o",
                 "io.kubernetes.cri-o.Labels":"{\"io.kubernetes.container.name\":\"worker\",\"io.kubernetes.pod.name\":\"worker-0\",\"io.kubernetes.pod.namespace\":\"shop\"}"}}"#,
         )
@@ -169,6 +214,10 @@ mod tests {
                 image_name: Some("registry/worker@sha256:aa".into()),
                 image_id: Some("4be1".into()),
                 user: Some("65532:65534".into()),
+                created: Some("2026-01-01T00:00:00Z".into()),
+                checkpointed: None,
+                restored: false,
+                mounts: vec![("/data".into(), Some("/var/lib/kubelet/pods/1/v".into()))],
             }
         );
     }

@@ -5,13 +5,16 @@
 //! refuses the session (404, "upload resumed at wrong offset"), since the offset is signed into the
 //! session's URL. There only a cut that left nothing of a piece can be gone on with.
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use oci_client::errors::OciDistributionError;
-use sha2::{Digest, Sha256};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::image::digest_name;
-use crate::layer::LayerStream;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use oci_client::errors::OciDistributionError;
+
+use crate::layer::{Blob, Counters, Layer, Part};
+use crate::piece::Piece;
 use crate::registry::Registry;
 use crate::retry::{self, Kind, REQUEST_ATTEMPTS};
 use crate::session::{Session, no_pieces};
@@ -20,49 +23,38 @@ use crate::session::{Session, no_pieces};
 const RESUMING: &str = "going on with the upload";
 const COMMITTING: &str = "completing the upload";
 
-/// A layer as stored.
-#[derive(Debug, Clone)]
-pub(crate) struct Blob {
-    pub(crate) digest: String,
-    pub(crate) bytes: u64,
-}
-
 impl Registry<'_> {
     /// Pushes the layer in one request a piece. A connection that breaks is gone on from where the
     /// registry says that it stands, if it says so.
     pub(crate) async fn push_pieces(
         &self,
-        mut layer: LayerStream,
+        mut layer: Layer,
+        counters: &Counters,
     ) -> Result<Blob, OciDistributionError> {
         let mut session = self.blobs.open().await?;
-        let mut hash = Sha256::new();
         let pushed = async {
-            while let Some(piece) = layer.next().await {
-                let piece = piece?;
-                hash.update(&piece);
-                self.push_piece(&mut session, piece).await?;
+            loop {
+                match layer.next().await? {
+                    Part::Data(piece) => self.push_piece(&mut session, &piece).await?,
+                    Part::End(blob) => {
+                        self.commit(&session, &blob.digest).await?;
+                        return Ok(blob);
+                    }
+                }
+                counters.sent.store(session.offset, Ordering::Relaxed);
             }
-            let digest = digest_name(&hash.finalize());
-            self.commit(&session, &digest).await?;
-            Ok(digest)
         }
         .await;
-        match pushed {
-            Ok(digest) => Ok(Blob {
-                digest,
-                bytes: session.offset,
-            }),
-            Err(error) => {
-                self.blobs.cancel(&session).await;
-                Err(error)
-            }
+        if pushed.is_err() {
+            self.blobs.cancel(&session).await;
         }
+        pushed
     }
 
     async fn push_piece(
         &self,
         session: &mut Session,
-        piece: Bytes,
+        piece: &Piece,
     ) -> Result<(), OciDistributionError> {
         let start = session.offset;
         let mut attempt = 1;
@@ -71,7 +63,7 @@ impl Registry<'_> {
             if done == piece.len() {
                 return Ok(());
             }
-            let error = match self.blobs.append(session, piece.slice(done..)).await {
+            let error = match self.blobs.append(session, piece.after(done)).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -173,15 +165,38 @@ impl Registry<'_> {
     /// Pushes the layer in one request, for which digest and size have to be known.
     pub(crate) async fn push_whole(
         &self,
-        layer: LayerStream,
+        layer: Layer,
+        counters: Arc<Counters>,
         blob: &Blob,
     ) -> Result<(), OciDistributionError> {
         let session = self.blobs.open().await?;
-        let layer = reqwest::Body::wrap_stream(layer);
+        let layer = reqwest::Body::wrap_stream(blocks(layer, counters));
         self.blobs
             .put(&session, layer, &blob.digest, blob.bytes)
             .await
     }
+}
+
+/// A layer's blocks. What was taken counts as sent: in one request nothing is acknowledged before
+/// the end.
+fn blocks(layer: Layer, counters: Arc<Counters>) -> impl Stream<Item = io::Result<Bytes>> {
+    let pieces = stream::try_unfold(layer, |mut layer| async move {
+        match layer.next().await? {
+            Part::Data(piece) => Ok(Some((piece, layer))),
+            Part::End(_) => Ok::<_, io::Error>(None),
+        }
+    });
+    pieces.flat_map(move |piece| {
+        let blocks: Vec<io::Result<Bytes>> = match piece {
+            Ok(piece) => {
+                let bytes = piece.len() as u64;
+                counters.sent.fetch_add(bytes, Ordering::Relaxed);
+                piece.into_blocks().into_iter().map(Ok).collect()
+            }
+            Err(error) => vec![Err(error)],
+        };
+        stream::iter(blocks)
+    })
 }
 
 /// The registry refused a piece's range.

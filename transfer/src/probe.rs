@@ -5,24 +5,24 @@
 //! cancelled again must not leave a process's memory in the registry.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use oci_client::errors::OciDistributionError;
 
+use crate::archive::Sink;
 use crate::arrival;
-use crate::encoder::{Encoder, Format};
 use crate::failure::Failure;
 use crate::file;
+use crate::frame::{BLOCK, Format};
+use crate::pack::{self, Feed};
+use crate::piece::{PIECE, Piece};
 use crate::registry::Registry;
 
 /// How much of the archive is compressed: some jobs for every thread.
 const SAMPLE: u64 = 8 * 1024 * 1024;
-
-/// How much is sent: enough that a round trip does not pass for a slow link.
-const SENT: usize = 4 * 1024 * 1024;
 
 /// What is saved has to be worth it: the target's node has to decompress it, too.
 const WORTH: f64 = 0.95;
@@ -106,12 +106,24 @@ fn decide(measured: Measured) -> Choice {
 fn compress(path: &Path) -> io::Result<(f64, f64)> {
     let mut sample = File::open(path)?.take(SAMPLE);
     let start = Instant::now();
-    let mut encoder = Encoder::new(Format::Zstd, Count(0))?;
-    let read = io::copy(&mut sample, &mut encoder)?;
-    let Count(written) = encoder.finish()?;
+    let feed = |mut feed: Feed| {
+        let mut read = 0;
+        loop {
+            let mut block = Vec::with_capacity(BLOCK);
+            Read::by_ref(&mut sample)
+                .take(BLOCK as u64)
+                .read_to_end(&mut block)?;
+            if block.is_empty() {
+                return Ok::<u64, io::Error>(read);
+            }
+            read += block.len() as u64;
+            feed.take(block.into())?;
+        }
+    };
+    let (read, packed) = pack::pack(Format::Zstd, |_| Ok(()), feed)?;
     // An empty archive is refused later, with its reason.
-    let read = read.max(1) as f64;
-    Ok((written as f64 / read, read / seconds(start.elapsed())))
+    let read = read?.max(1) as f64;
+    Ok((packed?.bytes as f64 / read, read / seconds(start.elapsed())))
 }
 
 /// Bytes a second that the registry takes.
@@ -119,30 +131,17 @@ async fn send(registry: &Registry<'_>) -> Result<f64, OciDistributionError> {
     registry.authenticate().await?;
     let mut session = registry.blobs.open().await?;
     let start = Instant::now();
-    let zeros = Bytes::from(vec![0; SENT]);
+    let mut zeros = Piece::default();
+    zeros.fill(&mut Bytes::from(vec![0; PIECE]));
     let sent = registry.blobs.append(&mut session, zeros).await;
     let taken = start.elapsed();
     registry.blobs.cancel(&session).await;
-    sent.map(|()| SENT as f64 / seconds(taken))
+    sent.map(|()| PIECE as f64 / seconds(taken))
 }
 
 /// Never zero, so that it can be divided by.
 fn seconds(elapsed: Duration) -> f64 {
     elapsed.as_secs_f64().max(1e-6)
-}
-
-/// Counts bytes and forgets them.
-struct Count(u64);
-
-impl Write for Count {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0 += data.len() as u64;
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

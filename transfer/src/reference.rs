@@ -16,7 +16,7 @@ const TAG_MAX: usize = 128;
 ///
 /// # Errors
 /// Says what is wrong, without repeating the text.
-pub(crate) fn parse(text: &str) -> Result<Reference, &'static str> {
+pub fn parse(text: &str) -> Result<Reference, &'static str> {
     // Whoever writes credentials into a reference should not find them in a log, either.
     if text.contains('@') {
         return Err("it has a digest or a user in it");
@@ -65,17 +65,25 @@ fn is_host(host: &str) -> bool {
         Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
         _ => (host, None),
     };
-    let plain = |name: &str| {
-        !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
-    };
     let address = name
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
-    (plain(name) || address) && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    (name.split('.').all(is_label) || address) && port.is_none_or(is_port)
+}
+
+fn is_port(port: &str) -> bool {
+    // Not only a number: a sign may not be there.
+    port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+}
+
+/// Letters and digits, with `-` between them.
+fn is_label(label: &str) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let bytes = label.as_bytes();
+    bytes.first().is_some_and(is_word)
+        && bytes.last().is_some_and(is_word)
+        && bytes.iter().all(|byte| is_word(byte) || *byte == b'-')
 }
 
 fn is_repository(repository: &str) -> bool {
@@ -148,7 +156,11 @@ mod tests {
             "host.example/a..b:1",
             "host.example/-a:1",
             "host.example/:1",
+            "host..example/cp:1",
+            "host.example./cp:1",
+            "-host.example/cp:1",
             "host.example:port/cp:1",
+            "host.example:+43/cp:1",
             "host.example:99999/cp:1",
             "http://host.example/cp:1",
             "me:hunter2@host.example/cp:1",

@@ -176,7 +176,7 @@ impl<'a> Registry<'a> {
         kind: Kind,
         error: &OciDistributionError,
     ) {
-        let delay = retry::delay(kind, next);
+        let delay = retry::delay(kind, next, self.blobs.retry_after());
         let reason = retry::reason(error);
         tracing::warn!("{what} failed ({reason}), attempt {next} of {attempts} in {delay:.1?}");
         self.reporter.event(&Event::Retrying(Retrying {

@@ -1,5 +1,6 @@
 //! Everything that leaves the process: events on stdout, words on stderr, the termination message.
 
+use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -10,23 +11,28 @@ use ms2m_transfer::event::{Event, Progress};
 use ms2m_transfer::report::Report;
 
 use crate::layer::Counters;
+use crate::pace::{Counts, Meter};
 
 /// Writes events. A reader that went away is no reason to stop the transfer, so failures to
 /// write are ignored.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     start: Instant,
+    meter: RefCell<Meter>,
 }
 
 impl Reporter {
     pub(crate) fn new(start: Instant) -> Self {
-        Self { start }
+        Self {
+            start,
+            meter: RefCell::default(),
+        }
     }
 
     /// Seconds since the process began.
     pub(crate) fn seconds(&self) -> f64 {
         // Microseconds are as much as anyone will compare.
-        (self.start.elapsed().as_secs_f64() * 1e6).round() / 1e6
+        rounded(self.start.elapsed().as_secs_f64(), 1e6)
     }
 
     /// Writes one line to stdout.
@@ -39,11 +45,22 @@ impl Reporter {
     }
 
     pub(crate) fn progress(&self, counters: &Counters) {
+        let counts = Counts {
+            total: counters.total.load(Ordering::Relaxed),
+            read: counters.read.load(Ordering::Relaxed),
+            packed: counters.packed.load(Ordering::Relaxed),
+            sent: counters.sent.load(Ordering::Relaxed),
+        };
+        let seconds = self.seconds();
+        let pace = self.meter.borrow_mut().look(seconds, counts);
         self.event(&Event::Progress(Progress {
-            archive_bytes: counters.total.load(Ordering::Relaxed),
-            read_bytes: counters.read.load(Ordering::Relaxed),
-            sent_bytes: counters.sent.load(Ordering::Relaxed),
-            seconds: self.seconds(),
+            archive_bytes: counts.total,
+            read_bytes: counts.read,
+            sent_bytes: counts.sent,
+            seconds,
+            ratio: pace.ratio.map(|ratio| rounded(ratio, 1e4)),
+            bytes_per_second: pace.bytes_per_second.map(|speed| speed as u64),
+            eta_seconds: pace.eta.map(|eta| rounded(eta, 1e3)),
         }));
     }
 
@@ -57,6 +74,11 @@ impl Reporter {
         }
         self.event(&report.into());
     }
+}
+
+/// A number to so many parts of one.
+fn rounded(number: f64, parts: f64) -> f64 {
+    (number * parts).round() / parts
 }
 
 /// Replaces a file's contents. A missing file stays missing: outside of a pod there is none.

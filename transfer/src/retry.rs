@@ -4,6 +4,8 @@ use std::error::Error;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use ms2m_transfer::FailureCode;
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 
@@ -15,6 +17,10 @@ pub(crate) const REQUEST_ATTEMPTS: u32 = 6;
 /// Attempts for the layer where an upload cannot be gone on with, each of which reads the archive
 /// from its beginning.
 pub(crate) const UPLOAD_ATTEMPTS: u32 = 4;
+
+/// A registry may ask to be left alone that long; whoever waits for the migration does not wait for
+/// ever.
+const ASKED_MAX: Duration = Duration::from_secs(60);
 
 /// A registry's words are repeated up to this many characters.
 const REASON_MAX: usize = 300;
@@ -75,15 +81,30 @@ pub(crate) fn upload_kind(error: &OciDistributionError, sent: u64) -> Kind {
 /// How long to wait before attempt `next` (the first one that waits is 2): doubling, with the
 /// upper half left to chance so that many transfers do not come back at once.
 ///
-/// The registry client does not hand a `Retry-After` header on, so a busy registry is given
-/// longer delays instead.
-pub(crate) fn delay(kind: Kind, next: u32) -> Duration {
+/// `asked` is what the registry asks for itself, up to [`ASKED_MAX`]. oci-client, which makes the
+/// requests for manifests and tokens, does not hand a `Retry-After` header on, so a busy registry is
+/// given longer delays of our own as well.
+pub(crate) fn delay(kind: Kind, next: u32, asked: Option<Duration>) -> Duration {
     let (first, most) = match kind {
         Kind::Busy => (Duration::from_secs(1), Duration::from_secs(30)),
         _ => (Duration::from_millis(200), Duration::from_secs(5)),
     };
     let doubled = first.saturating_mul(1 << next.saturating_sub(2).min(16));
-    doubled.min(most).mul_f64(0.5 + 0.5 * chance())
+    let own = doubled.min(most).mul_f64(0.5 + 0.5 * chance());
+    // Not all of those that were told the same at the same moment.
+    let asked = asked.map(|asked| asked.min(ASKED_MAX).mul_f64(1.0 + 0.1 * chance()));
+    asked.map_or(own, |asked| asked.max(own))
+}
+
+/// Reads a `Retry-After` header (RFC 9110, 10.2.3): seconds, or a date.
+pub(crate) fn after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = rfc2822::parse(text).ok()?.timestamp();
+    let left = until.duration_since(now);
+    Some(left.try_into().unwrap_or(Duration::ZERO))
 }
 
 /// A number from 0 to 1. The standard library's own seed is good enough for delays, and unlike
@@ -188,16 +209,33 @@ mod tests {
     #[test]
     fn delays_grow_and_stay_bounded() {
         for next in 2..40 {
-            let short = delay(Kind::Transient, next);
+            let short = delay(Kind::Transient, next, None);
             assert!(short >= Duration::from_millis(100), "{short:?}");
             assert!(short <= Duration::from_secs(5), "{short:?}");
-            let long = delay(Kind::Busy, next);
+            let long = delay(Kind::Busy, next, None);
             assert!(long >= Duration::from_millis(500), "{long:?}");
             assert!(long <= Duration::from_secs(30), "{long:?}");
         }
-        assert!(delay(Kind::Transient, 6) > delay(Kind::Transient, 2));
+        assert!(delay(Kind::Transient, 6, None) > delay(Kind::Transient, 2, None));
         let mean = (0..1000).map(|_| chance()).sum::<f64>() / 1000.0;
         assert!((0.4..0.6).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn a_registry_is_waited_for_as_it_asks_within_reason() {
+        let asked = |seconds| Some(Duration::from_secs(seconds));
+        let delay = |asked| delay(Kind::Busy, 2, asked).as_secs_f64();
+        assert!((7.0..=7.7).contains(&delay(asked(7))));
+        assert!(delay(asked(0)) >= 0.5, "our own delay is the least");
+        assert!(delay(asked(86_400)) <= 66.0);
+
+        let now: Timestamp = "2026-11-26T14:00:00Z".parse().expect("a time");
+        assert_eq!(after(" 120 ", now), asked(120));
+        assert_eq!(after("Thu, 26 Nov 2026 14:00:30 GMT", now), asked(30));
+        assert_eq!(after("Thu, 26 Nov 2026 13:00:00 GMT", now), asked(0));
+        for none in ["", "-1", "soon", "99999999999999999999999"] {
+            assert_eq!(after(none, now), None, "{none}");
+        }
     }
 
     #[test]

@@ -4,13 +4,17 @@
 //!
 //! oci-client has no way to ask for a session's state, hence these requests.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use bytes::Bytes;
 use oci_client::errors::OciDistributionError;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION, RANGE};
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION, RANGE, RETRY_AFTER,
+};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+
+use crate::piece::Piece;
+use crate::retry;
 
 type Result<T> = std::result::Result<T, OciDistributionError>;
 
@@ -38,6 +42,8 @@ pub(crate) struct Blobs {
     registry: Url,
     repository: String,
     proof: RefCell<Proof>,
+    /// How long the last refusal asked to wait.
+    retry_after: Cell<Option<Duration>>,
 }
 
 /// An open session.
@@ -64,6 +70,7 @@ impl Blobs {
             registry,
             repository: repository.to_owned(),
             proof: RefCell::new(Proof::Nothing),
+            retry_after: Cell::new(None),
         })
     }
 
@@ -72,11 +79,18 @@ impl Blobs {
         self.proof.replace(proof);
     }
 
+    /// How long the registry asked to wait when it refused a request last. Is told once.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after.take()
+    }
+
     /// Opens a session.
     pub(crate) async fn open(&self) -> Result<Session> {
         let url = self.url("blobs/uploads/")?;
         let request = self.request(Method::POST, url).header(CONTENT_LENGTH, 0);
-        let answer = expect(StatusCode::ACCEPTED, send(request).await?).await?;
+        let answer = self
+            .expect(StatusCode::ACCEPTED, send(request).await?)
+            .await?;
         Ok(Session {
             location: self.location(&answer)?,
             offset: 0,
@@ -87,19 +101,19 @@ impl Blobs {
     ///
     /// # Errors
     /// [`OciDistributionError::SpecViolationError`] where the registry takes no pieces.
-    pub(crate) async fn append(&self, session: &mut Session, piece: Bytes) -> Result<()> {
+    pub(crate) async fn append(&self, session: &mut Session, piece: Piece) -> Result<()> {
         let (start, length) = (session.offset, piece.len() as u64);
         let request = self
             .request(Method::PATCH, session.location.clone())
             .header(CONTENT_RANGE, format!("{start}-{}", start + length - 1))
             .header(CONTENT_LENGTH, length)
             .header(CONTENT_TYPE, "application/octet-stream")
-            .body(piece);
+            .body(piece.into_body());
         let answer = send(request).await?;
         if takes_no_pieces(answer.status()) {
             return Err(no_pieces(format!("it answered {}", answer.status())));
         }
-        let answer = expect(StatusCode::ACCEPTED, answer).await?;
+        let answer = self.expect(StatusCode::ACCEPTED, answer).await?;
         let offset = acknowledged(answer.headers())
             .ok_or_else(|| no_pieces("it does not say how much it has".to_owned()))?;
         if offset != start + length {
@@ -116,7 +130,9 @@ impl Blobs {
     /// Asks where the session stands.
     pub(crate) async fn ask(&self, session: &mut Session) -> Result<()> {
         let request = self.request(Method::GET, session.location.clone());
-        let answer = expect(StatusCode::NO_CONTENT, send(request).await?).await?;
+        let answer = self
+            .expect(StatusCode::NO_CONTENT, send(request).await?)
+            .await?;
         session.offset = acknowledged(answer.headers())
             .ok_or_else(|| no_pieces("it does not say how much it has".to_owned()))?;
         if answer.headers().contains_key(LOCATION) {
@@ -130,7 +146,8 @@ impl Blobs {
         let request = self
             .request(Method::PUT, with_digest(&session.location, digest))
             .header(CONTENT_LENGTH, 0);
-        expect(StatusCode::CREATED, send(request).await?).await?;
+        self.expect(StatusCode::CREATED, send(request).await?)
+            .await?;
         Ok(())
     }
 
@@ -148,7 +165,8 @@ impl Blobs {
             .header(CONTENT_LENGTH, bytes)
             .header(CONTENT_TYPE, "application/octet-stream")
             .body(blob);
-        expect(StatusCode::CREATED, request.send().await?).await?;
+        self.expect(StatusCode::CREATED, request.send().await?)
+            .await?;
         Ok(())
     }
 
@@ -192,26 +210,30 @@ impl Blobs {
             _ => request,
         }
     }
+
+    /// The answer, if it has the status that the specification asks for.
+    async fn expect(&self, status: StatusCode, answer: Response) -> Result<Response> {
+        if answer.status() == status {
+            return Ok(answer);
+        }
+        if answer.status().is_success() {
+            let got = answer.status();
+            return Err(no_pieces(format!("it answered {got} instead of {status}")));
+        }
+        let asked = answer.headers().get(RETRY_AFTER);
+        let asked = asked.and_then(|value| value.to_str().ok());
+        let asked = asked.and_then(|text| retry::after(text, jiff::Timestamp::now()));
+        self.retry_after.set(asked);
+        Err(OciDistributionError::ServerError {
+            code: answer.status().as_u16(),
+            url: answer.url().to_string(),
+            message: answer.text().await?,
+        })
+    }
 }
 
 async fn send(request: RequestBuilder) -> Result<Response> {
     Ok(request.timeout(REQUEST_TIMEOUT).send().await?)
-}
-
-/// The answer, if it has the status that the specification asks for.
-async fn expect(status: StatusCode, answer: Response) -> Result<Response> {
-    if answer.status() == status {
-        return Ok(answer);
-    }
-    if answer.status().is_success() {
-        let got = answer.status();
-        return Err(no_pieces(format!("it answered {got} instead of {status}")));
-    }
-    Err(OciDistributionError::ServerError {
-        code: answer.status().as_u16(),
-        url: answer.url().to_string(),
-        message: answer.text().await?,
-    })
 }
 
 /// Answers by which registries say that they only take whole blobs.

@@ -1,15 +1,27 @@
-//! A reader that shows every byte it passes on to a hash and to a sink: how one pass over the
-//! archive serves the tar parser, the digest and the layer at once.
+//! A reader that shows every block it passes on to a sink: how one pass over the archive serves the
+//! tar parser, the digest and the layer at once, without a copy for each of them.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::rc::Rc;
 
-use sha2::{Digest, Sha256};
+use bytes::Bytes;
 
-/// Bytes taken from the source at a time: few enough to stay in the processor's cache between
-/// hash and compressor.
-const BLOCK: usize = 256 * 1024;
+/// Takes the archive's blocks, in order.
+pub trait Sink {
+    /// Takes a block, which is never empty.
+    ///
+    /// # Errors
+    /// When it takes no more; the pass ends then.
+    fn take(&mut self, block: Bytes) -> io::Result<()>;
+}
+
+/// Wants nothing.
+impl Sink for () {
+    fn take(&mut self, _: Bytes) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// What the tar parser, which owns the [`Tap`], cannot tell apart in an `io::Error`.
 #[derive(Debug)]
@@ -40,20 +52,21 @@ impl Monitor {
     }
 }
 
-pub(crate) struct Tap<R, W> {
+pub(crate) struct Tap<R, S> {
     source: R,
-    sink: W,
-    hash: Sha256,
-    block: Box<[u8]>,
-    filled: usize,
-    served: usize,
+    sink: S,
+    /// Bytes taken from the source at a time.
+    size: usize,
+    /// What the parser has not got yet of the block that the sink has.
+    block: Bytes,
     /// Offset of the next byte to pass on.
     position: u64,
     monitor: Monitor,
 }
 
-impl<R: Read, W: Write> Tap<R, W> {
-    pub(crate) fn new(source: R, sink: W) -> (Self, Monitor) {
+impl<R: Read, S: Sink> Tap<R, S> {
+    /// `size` is that of the sink's blocks; the last one may be shorter.
+    pub(crate) fn new(source: R, sink: S, size: usize) -> (Self, Monitor) {
         let monitor = Monitor {
             fault: Rc::default(),
             limit: Rc::new(Cell::new(u64::MAX)),
@@ -61,10 +74,8 @@ impl<R: Read, W: Write> Tap<R, W> {
         let tap = Self {
             source,
             sink,
-            hash: Sha256::new(),
-            block: vec![0; BLOCK].into(),
-            filled: 0,
-            served: 0,
+            size,
+            block: Bytes::new(),
             position: 0,
             monitor: monitor.clone(),
         };
@@ -76,35 +87,39 @@ impl<R: Read, W: Write> Tap<R, W> {
         self.position
     }
 
-    /// The sink, and the SHA-256 of everything that was read.
-    pub(crate) fn finish(self) -> (W, [u8; 32]) {
-        (self.sink, self.hash.finalize().into())
+    pub(crate) fn into_sink(self) -> S {
+        self.sink
     }
 
     fn refill(&mut self) -> Result<(), Fault> {
-        self.served = 0;
-        self.filled = self.source.read(&mut self.block).map_err(Fault::Source)?;
-        let block = &self.block[..self.filled];
-        self.hash.update(block);
-        self.sink.write_all(block).map_err(Fault::Sink)
+        let mut block = Vec::with_capacity(self.size);
+        // Whole blocks, however little a read gives: the layer must not depend on it.
+        Read::by_ref(&mut self.source)
+            .take(self.size as u64)
+            .read_to_end(&mut block)
+            .map_err(Fault::Source)?;
+        self.block = block.into();
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        self.sink.take(self.block.clone()).map_err(Fault::Sink)
     }
 
     fn serve(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         if self.position >= self.monitor.limit.get() {
             return Err(Fault::Limit);
         }
-        if self.served == self.filled {
+        if self.block.is_empty() {
             self.refill()?;
         }
-        let n = out.len().min(self.filled - self.served);
-        out[..n].copy_from_slice(&self.block[self.served..self.served + n]);
-        self.served += n;
+        let n = out.len().min(self.block.len());
+        out[..n].copy_from_slice(&self.block.split_to(n));
         self.position += n as u64;
         Ok(n)
     }
 }
 
-impl<R: Read, W: Write> Read for Tap<R, W> {
+impl<R: Read, S: Sink> Read for Tap<R, S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.serve(out).map_err(|fault| {
             self.monitor.fault.replace(Some(fault));
@@ -117,23 +132,43 @@ impl<R: Read, W: Write> Read for Tap<R, W> {
 mod tests {
     use super::*;
 
+    const SIZE: usize = 4096;
+
+    impl Sink for Vec<Bytes> {
+        fn take(&mut self, block: Bytes) -> io::Result<()> {
+            self.push(block);
+            Ok(())
+        }
+    }
+
+    /// Gives a few bytes at a time, as a pipe does.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let n = out.len().min(1000);
+            self.0.read(&mut out[..n])
+        }
+    }
+
     #[test]
-    fn every_byte_reaches_reader_sink_and_hash() {
-        let data: Vec<u8> = (0..3 * BLOCK + 17).map(|i| (i % 251) as u8).collect();
-        let (mut tap, _) = Tap::new(&data[..], Vec::new());
+    fn every_byte_reaches_reader_and_sink_in_whole_blocks() {
+        let data: Vec<u8> = (0..3 * SIZE + 17).map(|i| (i % 251) as u8).collect();
+        let (mut tap, _) = Tap::new(Slow(&data), Vec::new(), SIZE);
         let mut read = Vec::new();
         tap.read_to_end(&mut read).expect("reads memory");
         assert_eq!(tap.position(), data.len() as u64);
-        let (sink, hash) = tap.finish();
         assert_eq!(read, data);
-        assert_eq!(sink, data);
-        assert_eq!(hash, <[u8; 32]>::from(Sha256::digest(&data)));
+        let blocks = tap.into_sink();
+        let sizes: Vec<usize> = blocks.iter().map(Bytes::len).collect();
+        assert_eq!(sizes, [SIZE, SIZE, SIZE, 17]);
+        assert_eq!(blocks.concat(), data);
     }
 
     #[test]
     fn the_limit_stops_the_reader() {
-        let data = [7; 2 * BLOCK];
-        let (mut tap, monitor) = Tap::new(&data[..], io::sink());
+        let data = [7; 2 * SIZE];
+        let (mut tap, monitor) = Tap::new(&data[..], (), SIZE);
         monitor.limit(100);
         let mut out = [0; 64];
         assert_eq!(tap.read(&mut out).expect("below the limit"), 64);

@@ -11,9 +11,9 @@ use ms2m_transfer::event::{Chosen, Event, Started};
 
 use crate::cli::Settings;
 use crate::credentials;
-use crate::encoder::Format;
 use crate::failure::Failure;
 use crate::file;
+use crate::frame::Format;
 use crate::image;
 use crate::layer::Counters;
 use crate::metadata::Metadata;

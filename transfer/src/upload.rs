@@ -5,23 +5,18 @@
 //! does not follow the specification there (AWS ECR answers 201 and drops later pieces) gets it
 //! in one request instead, which takes a pass more: digest and size have to be known first.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::StreamExt;
 use oci_client::errors::OciDistributionError;
-use sha2::{Digest, Sha256};
 
 use crate::archive::{Contents, ScanError};
 use crate::cli::Settings;
-use crate::encoder::Format;
 use crate::failure::Failure;
 use crate::file;
-use crate::image::{Layer, digest_name};
-use crate::layer::{self, Counters, LayerStream};
-use crate::pieces::Blob;
+use crate::frame::Format;
+use crate::image;
+use crate::layer::{self, Blob, Counters, Layer, Made, Part};
 use crate::registry::Registry;
 use crate::retry::{self, Kind, UPLOAD_ATTEMPTS};
 
@@ -51,24 +46,24 @@ pub(crate) async fn upload(
     format: Format,
     registry: &Registry<'_>,
     counters: &Arc<Counters>,
-) -> Result<(Layer, Contents), Failure> {
+) -> Result<(image::Layer, Contents), Failure> {
     let mut way = Way::Pieces;
     let mut attempt = 1;
     loop {
         registry.log_in().await?;
         let error = match send(settings, format, registry, counters, &way).await {
-            Ok((blob, contents)) => return Ok((stored(format, blob, &contents), contents)),
+            Ok(made) => return Ok(stored(format, made)),
             Err(Stop::Archive(failure)) => return Err(failure),
             Err(Stop::Registry(error)) => error,
         };
         let refuses_pieces = matches!(error, OciDistributionError::SpecViolationError(_));
         if refuses_pieces && matches!(way, Way::Pieces) {
             registry.announce_whole(WHAT, attempt, UPLOAD_ATTEMPTS, &error);
-            let (blob, contents) = measure(settings, format, counters).await?;
-            if registry.has(&blob).await {
-                return Ok((stored(format, blob, &contents), contents));
+            let made = measure(settings, format, counters).await?;
+            if registry.has(&made.blob).await {
+                return Ok(stored(format, made));
             }
-            way = Way::Whole(blob);
+            way = Way::Whole(made.blob);
             continue;
         }
         let kind = retry::upload_kind(&error, counters.sent.load(Ordering::Relaxed));
@@ -83,13 +78,14 @@ pub(crate) async fn upload(
     }
 }
 
-fn stored(format: Format, blob: Blob, contents: &Contents) -> Layer {
-    Layer {
-        digest: blob.digest,
-        bytes: blob.bytes,
-        diff_id: digest_name(&contents.sha256),
+fn stored(format: Format, made: Made) -> (image::Layer, Contents) {
+    let layer = image::Layer {
+        digest: made.blob.digest,
+        bytes: made.blob.bytes,
+        diff_id: made.diff_id,
         format,
-    }
+    };
+    (layer, made.contents)
 }
 
 async fn send(
@@ -98,22 +94,15 @@ async fn send(
     registry: &Registry<'_>,
     counters: &Arc<Counters>,
     way: &Way,
-) -> Result<(Blob, Contents), Stop> {
-    match way {
-        Way::Pieces => {
-            pass(settings, format, counters, async |stream| {
-                registry.push_pieces(stream).await
-            })
-            .await
-        }
+) -> Result<Made, Stop> {
+    pass(settings, format, counters, async |layer| match way {
+        Way::Pieces => registry.push_pieces(layer, counters).await.map(drop),
         Way::Whole(blob) => {
-            pass(settings, format, counters, async |stream| {
-                registry.push_whole(stream, blob).await?;
-                Ok(blob.clone())
-            })
-            .await
+            let counters = Arc::clone(counters);
+            registry.push_whole(layer, counters, blob).await
         }
-    }
+    })
+    .await
 }
 
 /// Makes the layer without sending it. The compressor gives the same bytes for the same archive,
@@ -122,20 +111,13 @@ async fn measure(
     settings: &Settings,
     format: Format,
     counters: &Arc<Counters>,
-) -> Result<(Blob, Contents), Failure> {
-    let measured = pass(settings, format, counters, async |mut stream| {
-        let mut hash = Sha256::new();
-        let mut bytes = 0;
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            hash.update(&piece);
-            bytes += piece.len() as u64;
-        }
-        let digest = digest_name(&hash.finalize());
-        Ok(Blob { digest, bytes })
+) -> Result<Made, Failure> {
+    let measured = pass(settings, format, counters, async |mut layer| {
+        while let Part::Data(_) = layer.next().await? {}
+        Ok(())
     });
     match measured.await {
-        Ok(measured) => Ok(measured),
+        Ok(made) => Ok(made),
         Err(Stop::Archive(failure)) => Err(failure),
         Err(Stop::Registry(_)) => unreachable!("no registry takes part in this pass"),
     }
@@ -146,26 +128,22 @@ async fn pass(
     settings: &Settings,
     format: Format,
     counters: &Arc<Counters>,
-    consume: impl AsyncFnOnce(LayerStream) -> Result<Blob, OciDistributionError>,
-) -> Result<(Blob, Contents), Stop> {
+    consume: impl AsyncFnOnce(Layer) -> Result<(), OciDistributionError>,
+) -> Result<Made, Stop> {
     let path = &settings.archive;
     let file = file::open(path).map_err(Stop::Archive)?;
     let growing = settings.archive_prefix.is_some();
-    let (stream, making) = layer::start(file, growing, format, counters);
-    let consumed = consume(stream).await;
-    // The stream is gone by now, so the thread behind it ends at its next piece.
+    let (layer, making) = layer::start(file, growing, format, counters);
+    let consumed = consume(layer).await;
+    // The layer is gone by now, so the thread behind it ends at its next piece.
     let made = making
         .await
         .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     match (made, consumed) {
-        (Ok(contents), Ok(blob)) => Ok((blob, contents)),
+        (Ok(made), Ok(())) => Ok(made),
         (Err(ScanError::Invalid(why)), _) => Err(Stop::Archive(file::invalid(path, &why))),
-        (Err(ScanError::Read(error)), _) => Err(unreadable(path, &error)),
+        (Err(ScanError::Read(error)), _) => Err(Stop::Archive(file::unreadable(path, &error))),
         (_, Err(error)) => Err(Stop::Registry(error)),
-        (Err(ScanError::Stopped(error)), Ok(_)) => Err(Stop::Registry(error.into())),
+        (Err(ScanError::Stopped(error)), Ok(())) => Err(Stop::Registry(error.into())),
     }
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Stop {
-    Stop::Archive(file::unreadable(path, error))
 }

@@ -1,8 +1,11 @@
 //! Unit tests of what an archive has to look like; files are not involved.
 
-use std::sync::atomic::AtomicBool;
+use bytes::Bytes;
 
 use super::*;
+
+/// Smaller than the archives here.
+const BLOCK: usize = 1000;
 
 fn tar_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
@@ -31,7 +34,7 @@ fn complete() -> Vec<u8> {
 }
 
 fn invalid(bytes: &[u8]) -> String {
-    match scan(bytes, io::sink(), &AtomicBool::default()) {
+    match scan(bytes, BLOCK, (), &mut ()) {
         Err(ScanError::Invalid(why)) => why,
         other => panic!("expected it to be invalid, got {other:?}"),
     }
@@ -40,9 +43,9 @@ fn invalid(bytes: &[u8]) -> String {
 #[test]
 fn a_complete_archive_passes_byte_for_byte() {
     let bytes = complete();
-    let (contents, sink) =
-        scan(&bytes[..], Vec::new(), &AtomicBool::default()).expect("it is complete");
-    assert_eq!(sink, bytes);
+    let (contents, blocks) =
+        scan(&bytes[..], BLOCK, Vec::<Bytes>::new(), &mut ()).expect("it is complete");
+    assert_eq!(blocks.concat(), bytes);
     assert_eq!(contents.bytes, bytes.len() as u64);
     assert_eq!(contents.config_dump, b"{\"a\":1}");
     assert_eq!(contents.spec_dump, b"{}");
@@ -111,14 +114,7 @@ fn only_links_within_the_archive_pass() {
         builder.into_inner().expect("writes to memory")
     };
     for kind in [tar::EntryType::Symlink, tar::EntryType::Link] {
-        assert!(
-            scan(
-                &with(kind, "checkpoint/a")[..],
-                io::sink(),
-                &AtomicBool::default()
-            )
-            .is_ok()
-        );
+        assert!(scan(&with(kind, "checkpoint/a")[..], BLOCK, (), &mut ()).is_ok());
         for target in ["/etc/shadow", "../../etc/shadow"] {
             let why = invalid(&with(kind, target));
             assert!(why.contains("a link") && why.contains(target), "{why}");
@@ -154,16 +150,37 @@ fn a_broken_source_or_sink_is_not_a_broken_archive() {
             Err(io::Error::other("disk"))
         }
     }
-    impl Write for Broken {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+    impl Sink for Broken {
+        fn take(&mut self, _: Bytes) -> io::Result<()> {
             Err(io::Error::other("gone"))
         }
-        fn flush(&mut self) -> io::Result<()> {
+    }
+    let source = scan(Broken, BLOCK, (), &mut ());
+    assert!(matches!(source, Err(ScanError::Read(_))));
+    let sink = scan(&complete()[..], BLOCK, Broken, &mut ());
+    assert!(matches!(sink, Err(ScanError::Stopped(_))));
+}
+
+#[test]
+fn a_visitor_sees_what_it_wants_to_and_the_rest_is_passed_over() {
+    struct Seen(Vec<(String, u64, Vec<u8>)>);
+    impl Visitor for Seen {
+        fn visit(&mut self, name: &[u8], size: u64, data: &mut dyn Read) -> io::Result<()> {
+            let mut beginning = Vec::new();
+            data.take(2).read_to_end(&mut beginning)?;
+            let name = String::from_utf8_lossy(name).into_owned();
+            self.0.push((name, size, beginning));
             Ok(())
         }
     }
-    let source = scan(Broken, io::sink(), &AtomicBool::default());
-    assert!(matches!(source, Err(ScanError::Read(_))));
-    let sink = scan(&complete()[..], Broken, &AtomicBool::default());
-    assert!(matches!(sink, Err(ScanError::Stopped(_))));
+    let bytes = tar_of(&[
+        ("./checkpoint/core-1.img", b"core"),
+        ("config.dump", b"{}"),
+        ("spec.dump", b"{}"),
+        ("dump.log", b""),
+    ]);
+    let mut seen = Seen(Vec::new());
+    scan(&bytes[..], BLOCK, (), &mut seen).expect("it is complete");
+    let core = ("checkpoint/core-1.img".to_owned(), 4, b"co".to_vec());
+    assert_eq!(seen.0, [core, ("dump.log".to_owned(), 0, Vec::new())]);
 }

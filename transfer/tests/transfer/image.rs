@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use ms2m_transfer::{Event, annotation, env};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -26,7 +26,7 @@ fn unpacked(compression: &str, layer: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     match compression {
         "zstd" => zstd::Decoder::new(layer).and_then(|mut it| it.read_to_end(&mut bytes)),
-        _ => GzDecoder::new(layer).read_to_end(&mut bytes),
+        _ => MultiGzDecoder::new(layer).read_to_end(&mut bytes),
     }
     .expect("it is compressed as its media type says");
     bytes

@@ -126,6 +126,26 @@ fn a_token_that_expires_on_the_way_is_got_anew() {
 }
 
 #[test]
+fn a_registry_that_asks_to_wait_is_waited_for() {
+    let script = Script {
+        refusals: vec![(4 * MIB, 503), (8 * MIB, 429)],
+        retry_after: Some(2),
+        ..Script::default()
+    };
+    let (_registry, outcome) = pushed_to(script, 12 * MIB);
+    let events = outcome.events();
+    let delays: Vec<f64> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Retrying(retrying) => Some(retrying.delay_seconds),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(delays.len(), 2, "{}", outcome.everything());
+    assert!(delays.iter().all(|delay| *delay >= 2.0), "{delays:?}");
+}
+
+#[test]
 fn a_registry_that_takes_no_ranges_gets_the_layer_whole() {
     for status in [405, 416, 501] {
         let script = Script {

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::job_memory::JobMemory;
 use super::job_status::{Decision, Outcome, decide, status};
-use super::{RETRY, observe, owners};
+use super::{RETRY, drain, observe, owners};
 use crate::node::{Recorder, Severity};
 
 /// The first pause before a failed pod is replaced.
@@ -46,11 +46,21 @@ pub(super) async fn run(client: Client) {
             change = changes.next() => if change.is_none() { return },
             () = timer => {}
         }
+        // A look at the Jobs for each change would be behind for ever where there are many.
+        drain(&mut changes);
         pause = None;
         let known = jobs.state();
         controller.forget_all_but(&known);
+        let pods = match controller.pods(&known).await {
+            Ok(pods) => pods,
+            Err(error) => {
+                tracing::warn!(%error, "the pods of Jobs cannot be listed");
+                pause = Some(RETRY);
+                continue;
+            }
+        };
         for job in known {
-            let next = match controller.reconcile(&job).await {
+            let next = match controller.reconcile(&job, &pods).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(job = job.name_any(), %error, "job not reconciled");
@@ -75,24 +85,35 @@ impl Controller {
             .retain(|uid, _| jobs.iter().any(|job| job.uid().as_ref() == Some(uid)));
     }
 
+    /// The pods of all Jobs. Asked for, not remembered: a pod made a moment ago must be counted.
+    async fn pods(&self, jobs: &[Arc<Job>]) -> kube::Result<Vec<Pod>> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        let of_jobs = ListParams::default().labels("batch.kubernetes.io/job-name");
+        pods.list(&of_jobs).await.map(|listed| listed.items)
+    }
+
     /// Makes the world as the Job says; the time is when to look again without a change.
-    async fn reconcile(&mut self, job: &Job) -> kube::Result<Option<Duration>> {
+    async fn reconcile(
+        &mut self,
+        job: &Job,
+        pods_of_jobs: &[Pod],
+    ) -> kube::Result<Option<Duration>> {
         if job.metadata.deletion_timestamp.is_some() {
             return Ok(None);
         }
         let namespace = job.namespace().unwrap_or_default();
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-        // Asked for, not remembered: a pod made a moment ago must be counted.
-        let selector = format!("batch.kubernetes.io/job-name={}", job.name_any());
-        let listed = pods.list(&ListParams::default().labels(&selector)).await?;
-        let mut own: Vec<_> = listed
-            .items
-            .into_iter()
+        let mut own: Vec<_> = pods_of_jobs
+            .iter()
             .filter(|pod| {
                 pod.owner_references()
                     .iter()
                     .any(|owner| owner.uid == job.uid().unwrap_or_default())
             })
+            .cloned()
             .collect();
         let now = Timestamp::now();
         let memory = self

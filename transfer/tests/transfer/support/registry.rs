@@ -69,6 +69,12 @@ impl Registry {
         &self.address
     }
 
+    /// Its process.
+    #[allow(dead_code, reason = "the benchmark asks how much it works")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The manifest's bytes, or `None` when there is none.
     pub(crate) fn manifest(&self, image: &str) -> Option<Vec<u8>> {
         let image = Reference::try_from(image).expect("a reference");

@@ -16,6 +16,8 @@ pub(crate) struct Script {
     pub(crate) cuts: Vec<u64>,
     /// Answers to a piece that begins at this offset or later, each once.
     pub(crate) refusals: Vec<(u64, u16)>,
+    /// Seconds that these answers ask to wait.
+    pub(crate) retry_after: Option<u32>,
     /// Answers every piece with this.
     pub(crate) refuse_pieces: Option<u16>,
     /// Does not say how much it has.
@@ -179,7 +181,10 @@ fn piece(body: Vec<u8>, state: &mut State) -> Vec<u8> {
     if let Some((_, status)) = refusal.filter(|(offset, _)| start >= *offset) {
         state.script.refusals.remove(0);
         state.denied = status == 401;
-        return respond(status, &[], b"");
+        let wait = state.script.retry_after;
+        let wait = wait.map(|seconds| format!("Retry-After: {seconds}"));
+        let headers: Vec<&str> = wait.iter().map(String::as_str).collect();
+        return respond(status, &headers, b"");
     }
     if state.denied {
         return respond(401, &[], b"");
