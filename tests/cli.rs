@@ -352,3 +352,46 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(status.success(), "{status}");
     assert!(Path::new(bin).exists());
 }
+
+/// Made with CRIU's own tool: `fuzz/seeds.sh`.
+const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/archive/crio.tar");
+
+#[test]
+fn an_archive_is_shown_to_people_and_to_scripts() {
+    let machine = Machine::new();
+    let table = machine.run(&["checkpoint", "inspect", ARCHIVE]);
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    for word in [
+        "shop/worker-0",
+        "CRI-O",
+        "runc",
+        "helper",
+        "LISTEN",
+        "/data/state.db",
+        "@ctl",
+    ] {
+        assert!(table.stdout.contains(word), "{word}: {}", table.stdout);
+    }
+    let json = machine.run(&["checkpoint", "inspect", "-o", "json", ARCHIVE]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    assert_eq!(json["processes"][1]["command"], "helper");
+    assert_eq!(json["connections"][1]["remote"], "[fd00::5672]:5672");
+    let yaml = machine.run(&["checkpoint", "inspect", "-o", "yaml", ARCHIVE]);
+    let yaml: serde_json::Value = serde_yaml::from_str(&yaml.stdout).expect("it is YAML");
+    assert_eq!(yaml, json);
+}
+
+#[test]
+fn an_archive_that_is_not_whole_is_refused_with_the_reason() {
+    let machine = Machine::new();
+    let whole = std::fs::read(ARCHIVE).expect("it is in the repository");
+    let cut = machine.path("cut.tar");
+    std::fs::write(&cut, &whole[..whole.len() / 2]).expect("the file can be written");
+    let run = machine.run(&["checkpoint", "inspect", &cut]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains(&cut), "{}", run.stderr);
+    assert!(run.stderr.contains("complete"), "{}", run.stderr);
+    let run = machine.run(&["checkpoint", "inspect", &machine.path("nowhere.tar")]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("No such file"), "{}", run.stderr);
+}

@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::commands::abort::AbortArgs;
+use super::commands::checkpoint::CheckpointArgs;
 use super::commands::completions::CompletionsArgs;
 use super::commands::controller::ControllerArgs;
 use super::commands::crd::CrdArgs;
@@ -61,6 +62,7 @@ pub enum Command {
     Abort(Box<AbortArgs>),
     Retry(RetryArgs),
     Delete(DeleteArgs),
+    Checkpoint(CheckpointArgs),
     Controller(ControllerArgs),
     Install(Box<InstallArgs>),
     Uninstall(UninstallArgs),

@@ -10,14 +10,15 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, LogFormat, command};
+use super::commands::checkpoint::{CheckpointCommand, InspectOutput};
 use super::commands::create::CreateOutput;
 use super::commands::delete::DeleteOutput;
 use super::commands::logs::LogsOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
 use super::commands::{
-    abort, completions, controller, crd, create, delete, drain, install, logs, migrate, retry,
-    status, uninstall, watch,
+    abort, checkpoint, completions, controller, crd, create, delete, drain, install, logs, migrate,
+    retry, status, uninstall, watch,
 };
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
@@ -62,6 +63,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Abort(args) => abort::run(ui, &cli.global, args, own),
         Command::Retry(args) => retry::run(ui, &cli.global, args),
         Command::Delete(args) => delete::run(ui, &cli.global, args),
+        Command::Checkpoint(args) => checkpoint::run(ui, args),
         Command::Controller(args) => controller::run(&cli.global, args),
         Command::Install(args) => install::run(ui, &cli.global, args, own),
         Command::Uninstall(args) => uninstall::run(ui, &cli.global, args, own),
@@ -83,6 +85,9 @@ fn wants_json(command: &Command) -> bool {
         Command::Uninstall(args) => args.manner.output == ResultOutput::Json,
         Command::Retry(args) => args.output == CreateOutput::Json,
         Command::Delete(args) => args.output == DeleteOutput::Json,
+        Command::Checkpoint(args) => match &args.command {
+            CheckpointCommand::Inspect(args) => args.output == InspectOutput::Json,
+        },
         Command::Controller(_) | Command::Crd(_) | Command::Completions(_) => false,
     }
 }

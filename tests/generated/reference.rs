@@ -81,7 +81,14 @@ pub(crate) fn text() -> String {
 }
 
 fn section(text: &mut String, command: &Command) {
-    let _ = write!(text, "\n## `ms2m {}`\n\n", command.get_name());
+    if command.has_subcommands() {
+        for command in command.get_subcommands() {
+            section(text, command);
+        }
+        return;
+    }
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    let _ = write!(text, "\n## `{name}`\n\n");
     let about = command.get_long_about().or_else(|| command.get_about());
     let about = about.map(ToString::to_string).unwrap_or_default();
     let _ = writeln!(text, "{}\n", paragraphs(&about));

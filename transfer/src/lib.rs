@@ -12,16 +12,19 @@
 //! | [`exit`]       | exit codes                                                        |
 //! | [`annotation`] | keys of the manifest's annotations, which make an image restorable |
 //!
-//! Beside the contract are the readers of what others have written, which the binary uses:
+//! Beside the contract are the readers of what others have written, which the binary uses, and
+//! `ms2m` and the fuzz targets (`fuzz/`) too:
 //!
 //! | module         | reads                                                             |
 //! |----------------|-------------------------------------------------------------------|
 //! | [`archive`]    | checkpoint archives, whole and checked                            |
+//! | [`checkpoint`] | what is in one, for people                                        |
 //! | [`metadata`]   | `config.dump` and `spec.dump`                                     |
 //! | [`reference`]  | image references                                                  |
 
 pub mod annotation;
 pub mod archive;
+pub mod checkpoint;
 pub mod env;
 pub mod event;
 pub mod exit;

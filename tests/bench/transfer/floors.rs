@@ -15,6 +15,9 @@ use crate::frame::{self, BLOCK, Compressor, Format};
 use crate::measure::{self, Figures};
 use crate::support::registry::Registry;
 
+/// The first of them.
+pub(crate) const READING: &str = "floor: reading";
+
 pub(crate) struct Floor {
     pub(crate) name: &'static str,
     /// Whose floor it is; nothing: everybody's.
@@ -24,7 +27,7 @@ pub(crate) struct Floor {
 
 pub(crate) fn all() -> Vec<Floor> {
     vec![
-        floor("floor: reading", None, |path| {
+        floor(READING, None, |path| {
             measure::function(|| read(path, |block| _ = std::hint::black_box(block)))
         }),
         floor("floor: one SHA-256", None, |path| {

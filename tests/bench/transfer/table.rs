@@ -1,7 +1,7 @@
 //! The table for people.
 
 use crate::contenders::{Kind, is_ours};
-use crate::measure::Figures;
+use crate::measure::{Figures, processors};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -47,22 +47,23 @@ impl Row {
 /// Prints the table, and how many times faster ours are than the others.
 pub(crate) fn print(size: u64, rows: &[Row]) {
     println!(
-        "| {size} MiB | wall s | MB/s | × floor | CPU s | registry's CPU s | peak MiB | sent MiB |"
+        "| {size} MiB | wall s | MB/s | × floor | × work | CPU s | registry's CPU s | peak MiB | sent MiB |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for row in rows {
         let wall = row.wall();
-        let times = if row.floor {
-            "–".to_owned()
+        let (times, work) = if row.floor {
+            ("–".to_owned(), "–".to_owned())
         } else {
-            format!("{:.2}", wall / floor_of(row, rows))
+            let times = |of: f64| format!("{:.2}", wall / of);
+            (times(floor_of(row, rows)), times(work_of(row, rows)))
         };
         let mib = |bytes: f64| match bytes {
             0.0 => "–".to_owned(),
             bytes => format!("{:.1}", bytes / MIB),
         };
         println!(
-            "| {} | {wall:.2} | {:.0} | {times} | {:.2} | {:.2} | {} | {} |",
+            "| {} | {wall:.2} | {:.0} | {times} | {work} | {:.2} | {:.2} | {} | {} |",
             row.name,
             size as f64 * MIB / 1e6 / wall,
             row.median(|figures| figures.cpu),
@@ -75,12 +76,25 @@ pub(crate) fn print(size: u64, rows: &[Row]) {
     compare(rows);
 }
 
-/// The slowest of a contender's floors.
+/// The floors that bound a contender.
+fn floors_of<'a>(row: &'a Row, rows: &'a [Row]) -> impl Iterator<Item = &'a Row> {
+    let bounds = |floor: &&Row| floor.kind.is_none() || floor.kind == row.kind;
+    rows.iter().filter(|floor| floor.floor).filter(bounds)
+}
+
+/// The slowest of a contender's floors, as if each had the machine for itself.
 fn floor_of(row: &Row, rows: &[Row]) -> f64 {
-    rows.iter()
-        .filter(|floor| floor.floor && (floor.kind.is_none() || floor.kind == row.kind))
-        .map(Row::wall)
-        .fold(0.0, f64::max)
+    floors_of(row, rows).map(Row::wall).fold(0.0, f64::max)
+}
+
+/// All of a contender's floors together, the registry's work among them, spread over the processors
+/// without a gap: they share this machine. Reading is within each of the others.
+fn work_of(row: &Row, rows: &[Row]) -> f64 {
+    let seconds: f64 = floors_of(row, rows)
+        .filter(|floor| floor.name != crate::floors::READING)
+        .map(|floor| floor.median(|figures| figures.cpu + figures.registry))
+        .sum();
+    seconds / processors() as f64
 }
 
 fn compare(rows: &[Row]) {
