@@ -11,9 +11,11 @@
 //! | [`event`]      | one JSON object a line on stdout                                  |
 //! | [`report`]     | the result, also the container's termination message              |
 //! | [`exit`]       | exit codes                                                        |
+//! | [`direct`]     | what a sender and a receiver know of each other                   |
 //! | [`annotation`] | keys of the manifest's annotations, which make an image restorable |
 
 pub mod annotation;
+pub mod direct;
 pub mod env;
 pub mod event;
 pub mod exit;

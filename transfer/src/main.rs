@@ -9,13 +9,16 @@ mod failure;
 mod file;
 mod image;
 mod layer;
+mod manifests;
 mod metadata;
 mod pieces;
 mod probe;
+mod receive;
 mod reference;
 mod registry;
 mod reporter;
 mod retry;
+mod sender;
 mod session;
 mod tap;
 mod transfer;
@@ -44,6 +47,12 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 fn main() -> ExitCode {
     let reporter = Reporter::new(Instant::now());
     set_up();
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "receive")
+    {
+        return receive::main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => error.exit(),

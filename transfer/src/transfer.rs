@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use ms2m_transfer::Pushed;
 use ms2m_transfer::event::{Chosen, Event, Started};
+use oci_client::secrets::RegistryAuth;
 
 use crate::cli::Settings;
 use crate::credentials;
@@ -26,9 +27,7 @@ pub(crate) async fn push(
     reporter: &Reporter,
     counters: &Arc<Counters>,
 ) -> Result<Pushed, Failure> {
-    let auth = credentials::find(settings.docker_config.as_deref(), &settings.image)?;
-    let image = settings.image.clone();
-    let registry = Registry::new(image, auth, settings.plain_http, reporter)?;
+    let registry = registry(settings, reporter)?;
     let archive_bytes = file::size(&settings.archive)?;
     counters.total.store(archive_bytes, Ordering::Relaxed);
     reporter.event(&Event::Started(Started {
@@ -60,6 +59,16 @@ pub(crate) async fn push(
         seconds: reporter.seconds(),
         peak_memory_bytes: peak_memory(),
     })
+}
+
+/// What the image goes to: a registry, or a receiver in its place.
+fn registry<'a>(settings: &Settings, reporter: &'a Reporter) -> Result<Registry<'a>, Failure> {
+    let image = settings.image.clone();
+    if let Some(direct) = &settings.direct {
+        return Registry::new(image, RegistryAuth::Anonymous, false, reporter)?.direct(direct);
+    }
+    let auth = credentials::find(settings.docker_config.as_deref(), &settings.image)?;
+    Registry::new(image, auth, settings.plain_http, reporter)
 }
 
 /// Finds out which compression pays, and says so.

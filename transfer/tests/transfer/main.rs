@@ -4,6 +4,7 @@
 mod archives;
 mod command_line;
 mod credentials;
+mod direct;
 mod faults;
 mod image;
 mod memory;
