@@ -85,6 +85,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l transfer-image -d 
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -135,6 +137,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l transfer-image -d 'Im
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -181,6 +185,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l transfer-image -d 'I
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -237,6 +243,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l transfer-image -d '
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r

@@ -142,7 +142,11 @@ impl App {
 
     /// Declares the queue, makes the pod, and waits until it consumes.
     pub(crate) async fn start(name: &str, options: &Options) -> Self {
-        let world = World::get();
+        Self::start_in(World::get(), name, options).await
+    }
+
+    /// The same in a world that is not everybody's.
+    pub(crate) async fn start_in(world: &'static World, name: &str, options: &Options) -> Self {
         let app = Self::named(world, name, options);
         world
             .kubectl(&["create", "namespace", &app.namespace])

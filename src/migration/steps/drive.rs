@@ -268,7 +268,10 @@ impl Run {
     /// What is carried out, one effect at a time.
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Trouble> {
         match effect {
-            Effect::Checkpoint => self.checkpoint().await,
+            Effect::Checkpoint => {
+                self.see_receiver().await?;
+                self.checkpoint().await
+            }
             Effect::SendCheckpoint => self.send_checkpoint().await,
             Effect::StartTarget => self.start_target().await,
             Effect::RemoveSource => self.remove_source().await,

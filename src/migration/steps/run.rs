@@ -1,6 +1,7 @@
 //! One migration in this process: what it knows, and the small things that every step needs.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(in crate::migration) struct Run {
     pub(super) target_ran: Option<Duration>,
     /// Whether this process has started the transfer Job of the handoff under way.
     pub(super) transfer_started: bool,
+    /// Where the receiver of a direct transfer listens, once this process has started it.
+    pub(super) receiver: Option<SocketAddr>,
     /// Whether the transfer has seen to the archive on the source node.
     pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
@@ -138,6 +141,7 @@ impl Run {
             pods_seen: None,
             target_ran: None,
             transfer_started: false,
+            receiver: None,
             archive_is_gone: false,
             said_committed: false,
             target_unready: false,

@@ -48,6 +48,7 @@ impl Run {
         });
         self.reset_handoff();
         self.save().await?;
+        self.start_receiver().await?;
         self.step(format!(
             "pod {shadow} serves on node {}; its state goes to pod {} of the StatefulSet now",
             self.target_node(),
@@ -66,6 +67,7 @@ impl Run {
         self.record.status.checkpoint_id = None;
         self.record.status.checkpoint_image = None;
         self.transfer_started = false;
+        self.receiver = None;
         self.archive_is_gone = false;
         self.target_ran = None;
         self.watch.begin_again(self.ports.clock.elapsed());
