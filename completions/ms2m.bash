@@ -19,6 +19,9 @@ _ms2m() {
             ms2m,abort)
                 cmd="ms2m__subcmd__abort"
                 ;;
+            ms2m,checkpoint)
+                cmd="ms2m__subcmd__checkpoint"
+                ;;
             ms2m,completions)
                 cmd="ms2m__subcmd__completions"
                 ;;
@@ -61,6 +64,9 @@ _ms2m() {
             ms2m,watch)
                 cmd="ms2m__subcmd__watch"
                 ;;
+            ms2m__subcmd__checkpoint,inspect)
+                cmd="ms2m__subcmd__checkpoint__subcmd__inspect"
+                ;;
             *)
                 ;;
         esac
@@ -68,7 +74,7 @@ _ms2m() {
 
     case "${cmd}" in
         ms2m)
-            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version migrate move drain create status watch logs abort retry delete controller install uninstall crd completions"
+            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version migrate move drain create status watch logs abort retry delete checkpoint controller install uninstall crd completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -162,6 +168,114 @@ _ms2m() {
                     ;;
                 --source-grace)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__checkpoint)
+            opts="-n -v -q -h --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help inspect"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__checkpoint__subcmd__inspect)
+            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -386,7 +500,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__create)
-            opts="-f -o -n -v -q -h --filename --to --name --dry-run --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-f -o -n -v -q -h --filename --to --name --dry-run --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -512,6 +626,14 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --direct)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --max-pause)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -630,7 +752,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__drain)
-            opts="-A -l -y -o -n -v -q -h --to --all-namespaces --selector --at-once --partial --keep-going --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-A -l -y -o -n -v -q -h --to --all-namespaces --selector --at-once --partial --keep-going --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -733,6 +855,14 @@ _ms2m() {
                     return 0
                     ;;
                 --keep-checkpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -948,7 +1078,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__migrate)
-            opts="-y -o -n -v -q -h --to --name --resume --via-controller --dry-run --yes --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-y -o -n -v -q -h --to --name --resume --via-controller --dry-run --yes --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1063,6 +1193,14 @@ _ms2m() {
                     return 0
                     ;;
                 --keep-checkpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

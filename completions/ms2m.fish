@@ -52,6 +52,7 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "logs" -d 'Show what those
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfinished migration back'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "retry" -d 'Try a failed migration again, as a new one for the controller'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "delete" -d 'Delete the records of migrations that have ended'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "checkpoint" -d 'Look into checkpoint archives'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "controller" -d 'Carry out StatefulMigration resources, in the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "install" -d 'Install the controller in the cluster, or print its manifests'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "uninstall" -d 'Remove the controller from the cluster'
@@ -85,6 +86,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l transfer-image -d 
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -135,6 +138,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l transfer-image -d 'Im
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -181,6 +186,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l transfer-image -d 'I
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -237,6 +244,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l transfer-image -d '
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -396,6 +405,44 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l force -d 'Delete on
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -f -a "inspect" -d 'Show what is in a checkpoint archive: whose it is, its processes, and what they had open'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s o -l output -d 'Format of the output' -r -f -a "table\t'For people'
+json\t'JSON'
+yaml\t'YAML'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-at-once -d 'How many migrations may be under way at once' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-per-node -d 'How many of them may leave or reach one node' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l listen -d 'Where to listen for /metrics, /healthz and /readyz; port 0 takes any free one' -r

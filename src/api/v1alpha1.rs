@@ -330,6 +330,16 @@ pub struct TransferConfig {
     /// Keep the archive on the source node and the image in the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_checkpoint: Option<bool>,
+    /// No registry: the checkpoint goes straight to a short-lived receiver on the target node, which
+    /// serves it to that node's runtime on loopback. `checkpointImageRepository` is not used then, save
+    /// for the default of `image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<bool>,
+    /// Port of the target node's loopback for that; the next one is used on the node's address as
+    /// well. 5351 if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024, max = 65_534))]
+    pub direct_port: Option<u16>,
 }
 
 /// Compression of the checkpoint layer.

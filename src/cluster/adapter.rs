@@ -2,6 +2,7 @@
 //! beside it.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use super::view::{node_view, pod_view};
 use super::watch::PodWatches;
 use crate::migration::ports::{
     Adoption, Claim, Cluster, ImagePull, LetGoOrder, MissingPermission, NodeView, PodView,
-    PortResult, Surroundings, TransferEnd, TransferOrder, TransferReadiness,
+    PortResult, ReceiverOrder, ReceiverState, Surroundings, TransferEnd, TransferOrder,
+    TransferReadiness,
 };
 
 /// One namespace of a cluster. Clones share connections, watches and what was learnt.
@@ -210,6 +212,22 @@ impl Cluster for KubeCluster {
 
     async fn image_pull(&self, name: &str) -> PortResult<ImagePull> {
         self.see_image_pull(name).await
+    }
+
+    async fn ensure_receiver(&self, order: &ReceiverOrder) -> PortResult<IpAddr> {
+        self.make_receiver(order).await
+    }
+
+    async fn receiver(&self, name: &str) -> PortResult<ReceiverState> {
+        self.see_receiver(name).await
+    }
+
+    async fn release_receiver(&self, name: &str) -> PortResult<()> {
+        self.let_receiver_go(name).await
+    }
+
+    async fn remove_receiver(&self, name: &str) -> PortResult<()> {
+        self.unmake_receiver(name).await
     }
 
     async fn ensure_transfer(&self, order: &TransferOrder) -> PortResult<()> {

@@ -19,6 +19,7 @@ mod pages;
 mod placement;
 mod pods;
 mod ready;
+mod receiver;
 mod remedy;
 mod restore;
 mod retry;

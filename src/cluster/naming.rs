@@ -18,6 +18,7 @@ pub(super) mod role {
     pub(in super::super) const JOURNAL: &str = "journal";
     pub(in super::super) const KEPT: &str = "kept";
     pub(in super::super) const TRANSFER: &str = "transfer";
+    pub(in super::super) const RECEIVER: &str = "receiver";
     pub(in super::super) const IMAGE_PULL: &str = "image-pull";
     pub(in super::super) const TARGET: &str = "target";
 }

@@ -85,6 +85,9 @@ fn found_pod(pod: &Pod) -> FoundPod {
     FoundPod {
         namespace: pod.namespace().unwrap_or_default(),
         pod: pod_view(pod),
-        helper: matches!(role, Some(role::TRANSFER | role::IMAGE_PULL)),
+        helper: matches!(
+            role,
+            Some(role::TRANSFER | role::IMAGE_PULL | role::RECEIVER)
+        ),
     }
 }

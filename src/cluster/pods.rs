@@ -20,12 +20,12 @@ use super::KubeCluster;
 use super::adapter::lock;
 use super::error::{is_already_exists, port_error};
 use super::image_pull::image_pull_pod;
-use super::naming::TRANSFER_LABEL;
+use super::naming::{TRANSFER_LABEL, role};
 use super::start::{Start, is_pulled, start_of};
 use super::target::handed_over;
 use super::transfer::{Following, TransferView, job_label, transfer_job};
 use super::view::is_node_ready;
-use crate::api::MIGRATION_LABEL;
+use crate::api::{MIGRATION_LABEL, ROLE_LABEL};
 use crate::migration::error::PortError;
 use crate::migration::ports::{ImagePull, PortResult, TransferOrder};
 
@@ -233,7 +233,7 @@ impl KubeCluster {
     }
 
     /// One request for its end; `None` when there is no such pod.
-    async fn ask_to_end(
+    pub(super) async fn ask_to_end(
         &self,
         name: &str,
         uid: Option<&str>,
@@ -286,6 +286,11 @@ impl KubeCluster {
             .iter()
             .map(|pod| format!("pod {}", pod.name_any()))
             .collect();
+        // Its Secret has its name, and goes with it.
+        let receivers = found
+            .iter()
+            .filter(|pod| pod.labels().get(ROLE_LABEL).map(String::as_str) == Some(role::RECEIVER));
+        left.extend(receivers.map(|pod| format!("Secret {}", pod.name_any())));
         let jobs: Api<Job> = Api::namespaced(self.inner.client.clone(), &self.inner.namespace);
         let what = format!("look at Job {transfer}");
         let job = retry.run(&what, || jobs.get_opt(transfer)).await?;
@@ -317,7 +322,7 @@ impl KubeCluster {
 }
 
 /// An object that is not there needs no deletion.
-fn absent_is_fine<T>(answer: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
+pub(super) fn absent_is_fine<T>(answer: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),

@@ -84,6 +84,13 @@ const RESTORE: &[Row] = &[
         "CRI-O refuses a restore in a namespace that has a signature policy",
     ),
     (
+        "server gave HTTP response to HTTPS client",
+        "the target node's runtime speaks HTTPS to localhost, where a direct transfer's receiver serves \
+         plain HTTP; CRI-O: put `[[registry]]`, `location = \"localhost:5351\"` (or the port of \
+         --direct-port) and `insecure = true` into a file in /etc/containers/registries.conf.d on that \
+         node, and `systemctl reload crio`",
+    ),
+    (
         "criu failed: type RESTORE",
         "CRIU's own log on the target node (restore.log in the container's directory) says why; \
          `tcp-close` in /etc/criu/runc.conf on both nodes, the same runtime and CPU family are the \
@@ -230,6 +237,11 @@ mod tests {
             (
                 "failed to read \"io.kubernetes.cri-o.Annotations\"",
                 "runs CRI-O",
+            ),
+            (
+                "pinging container registry localhost:5351: Get \"https://localhost:5351/v2/\": http: server gave \
+                 HTTP response to HTTPS client",
+                "insecure = true",
             ),
             (
                 "OCI runtime restore failed: criu failed: type RESTORE errno 0",

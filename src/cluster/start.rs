@@ -208,6 +208,7 @@ fn is_final_pull_error(message: &str) -> bool {
     [
         "not found",
         "manifest unknown",
+        "server gave http response to https client",
         "name unknown",
         "unauthorized",
         "denied",

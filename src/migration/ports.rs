@@ -4,10 +4,12 @@
 //! Every method that changes something is an idempotent 'ensure', save [`Cluster::checkpoint`]:
 //! there one call is one checkpoint, and an adapter must never repeat it by itself.
 
+mod receiver;
 mod workload;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +21,7 @@ use super::error::PortError;
 use super::record::Record;
 use crate::api::{Compression, HandoffBinding};
 
+pub use receiver::{DirectOrder, ReceiverOrder, ReceiverState};
 pub use workload::{
     Adoption, BudgetView, Claim, ClaimView, LetGoOrder, OwnerState, OwnerView, ReplicaSetView,
     SetView, Surroundings, VolumeKind, VolumeView, kept_name,
@@ -156,6 +159,8 @@ pub struct TransferOrder {
     pub compression: Compression,
     /// Plain HTTP to the registry.
     pub plain_http: bool,
+    /// The receiver that takes the registry's place.
+    pub direct: Option<DirectOrder>,
     /// Secret with the registry's credentials.
     pub credentials_secret: Option<String>,
     /// Leave the archive on the node.
@@ -250,6 +255,15 @@ pub trait Cluster: Send + Sync {
     ) -> PortResult<()>;
     /// How far it has come. Returns at once.
     async fn image_pull(&self, name: &str) -> PortResult<ImagePull>;
+    /// Ensures the receiver's pod and its Secret, and answers the address at which it listens. One that
+    /// has ended is not made again.
+    async fn ensure_receiver(&self, order: &ReceiverOrder) -> PortResult<IpAddr>;
+    /// How far it has come. Returns at once.
+    async fn receiver(&self, name: &str) -> PortResult<ReceiverState>;
+    /// Asks for the end of pod and Secret, and does not wait for it.
+    async fn release_receiver(&self, name: &str) -> PortResult<()>;
+    /// Ensures that both are gone.
+    async fn remove_receiver(&self, name: &str) -> PortResult<()>;
     /// Ensures the transfer Job.
     async fn ensure_transfer(&self, order: &TransferOrder) -> PortResult<()>;
     /// Waits until a Job that was made for the next archive waits for it.

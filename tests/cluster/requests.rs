@@ -232,6 +232,7 @@ fn transfer() -> TransferOrder {
         container: "main".into(),
         compression: Compression::None,
         plain_http: true,
+        direct: None,
         credentials_secret: None,
         keep_archive: false,
         discard: false,

@@ -29,6 +29,7 @@ fn order() -> TransferOrder {
         container: "main".into(),
         compression: Compression::Gzip,
         plain_http: true,
+        direct: None,
         credentials_secret: None,
         keep_archive: false,
         discard: false,

@@ -48,6 +48,7 @@ impl Kind {
 }
 
 const WATCH_PULL: &str = "watch=true.*metadata.name%3DPOD-[a-z0-9]+-pull";
+const WATCH_RECEIVER: &str = "watch=true.*metadata.name%3DPOD-[a-z0-9]+-receiver";
 const OF_TRANSFER: &str = "labelSelector=migration.ms2m.io%2Ftransfer";
 
 const KINDS: [Kind; 26] = [
@@ -84,6 +85,30 @@ const KINDS: [Kind; 26] = [
 
 const CHECKPOINT: &str = "take_the_checkpoint";
 
+/// Calls of a direct transfer, besides those of every one.
+const DIRECT: [Kind; 5] = [
+    kind("make_the_receiver", "create", "/pods$")
+        .after(1)
+        .may_conflict(),
+    kind("make_the_secret", "create", "/secrets$").may_conflict(),
+    kind("watch_the_receiver", "watch", WATCH_RECEIVER),
+    kind(
+        "remove_the_receiver",
+        "delete",
+        "/pods/POD-[a-z0-9]+-receiver$",
+    )
+    .may_conflict(),
+    kind(
+        "remove_the_secret",
+        "delete",
+        "/secrets/POD-[a-z0-9]+-receiver$",
+    )
+    .may_conflict(),
+];
+
+/// The port of the first of them; a receiver takes two of its node's.
+const DIRECT_PORT: usize = 5401;
+
 /// Calls of a roll-back, with a restore that fails.
 const BACK: [Kind; 1] = [kind("remove_the_target", "delete", "/pods/POD-shadow$").may_conflict()];
 
@@ -98,17 +123,26 @@ pub(crate) fn add(trials: &mut Trials) {
         if kind.name != CHECKPOINT {
             trials.add(
                 format!("calls::{}_fails_in_passing", kind.name),
-                move || fails_in_passing(kind, false),
+                move || fails_in_passing(kind, false, Vec::new()),
             );
         }
         trials.add(format!("calls::{}_is_denied", kind.name), move || {
-            is_denied(kind)
+            is_denied(kind, Vec::new())
+        });
+    }
+    for (number, kind) in DIRECT.into_iter().enumerate() {
+        trials.add(
+            format!("calls::{}_fails_in_passing", kind.name),
+            move || fails_in_passing(kind, false, direct(4 * number)),
+        );
+        trials.add(format!("calls::{}_is_denied", kind.name), move || {
+            is_denied(kind, direct(4 * number + 2))
         });
     }
     for kind in BACK {
         trials.add(
             format!("calls::{}_fails_in_passing", kind.name),
-            move || fails_in_passing(kind, true),
+            move || fails_in_passing(kind, true, Vec::new()),
         );
     }
     for (name, action, after) in [
@@ -128,6 +162,14 @@ pub(crate) fn add(trials: &mut Trials) {
     trials.add("calls::the_lock_is_not_renewed_for_a_while", || lock(4));
     trials.add("calls::the_lock_is_lost", || lock(1000));
     trials.add("calls::there_is_no_other_kind", no_other_kind);
+}
+
+/// Arguments for a direct transfer by ports that no other case uses.
+fn direct(number: usize) -> Vec<String> {
+    let port = (DIRECT_PORT + number).to_string();
+    ["--direct", "--direct-port", &port]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Orders a fault for calls of this kind.
@@ -151,8 +193,9 @@ async fn order(
 }
 
 /// Every passing error one after the other: each attempt at the call meets the next one.
-async fn fails_in_passing(kind: Kind, back: bool) {
+async fn fails_in_passing(kind: Kind, back: bool, arguments: Vec<String>) {
     let mut case = Case::start(&kind.name.replace('_', "-")).await;
+    case.arguments.extend(arguments);
     if back {
         case.kubelet_fault("restore", "image not known", 100).await;
     }
@@ -199,8 +242,9 @@ async fn fails_in_passing(kind: Kind, back: bool) {
 
 /// 403 for ever, until it has ended: then somebody grants the right, and it is run again where
 /// something is left to do.
-async fn is_denied(kind: Kind) {
+async fn is_denied(kind: Kind, arguments: Vec<String>) {
     let mut case = Case::start(&format!("no-{}", kind.name.replace('_', "-"))).await;
+    case.arguments.extend(arguments);
     let action = json!({"status": 403, "message": "forbidden: ordered fault"});
     let fault = order(&case, kind, 1_000_000, false, action).await;
     let outcome = case.migrate().outcome().await;

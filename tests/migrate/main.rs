@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod direct;
 mod fails;
 mod manners;
 mod moves;

@@ -1,5 +1,6 @@
 //! The command line, and the validated settings that come of it and of the environment.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
@@ -9,6 +10,7 @@ use oci_client::Reference;
 
 use crate::failure::Failure;
 use crate::frame::Format;
+use crate::sender::Direct;
 
 const AFTER_HELP: &str = "\
 Output:
@@ -40,6 +42,10 @@ Examples:
 
   # Into a registry on the same host without TLS and without compression:
   ms2m-transfer --archive checkpoint.tar --image localhost:5000/cp:1 --plain-http --compression none
+
+  # To a receiver on another node (ms2m-transfer receive), without any registry:
+  ms2m-transfer --archive checkpoint.tar --image localhost:5351/ms2m/worker-0:1 \\
+      --receiver 10.0.0.7:5352 --direct-secrets /etc/ms2m/direct
 
   # With credentials from the directory that `docker login` or a Secret filled:
   DOCKER_CONFIG=/etc/registry ms2m-transfer --archive checkpoint.tar --image registry.example/cp:1
@@ -100,6 +106,14 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR", env = env::DOCKER_CONFIG)]
     docker_config: Option<PathBuf>,
 
+    /// Push to the receiver at this address, instead of to the registry that the image names
+    #[arg(long, value_name = "ADDRESS:PORT", env = env::RECEIVER, requires = "direct_secrets")]
+    receiver: Option<SocketAddr>,
+
+    /// Directory with certificates, key and token for the receiver
+    #[arg(long, value_name = "DIR", env = env::DIRECT_SECRETS)]
+    direct_secrets: Option<PathBuf>,
+
     /// Existing file that takes the result as JSON
     #[arg(long, value_name = "FILE", env = env::TERMINATION_LOG,
           default_value = env::TERMINATION_LOG_DEFAULT,
@@ -157,6 +171,8 @@ pub(crate) struct Settings {
     pub(crate) keep_archive: bool,
     pub(crate) discard: bool,
     pub(crate) docker_config: Option<PathBuf>,
+    /// The receiver that takes the registry's place.
+    pub(crate) direct: Option<Direct>,
 }
 
 impl Cli {
@@ -185,6 +201,10 @@ impl Cli {
             keep_archive: self.keep_archive,
             discard: self.discard,
             docker_config: self.docker_config.or_else(default_docker_config),
+            direct: self
+                .receiver
+                .zip(self.direct_secrets)
+                .map(|(receiver, secrets)| Direct { receiver, secrets }),
         })
     }
 }

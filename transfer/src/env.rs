@@ -54,3 +54,22 @@ pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// PEM bundle with the certificate authorities to trust. Default: the system's, or Mozilla's, which
 /// are built in, where the system has none (as in an image made `FROM scratch`).
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+
+/// Address and port of a receiver to push to instead of the registry that the image names. Such an
+/// image is named as the receiver's node sees it. Optional.
+pub const RECEIVER: &str = "MS2M_RECEIVER";
+
+/// Directory with the files of [`crate::direct`]. Required by a receiver, and to push to one.
+pub const DIRECT_SECRETS: &str = "MS2M_DIRECT_SECRETS";
+
+/// Of a receiver: the one repository that it takes and serves.
+pub const RECEIVE_REPOSITORY: &str = "MS2M_RECEIVE_REPOSITORY";
+
+/// Of a receiver: the port on loopback that images are pulled from.
+pub const RECEIVE_PORT: &str = "MS2M_RECEIVE_PORT";
+
+/// Of a receiver: the address of its node on which it takes the image.
+pub const RECEIVE_ADDRESS: &str = "MS2M_RECEIVE_ADDRESS";
+
+/// Of a receiver: directory that the image is kept in, encrypted and without a name.
+pub const RECEIVE_DIRECTORY: &str = "MS2M_RECEIVE_DIRECTORY";

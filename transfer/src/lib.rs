@@ -10,6 +10,7 @@
 //! | [`event`]      | one JSON object a line on stdout                                  |
 //! | [`report`]     | the result, also the container's termination message              |
 //! | [`exit`]       | exit codes                                                        |
+//! | [`direct`]     | what a sender and a receiver know of each other                   |
 //! | [`annotation`] | keys of the manifest's annotations, which make an image restorable |
 //!
 //! Beside the contract are the readers of what others have written, which the binary uses, and
@@ -25,6 +26,7 @@
 pub mod annotation;
 pub mod archive;
 pub mod checkpoint;
+pub mod direct;
 pub mod env;
 pub mod event;
 pub mod exit;

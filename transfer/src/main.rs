@@ -9,14 +9,17 @@ mod file;
 mod frame;
 mod image;
 mod layer;
+mod manifests;
 mod pace;
 mod pack;
 mod piece;
 mod pieces;
 mod probe;
+mod receive;
 mod registry;
 mod reporter;
 mod retry;
+mod sender;
 mod session;
 mod transfer;
 mod upload;
@@ -46,6 +49,12 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 fn main() -> ExitCode {
     let reporter = Reporter::new(Instant::now());
     set_up();
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "receive")
+    {
+        return receive::main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => error.exit(),

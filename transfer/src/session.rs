@@ -74,6 +74,17 @@ impl Blobs {
         })
     }
 
+    /// Blobs of a receiver, with a client of its own that no request but these uses.
+    pub(crate) fn direct(client: Client, receiver: Url, repository: &str, proof: Proof) -> Self {
+        Self {
+            client,
+            registry: receiver,
+            repository: repository.to_owned(),
+            proof: RefCell::new(proof),
+            retry_after: Cell::new(None),
+        }
+    }
+
     /// Sends this with every request from now on.
     pub(crate) fn prove(&self, proof: Proof) {
         self.proof.replace(proof);
@@ -186,7 +197,7 @@ impl Blobs {
         let _ = request.timeout(CANCEL_TIMEOUT).send().await;
     }
 
-    fn url(&self, path: &str) -> Result<Url> {
+    pub(crate) fn url(&self, path: &str) -> Result<Url> {
         let path = format!("v2/{}/{path}", self.repository);
         self.registry.join(&path).map_err(url_error)
     }
@@ -201,7 +212,7 @@ impl Blobs {
 
     /// A request with what proves its sender. A registry may send an upload to another host, which
     /// must not get it.
-    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
         let ours = url.origin() == self.registry.origin();
         let request = self.client.request(method, url);
         match &*self.proof.borrow() {
@@ -212,7 +223,7 @@ impl Blobs {
     }
 
     /// The answer, if it has the status that the specification asks for.
-    async fn expect(&self, status: StatusCode, answer: Response) -> Result<Response> {
+    pub(crate) async fn expect(&self, status: StatusCode, answer: Response) -> Result<Response> {
         if answer.status() == status {
             return Ok(answer);
         }
@@ -232,7 +243,7 @@ impl Blobs {
     }
 }
 
-async fn send(request: RequestBuilder) -> Result<Response> {
+pub(crate) async fn send(request: RequestBuilder) -> Result<Response> {
     Ok(request.timeout(REQUEST_TIMEOUT).send().await?)
 }
 

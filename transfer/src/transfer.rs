@@ -8,6 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use ms2m_transfer::Pushed;
 use ms2m_transfer::event::{Chosen, Event, Started};
+use oci_client::secrets::RegistryAuth;
 
 use crate::cli::Settings;
 use crate::credentials;
@@ -29,9 +30,7 @@ pub(crate) async fn push(
     counters: &Arc<Counters>,
 ) -> Result<Pushed, Failure> {
     let begun = Instant::now();
-    let auth = credentials::find(settings.docker_config.as_deref(), &settings.image)?;
-    let image = settings.image.clone();
-    let registry = Registry::new(image, auth, settings.plain_http, reporter)?;
+    let registry = registry(settings, reporter)?;
     let archive_bytes = file::size(&settings.archive, settings.archive_prefix.is_some())?;
     counters.total.store(archive_bytes, Ordering::Relaxed);
     reporter.event(&Event::Started(Started {
@@ -69,6 +68,16 @@ pub(crate) async fn push(
 fn file_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
+}
+
+/// What the image goes to: a registry, or a receiver in its place.
+fn registry<'a>(settings: &Settings, reporter: &'a Reporter) -> Result<Registry<'a>, Failure> {
+    let image = settings.image.clone();
+    if let Some(direct) = &settings.direct {
+        return Registry::new(image, RegistryAuth::Anonymous, false, reporter)?.direct(direct);
+    }
+    let auth = credentials::find(settings.docker_config.as_deref(), &settings.image)?;
+    Registry::new(image, auth, settings.plain_http, reporter)
 }
 
 /// Finds out which compression pays, and says so.

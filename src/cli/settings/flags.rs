@@ -130,6 +130,15 @@ pub struct ManyArgs {
     #[arg(long, help_heading = "Settings", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag, env = "MS2M_KEEP_CHECKPOINT", hide_env_values = true)]
     pub keep_checkpoint: Option<bool>,
 
+    /// Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that
+    /// localhost:5351 speaks plain HTTP [default: false]
+    #[arg(long, help_heading = "Settings", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag, env = "MS2M_DIRECT", hide_env_values = true)]
+    pub direct: Option<bool>,
+
+    /// Port for that on the target node's loopback; the next one is used on its address [default: 5351]
+    #[arg(long, help_heading = "Settings", value_name = "PORT", value_parser = value::direct_port, env = "MS2M_DIRECT_PORT", hide_env_values = true)]
+    pub direct_port: Option<u16>,
+
     /// Open the gate once the rest of the replay takes no longer than this [default: 1s]
     #[arg(long, help_heading = "Limits", value_name = "DURATION", value_parser = value::duration, env = "MS2M_MAX_PAUSE", hide_env_values = true)]
     pub max_pause: Option<Duration>,

@@ -16,7 +16,7 @@ use crate::api::{
 use crate::broker::BrokerUrl;
 use crate::migration::error::Error;
 use crate::migration::limits::Limits;
-use crate::migration::plan::Request;
+use crate::migration::plan::{self, Request};
 use crate::migration::record::Record;
 
 /// What was typed and may hold a password: read before anybody is asked, by code that does not
@@ -170,6 +170,7 @@ impl Settings {
         let strict = flag(layers, &table::STRICT, args.many.strict)?;
         let replay_cutoff = span(layers, &table::REPLAY_CUTOFF, args.many.replay_cutoff)?;
         let transfer = transfer(args, layers)?;
+        let repository = repository.or_else(|| receivers_registry(&transfer, layers));
         let limits = limits(args, layers, replay_cutoff)?;
         let (Some(repository), Some(queue), Some(exchange), Some(broker)) =
             (repository, queue, exchange, broker)
@@ -283,7 +284,27 @@ fn transfer(args: &SettingArgs, layers: &mut Layers<'_>) -> Result<TransferConfi
         )?,
         credentials_secret: text(layers, &table::REGISTRY_SECRET, &args.many.registry_secret)?,
         keep_checkpoint: flag(layers, &table::KEEP_CHECKPOINT, args.many.keep_checkpoint)?,
+        direct: flag(layers, &table::DIRECT, args.many.direct)?,
+        direct_port: layers.pick(
+            &table::DIRECT_PORT,
+            args.many.direct_port,
+            value::direct_port,
+            ToString::to_string,
+        )?,
     })
+}
+
+/// What stands for the registry where a direct transfer needs none. Its image cannot follow from it.
+fn receivers_registry(transfer: &TransferConfig, layers: &mut Layers<'_>) -> Option<String> {
+    let port = plan::port_of(transfer)?;
+    layers
+        .missing
+        .retain(|it| it.name != table::REPOSITORY.name);
+    if transfer.image.is_none() {
+        layers.missing.push(&table::TRANSFER_IMAGE);
+        return None;
+    }
+    Some(plan::receivers_registry(port))
 }
 
 fn limits(
@@ -366,6 +387,11 @@ pub fn recorded(record: &Record) -> (String, BTreeMap<&'static str, String>) {
         (
             &table::KEEP_CHECKPOINT,
             transfer.keep_checkpoint.map(|flag| flag.to_string()),
+        ),
+        (&table::DIRECT, transfer.direct.map(|flag| flag.to_string())),
+        (
+            &table::DIRECT_PORT,
+            transfer.direct_port.map(|port| port.to_string()),
         ),
         (&table::MAX_PAUSE, timeouts.max_pause),
         (&table::SETTLE, timeouts.settle),
@@ -454,6 +480,29 @@ mod tests {
         assert_eq!(transfer.plain_http, Some(true));
         assert_eq!(transfer.keep_checkpoint, Some(false));
         assert_eq!(transfer.compression, Some(Compression::None));
+    }
+
+    #[test]
+    fn a_direct_transfer_needs_no_repository_but_an_image() {
+        let line = "ms2m migrate w --to b --queue q --exchange x --broker-url amqp://mq --direct";
+        let (args, matches) = parse(line);
+        let nothing = Config::default();
+        let mut layers = Layers::new(&matches, &nothing);
+        let typed = Typed::read(&args.settings.end, &layers).expect("it can be read");
+        let none = Settings::resolve(&args.settings, typed, &mut layers).expect("it can be read");
+        assert!(none.is_none());
+        assert_eq!(layers.missing, [&table::TRANSFER_IMAGE]);
+        let line = format!("{line} --transfer-image reg/t:1 --direct-port 7000");
+        let (_, request) = resolve(&line, &nothing);
+        assert_eq!(
+            request.spec.checkpoint_image_repository,
+            "localhost:7000/ms2m"
+        );
+        let transfer = request.spec.transfer.expect("it is there");
+        assert_eq!(
+            (transfer.direct, transfer.direct_port),
+            (Some(true), Some(7000))
+        );
     }
 
     #[test]

@@ -157,6 +157,18 @@ pub static KEEP_CHECKPOINT: Setting = optional(
     "whether archive and image of the checkpoint are kept",
     Some("false"),
 );
+/// No registry.
+pub static DIRECT: Setting = optional(
+    "direct",
+    "whether the checkpoint goes straight to the target node",
+    Some("false"),
+);
+/// The receiver's port.
+pub static DIRECT_PORT: Setting = optional(
+    "direct-port",
+    "which port of the target node a direct transfer uses",
+    Some("5351"),
+);
 /// The pause that the handoff aims at.
 pub static MAX_PAUSE: Setting = optional(
     "max-pause",
@@ -196,7 +208,7 @@ pub static BROKER_CREDENTIALS: Setting = optional(
 );
 
 /// All of them, in the order of the help.
-pub static SETTINGS: [&Setting; 23] = [
+pub static SETTINGS: [&Setting; 25] = [
     &CONTAINER,
     &REPOSITORY,
     &QUEUE,
@@ -214,6 +226,8 @@ pub static SETTINGS: [&Setting; 23] = [
     &REGISTRY_PLAIN_HTTP,
     &REGISTRY_SECRET,
     &KEEP_CHECKPOINT,
+    &DIRECT,
+    &DIRECT_PORT,
     &MAX_PAUSE,
     &SETTLE,
     &DRAIN_TIMEOUT,
@@ -258,6 +272,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_documented_port_is_the_receiver_s() {
+        let text = DIRECT_PORT.default.expect("it has a default");
+        assert_eq!(
+            value::direct_port(text),
+            Ok(ms2m_transfer::direct::DEFAULT_PORT)
+        );
     }
 
     #[test]

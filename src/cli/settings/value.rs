@@ -79,6 +79,17 @@ pub fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Takes the port of a direct transfer, of which the next one has to be a port as well.
+///
+/// # Errors
+/// It is none that anybody may listen on.
+pub fn direct_port(text: &str) -> Result<u16, String> {
+    match text.trim().parse() {
+        Ok(port @ 1024..=65_534) => Ok(port),
+        _ => Err("it is a port from 1024 to 65534".to_owned()),
+    }
+}
+
 /// Takes a duration: `120` (seconds), `120s`, `2m`, `1m30s`, `500ms`.
 ///
 /// # Errors

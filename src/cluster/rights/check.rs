@@ -22,7 +22,7 @@ pub(in crate::cluster) async fn missing(
 ) -> PortResult<Vec<MissingPermission>> {
     let wanted: Vec<_> = of(Front::CommandLine)
         .filter(|right| match (right.need, owner) {
-            (Need::Helpful, _) => false,
+            (Need::Helpful | Need::Direct, _) => false,
             (Need::Owner(kind), owner) => owner == Some(kind),
             (_, owner) => owner.is_none(),
         })
@@ -57,7 +57,7 @@ fn relevant(lacking: &[(&'static Right, &'static str)], namespace: &str) -> Vec<
         .filter(|(right, _)| match right.need {
             Need::Always | Need::Owner(_) => true,
             Need::ConfigMap => !has_journal,
-            Need::Resource | Need::Helpful => false,
+            Need::Resource | Need::Helpful | Need::Direct => false,
         })
         .map(|(right, verb)| MissingPermission {
             what: format!("{verb} {}", full_name(right)),

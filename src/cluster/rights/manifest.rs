@@ -136,7 +136,7 @@ mod tests {
                 "ClusterRoleBinding"
             ]
         );
-        assert_eq!(documents[0]["rules"].as_array().map(Vec::len), Some(17));
+        assert_eq!(documents[0]["rules"].as_array().map(Vec::len), Some(18));
     }
 
     #[test]

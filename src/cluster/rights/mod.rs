@@ -48,6 +48,8 @@ enum Need {
     ConfigMap,
     /// For pods of an owner of this kind.
     Owner(&'static str),
+    /// For direct transfers. Not asked about beforehand: nothing is changed yet when they are needed.
+    Direct,
     /// Only makes messages better, or the check before a migration.
     Helpful,
 }
@@ -94,6 +96,7 @@ fn remark(need: Need) -> &'static str {
         Need::Always | Need::ConfigMap => "",
         Need::Owner("StatefulSet") => " For pods of a StatefulSet alone.",
         Need::Owner(_) => " For pods of a ReplicaSet or Deployment alone.",
+        Need::Direct => " For direct transfers alone.",
         Need::Resource => " Then the rights on ConfigMaps can go.",
         Need::Helpful => " Can be left out.",
     }

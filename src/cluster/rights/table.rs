@@ -188,6 +188,16 @@ pub(super) const RIGHTS: &[Right] = &[
     },
     Right {
         fronts: BOTH,
+        scope: Scope::Namespace,
+        need: Need::Direct,
+        group: "",
+        resource: "secrets",
+        verbs: &["create", "delete"],
+        names: &[],
+        purpose: "give certificates and a token to a direct transfer's two ends. None is read",
+    },
+    Right {
+        fronts: BOTH,
         scope: Scope::Cluster,
         need: Need::Always,
         group: "",

@@ -12,6 +12,7 @@ use ms2m_transfer::env;
 
 use super::super::naming::{TRANSFER_LABEL, labels, role, shortened};
 use super::super::placement::{pinned, tolerates_everything};
+use super::super::receiver::sender_volume;
 use crate::api::Compression;
 use crate::migration::error::PortError;
 use crate::migration::ports::{ArchiveToSend, PortResult, TransferOrder};
@@ -28,6 +29,9 @@ const ARCHIVES: &str = "/checkpoints";
 
 /// Where the registry's credentials are mounted.
 const CREDENTIALS: &str = "/etc/ms2m/docker";
+
+/// Where its half of the receiver's Secret is mounted.
+const DIRECT: &str = "/etc/ms2m/direct";
 
 /// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
 const DOCKER_CONFIG_JSON: &str = ".dockerconfigjson";
@@ -95,6 +99,15 @@ fn pod_spec(namespace: &str, order: &TransferOrder) -> PortResult<PodSpec> {
         mounts.push(VolumeMount {
             name: "credentials".to_owned(),
             mount_path: CREDENTIALS.to_owned(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        });
+    }
+    if let Some(direct) = &order.direct {
+        volumes.push(sender_volume("direct", &direct.secret));
+        mounts.push(VolumeMount {
+            name: "direct".to_owned(),
+            mount_path: DIRECT.to_owned(),
             read_only: Some(true),
             ..VolumeMount::default()
         });
@@ -266,6 +279,10 @@ fn environment(
     if order.credentials_secret.is_some() {
         rows.push((env::DOCKER_CONFIG, CREDENTIALS.to_owned()));
     }
+    if let Some(direct) = &order.direct {
+        rows.push((env::RECEIVER, direct.receiver.to_string()));
+        rows.push((env::DIRECT_SECRETS, DIRECT.to_owned()));
+    }
     rows.into_iter()
         .map(|(name, value)| EnvVar {
             name: name.to_owned(),
@@ -280,6 +297,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::migration::ports::DirectOrder;
 
     fn order() -> TransferOrder {
         TransferOrder {
@@ -296,6 +314,7 @@ mod tests {
             container: "main".into(),
             compression: Compression::Gzip,
             plain_http: true,
+            direct: None,
             credentials_secret: None,
             keep_archive: false,
             discard: false,
@@ -356,5 +375,28 @@ mod tests {
             };
             assert!(transfer_job("shop", &order).is_err(), "{archive}");
         }
+    }
+
+    #[test]
+    fn a_receiver_is_reached_with_the_sender_s_half_of_its_secret() {
+        let direct = DirectOrder {
+            receiver: "[fd00::7]:5352".parse().expect("an address"),
+            secret: "web-0-m1-receiver".into(),
+        };
+        let order = TransferOrder {
+            direct: Some(direct),
+            ..order()
+        };
+        let job = transfer_job("shop", &order).expect("a Job");
+        let spec = job.spec.and_then(|it| it.template.spec).expect("a spec");
+        let text = serde_json::to_string(&spec).expect("JSON");
+        assert!(
+            text.contains(r#""name":"MS2M_RECEIVER","value":"[fd00::7]:5352""#),
+            "{text}"
+        );
+        assert!(
+            text.contains("client.key") && !text.contains("server.key"),
+            "{text}"
+        );
     }
 }

@@ -3,11 +3,14 @@
 //! Pure: it reads nothing and changes nothing. What it refuses, it refuses with the remedy.
 
 mod broker;
+mod direct;
 mod node;
 mod owner;
 mod pod;
 
 use serde::Serialize;
+
+pub use direct::{direct_port, image_of, port_of, receivers_registry, receivers_repository};
 
 use super::error::Error;
 use super::ports::{
@@ -138,6 +141,7 @@ pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
     let pod = pod::source_pod(request, world)?;
     let container = pod::container(pod, spec.container_name.as_deref())?;
     let (strategy, owner) = owner::strategy(spec, pod, world, &mut warnings)?;
+    direct::suits(spec, strategy, &mut warnings)?;
     let source_node = node::source_node(pod, world)?;
     let target_node = node::target_node(spec.target_node.as_deref(), source_node, world)?;
     let target_pod = target_pod_name(&pod.name, strategy);
@@ -163,7 +167,7 @@ pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
         owner,
         queue: spec.message_queue_config.queue_name.clone(),
         bindings,
-        checkpoint_image: checkpoint_image(&spec.checkpoint_image_repository, &request.name),
+        checkpoint_image: image_of(spec, &request.name),
         transfer_image: transfer_image(spec),
         compression: compression(spec),
         warnings,

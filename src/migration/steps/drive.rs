@@ -270,6 +270,7 @@ impl Run {
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Trouble> {
         match effect {
             Effect::Checkpoint => {
+                self.see_receiver().await?;
                 self.settle_transfer().await?;
                 self.checkpoint().await
             }

@@ -181,8 +181,9 @@ impl Run {
         let pull = self.patiently("remove the pod that pulled the base image", || {
             cluster.remove_pod(&pull_pod, None, AT_ONCE)
         });
-        let (pull, transfer) = tokio::join!(pull, self.remove_transfer());
-        pull.and(transfer)?;
+        let (pull, transfer, receiver) =
+            tokio::join!(pull, self.remove_transfer(), self.remove_receiver());
+        pull.and(transfer).and(receiver)?;
         tokio::join!(self.discard_archive(), self.delete_image());
         Ok(())
     }
@@ -192,16 +193,14 @@ impl Run {
     pub(super) async fn delete_image(&self) {
         let status = &self.record.status;
         // A transfer that was cut off may have pushed all the same: then only the tag is known.
-        let tag = plan::checkpoint_image(
-            &self.record.spec.checkpoint_image_repository,
-            &self.handoff_name(),
-        );
+        let tag = plan::image_of(&self.record.spec, &self.handoff_name());
         let image = status.checkpoint_image.as_ref().unwrap_or(&tag);
         // A transfer that was started early sends an archive before anybody has told its path.
         let (mirrored, closed) = (HandoffStage::Mirroring, HandoffStage::Closed);
         let sent =
             status.checkpoint_id.is_some() || self.stage() == mirrored || self.stage() >= closed;
-        if self.keeps_checkpoint() || !sent {
+        // What a receiver had is gone with it.
+        if self.is_direct() || self.keeps_checkpoint() || !sent {
             return;
         }
         match self.ports.registry.delete(image).await {

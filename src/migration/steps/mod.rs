@@ -17,6 +17,7 @@ mod pods;
 mod prepare;
 mod put_back;
 mod receipt;
+mod receiver;
 mod restore;
 mod retry;
 mod run;

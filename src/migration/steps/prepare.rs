@@ -20,6 +20,9 @@ impl Run {
         if needed && !known_there {
             self.start_image_pull().await?;
         }
+        if needed {
+            self.start_receiver().await?;
+        }
         self.start_transfer_early().await?;
         if self.stage() < Stage::TargetServes {
             self.recall_target().await?;

@@ -79,6 +79,7 @@ impl Run {
             .status
             .set_condition(conditions::RESTORED, true, reason, &text, now);
         self.target_ran = Some(self.ports.clock.elapsed());
+        self.let_receiver_go().await;
         self.watch.target = TargetPod::Present;
         self.watch.side_by_side(self.ports.clock.elapsed());
         self.watch.stage_begins(self.ports.clock.elapsed());

@@ -1,6 +1,7 @@
 //! One migration in this process: what it knows, and the small things that every step needs.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(in crate::migration) struct Run {
     pub(super) target_ran: Option<Duration>,
     /// The transfer Job of the handoff under way.
     pub(super) transfer: TransferJob,
+    /// Where the receiver of a direct transfer listens, once this process has started it.
+    pub(super) receiver: Option<SocketAddr>,
     /// Whether the transfer has seen to the archive on the source node.
     pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
@@ -139,6 +142,7 @@ impl Run {
             pods_seen: None,
             target_ran: None,
             transfer: TransferJob::Unknown,
+            receiver: None,
             archive_is_gone: false,
             said_committed: false,
             target_unready: false,

@@ -147,7 +147,8 @@ impl Run {
     }
 
     async fn left_in_registry(&self) -> PortResult<Vec<String>> {
-        if self.record.status.checkpoint_id.is_none() || self.keeps_checkpoint() {
+        let kept = self.is_direct() || self.keeps_checkpoint();
+        if self.record.status.checkpoint_id.is_none() || kept {
             return Ok(Vec::new());
         }
         let image = self.image();
@@ -161,8 +162,7 @@ impl Run {
     /// The checkpoint image by digest, or by the tag that it is pushed under.
     fn image(&self) -> String {
         let pushed = self.record.status.checkpoint_image.clone();
-        let repository = &self.record.spec.checkpoint_image_repository;
-        pushed.unwrap_or_else(|| plan::checkpoint_image(repository, &self.handoff_name()))
+        pushed.unwrap_or_else(|| plan::image_of(&self.record.spec, &self.handoff_name()))
     }
 }
 

@@ -49,6 +49,7 @@ impl Run {
         });
         self.reset_handoff();
         self.save().await?;
+        self.start_receiver().await?;
         self.step(format!(
             "pod {shadow} serves on node {}; its state goes to pod {} of the StatefulSet now",
             self.target_node(),
@@ -67,6 +68,7 @@ impl Run {
         self.record.status.checkpoint_id = None;
         self.record.status.checkpoint_image = None;
         self.transfer = TransferJob::Unknown;
+        self.receiver = None;
         self.archive_is_gone = false;
         self.target_ran = None;
         self.watch.begin_again(self.ports.clock.elapsed());

@@ -51,6 +51,7 @@ impl Run {
 
     /// Follows the transfer to its end, and remembers the image.
     pub(super) async fn transfer(&mut self) -> Result<(), Trouble> {
+        self.await_receiver().await?;
         self.start_transfer().await?;
         let name = self.transfer_job();
         let end = match self.follow_transfer(&name).await? {
@@ -152,6 +153,7 @@ impl Run {
         let order = TransferOrder {
             name: self.discard_job(),
             discard: true,
+            direct: None,
             deadline: DISCARD,
             ..self.transfer_order()
         };
@@ -225,7 +227,7 @@ impl Run {
             archive: ArchiveToSend::At(
                 Self::known(self.record.status.checkpoint_id.as_ref()).to_owned(),
             ),
-            image: plan::checkpoint_image(&spec.checkpoint_image_repository, &self.handoff_name()),
+            image: plan::image_of(spec, &self.handoff_name()),
             transfer_image: plan::transfer_image(spec),
             pod: self.source_pod().to_owned(),
             container: self.container().to_owned(),
@@ -235,6 +237,7 @@ impl Run {
                 .as_ref()
                 .and_then(|transfer| transfer.plain_http)
                 .unwrap_or(false),
+            direct: self.direct_order(),
             credentials_secret: self.credentials_secret(),
             keep_archive: self.keeps_checkpoint(),
             discard: false,

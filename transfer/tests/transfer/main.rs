@@ -5,6 +5,7 @@ mod archives;
 mod arrival;
 mod command_line;
 mod credentials;
+mod direct;
 mod faults;
 mod image;
 mod memory;

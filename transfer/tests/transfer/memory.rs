@@ -4,7 +4,8 @@ use ms2m_transfer::{Event, env};
 use rustix::process::{Signal, kill_process};
 
 use crate::support::archive;
-use crate::support::binary::{Running, Transfer};
+use crate::support::binary::Transfer;
+use crate::support::high_water_mark;
 use crate::support::proxy::{Faults, Proxy};
 use crate::support::registry::Registry;
 
@@ -35,7 +36,7 @@ fn takes_little(compression: &str) {
     let mut peak = 0;
     while !running.has_ended() {
         // VmHWM only grows, so the last look before the end is as good as all of them.
-        peak = high_water_mark(&running).unwrap_or(peak);
+        peak = high_water_mark(running.pid()).unwrap_or(peak);
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let pushed = running.wait().pushed();
@@ -73,17 +74,9 @@ fn a_slow_registry_does_not_fill_the_memory() {
     running.wait_for_event(
         |event| matches!(event, Event::Progress(progress) if progress.sent_bytes >= 16 << 20),
     );
-    let peak = high_water_mark(&running).expect("it is running");
+    let peak = high_water_mark(running.pid()).expect("it is running");
     kill_process(running.pid(), Signal::TERM).expect("it is our child");
     running.wait();
 
     assert!(peak < LIMIT, "{peak} bytes");
-}
-
-fn high_water_mark(running: &Running) -> Option<u64> {
-    let path = format!("/proc/{}/status", running.pid().as_raw_nonzero());
-    let status = std::fs::read_to_string(path).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
 }

@@ -115,6 +115,8 @@ struct NodeOrder {
     /// Whether it now removes the images that no container uses.
     #[serde(default)]
     collect_images: bool,
+    /// Whether its CRI-O has been told that localhost speaks plain HTTP.
+    insecure_localhost: Option<bool>,
 }
 
 async fn node(State(state): State<ControlState>, Json(order): Json<NodeOrder>) -> Response {
@@ -126,6 +128,10 @@ async fn node(State(state): State<ControlState>, Json(order): Json<NodeOrder>) -
         }
         if order.collect_images {
             state.nodes.collect_images(&order.node).await?;
+        }
+        if let Some(insecure) = order.insecure_localhost {
+            let nodes = &state.nodes;
+            nodes.set_insecure_localhost(&order.node, insecure).await?;
         }
         match order.ready {
             Some(ready) => state.nodes.set_ready(&order.node, ready).await,

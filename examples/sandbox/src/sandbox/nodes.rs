@@ -114,6 +114,18 @@ impl Nodes {
         Ok(())
     }
 
+    /// Tells the runtime of a running node whether localhost speaks plain HTTP.
+    ///
+    /// # Errors
+    /// When there is no such node or it is not running.
+    pub async fn set_insecure_localhost(&self, name: &str, insecure: bool) -> Result<()> {
+        let running = self.running.lock().await;
+        let node = running.get(name).and_then(Option::as_ref);
+        node.ok_or_else(|| eyre!("there is no running node {name}"))?
+            .set_insecure_localhost(insecure);
+        Ok(())
+    }
+
     /// Lets a running node collect the images that no container uses.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use tempfile::TempDir;
 
-use super::DEADLINE;
+use super::{DEADLINE, block_on};
 
 /// The user that a registry with authentication knows.
 pub(crate) const USER: &str = "pusher";
@@ -147,16 +147,6 @@ fn client() -> Client {
         ..ClientConfig::default()
     })
     .expect("a client")
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    // A test process has one provider for all of its tests; the second one is refused.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(future)
 }
 
 /// Writes a `config.json` for one registry.

@@ -1,5 +1,6 @@
 //! The images of a node: pulled from a registry, kept by digest, unpacked.
 
+mod localhost;
 mod pull;
 mod store;
 mod unpack;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use localhost::Localhost;
 pub use pull::{PullError, registry_is_local};
 pub use store::ImageStore;
 

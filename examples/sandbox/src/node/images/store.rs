@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 use oci_client::Reference;
 use oci_client::secrets::RegistryAuth;
 
-use super::Image;
 use super::pull::{Clients, PullError, pull};
+use super::{Image, Localhost};
 
 /// The images of one node.
 #[derive(Debug)]
 pub struct ImageStore {
     root: PathBuf,
+    localhost: Localhost,
     clients: Clients,
     index: Mutex<Index>,
     /// The kubelet pulls one image after the other unless it is told otherwise.
@@ -30,13 +31,19 @@ struct Index {
 
 impl ImageStore {
     /// An empty store that keeps its files below `root`.
-    pub fn new(root: &Path) -> Self {
+    pub fn new(root: &Path, localhost: Localhost) -> Self {
         Self {
             root: root.to_owned(),
+            localhost,
             clients: Clients,
             index: Mutex::default(),
             pulling: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The loopback of the node.
+    pub fn localhost(&self) -> &Localhost {
+        &self.localhost
     }
 
     /// The image with this name (as a pod may write it), if the node has it.
@@ -111,8 +118,16 @@ impl ImageStore {
         })?;
         let _alone = self.pulling.lock().await;
         let known = |digest: &str| self.lock().images.get(digest).cloned();
-        let client = self.clients.of(&reference);
-        let image = pull(client, &self.root, &reference, auth, known).await?;
+        let place = self.localhost.place(&reference).await?;
+        let from = place.as_ref().unwrap_or(&reference);
+        let client = self.clients.of(from);
+        let mut image = pull(client, &self.root, from, auth, known).await?;
+        if place.is_some() {
+            // It is known by the name that it was asked for by.
+            let (host, path) = (reference.registry(), reference.repository());
+            let repo_digest = format!("{host}/{path}@{}", image.digest);
+            Arc::make_mut(&mut image).repo_digest = repo_digest;
+        }
         let mut index = self.lock();
         index.names.insert(reference.whole(), image.digest.clone());
         index

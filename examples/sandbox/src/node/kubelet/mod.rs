@@ -27,7 +27,7 @@ pub use heartbeat::LEASES;
 use super::addresses::PodAddresses;
 use super::events::Recorder;
 use super::faults::Faults;
-use super::images::ImageStore;
+use super::images::{ImageStore, Localhost};
 use super::pod::PodState;
 use super::runtime::{Container, Personality, PodIdentity, Runtime};
 use crate::storage::Storage;
@@ -154,6 +154,15 @@ impl Node {
         self.kubelet.ready.send_replace(ready);
     }
 
+    /// Tells the runtime whether localhost speaks plain HTTP, as CRI-O's `registries.conf` does.
+    pub fn set_insecure_localhost(&self, insecure: bool) {
+        self.kubelet
+            .runtime
+            .images
+            .localhost()
+            .set_insecure(insecure);
+    }
+
     /// A container of one of its pods, the pod's first one unless another is named. Nothing if
     /// the node has no such container.
     pub fn container(
@@ -200,7 +209,13 @@ impl Kubelet {
             recorder: Recorder::new(options.client.clone(), "kubelet", Some(&options.name)),
             runtime: Runtime {
                 personality: options.personality,
-                images: Arc::new(ImageStore::new(&dir.join("var/lib/images"))),
+                images: Arc::new(ImageStore::new(
+                    &dir.join("var/lib/images"),
+                    Localhost::new(
+                        options.address,
+                        options.personality == Personality::Containerd,
+                    ),
+                )),
                 root: dir.join("run/containers"),
                 restoring: Mutex::default(),
             },

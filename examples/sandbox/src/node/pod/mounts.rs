@@ -26,14 +26,21 @@ impl PodFiles {
             .spec
             .iter()
             .flat_map(|spec| spec.host_aliases.iter().flatten());
-        let mut hosts = "# Kubernetes-managed hosts file.\n\
-                         127.0.0.1\tlocalhost\n\
-                         ::1\tlocalhost ip6-localhost ip6-loopback\n\
-                         fe00::0\tip6-localnet\n\
+        let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network);
+        let loopback = if host_network == Some(true) {
+            // The nodes share the machine's, so each one's own is at its address.
+            format!("{ip}\tlocalhost\n")
+        } else {
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned()
+        };
+        let mut hosts = "# Kubernetes-managed hosts file.\n".to_owned();
+        hosts.push_str(&loopback);
+        hosts.push_str(
+            "fe00::0\tip6-localnet\n\
                          fe00::0\tip6-mcastprefix\n\
                          fe00::1\tip6-allnodes\n\
-                         fe00::2\tip6-allrouters\n"
-            .to_owned();
+                         fe00::2\tip6-allrouters\n",
+        );
         hosts.push_str(&format!("{ip}\t{hostname}\n"));
         for alias in aliases {
             let names = alias
