@@ -57,8 +57,11 @@ pub(crate) struct Tap<R, S> {
     sink: S,
     /// Bytes taken from the source at a time.
     size: usize,
-    /// What the parser has not got yet of the block that the sink has.
-    block: Bytes,
+    /// The block that is being read: the sink gets it when it is full, the parser what is there of it
+    /// at once. A file that still grows ends where the parser says so.
+    block: Vec<u8>,
+    filled: usize,
+    served: usize,
     /// Offset of the next byte to pass on.
     position: u64,
     monitor: Monitor,
@@ -75,7 +78,9 @@ impl<R: Read, S: Sink> Tap<R, S> {
             source,
             sink,
             size,
-            block: Bytes::new(),
+            block: Vec::new(),
+            filled: 0,
+            served: 0,
             position: 0,
             monitor: monitor.clone(),
         };
@@ -92,28 +97,40 @@ impl<R: Read, S: Sink> Tap<R, S> {
     }
 
     fn refill(&mut self) -> Result<(), Fault> {
-        let mut block = Vec::with_capacity(self.size);
-        // Whole blocks, however little a read gives: the layer must not depend on it.
-        Read::by_ref(&mut self.source)
-            .take(self.size as u64)
-            .read_to_end(&mut block)
-            .map_err(Fault::Source)?;
-        self.block = block.into();
-        if self.block.is_empty() {
+        if self.filled == self.block.len() {
+            self.pass_on()?;
+            self.block = vec![0; self.size];
+        }
+        let room = &mut self.block[self.filled..];
+        let n = self.source.read(room).map_err(Fault::Source)?;
+        self.filled += n;
+        if n == 0 {
+            self.pass_on()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the sink what was read; the parser has had all of it.
+    fn pass_on(&mut self) -> Result<(), Fault> {
+        let mut block = std::mem::take(&mut self.block);
+        block.truncate(self.filled);
+        (self.filled, self.served) = (0, 0);
+        if block.is_empty() {
             return Ok(());
         }
-        self.sink.take(self.block.clone()).map_err(Fault::Sink)
+        self.sink.take(block.into()).map_err(Fault::Sink)
     }
 
     fn serve(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         if self.position >= self.monitor.limit.get() {
             return Err(Fault::Limit);
         }
-        if self.block.is_empty() {
+        if self.served == self.filled {
             self.refill()?;
         }
-        let n = out.len().min(self.block.len());
-        out[..n].copy_from_slice(&self.block.split_to(n));
+        let n = out.len().min(self.filled - self.served);
+        out[..n].copy_from_slice(&self.block[self.served..self.served + n]);
+        self.served += n;
         self.position += n as u64;
         Ok(n)
     }
