@@ -172,11 +172,11 @@ impl Reporter for News {
             }
             EventKind::Step { phase, what } => tracing::info!(phase = phase.name(), "{what}"),
             EventKind::Warning { message } => self.warn(&message),
-            EventKind::Transfer {
-                archive_bytes,
-                sent_bytes,
-                ..
-            } => tracing::debug!(archive_bytes, sent_bytes, "transfer"),
+            EventKind::Transfer(progress) => tracing::debug!(
+                archive_bytes = progress.archive_bytes,
+                sent_bytes = progress.sent_bytes,
+                "transfer"
+            ),
             EventKind::Replay { depth, .. } => {
                 self.metrics.replay(&self.key, depth);
                 tracing::debug!(depth, "replay");

@@ -3,6 +3,7 @@
 //! An event says what has happened, never how to show it. No event carries a secret.
 
 use jiff::Timestamp;
+use ms2m_transfer::event::Progress;
 use serde::Serialize;
 
 use super::error::Error;
@@ -76,14 +77,7 @@ pub enum EventKind {
         message: String,
     },
     /// The archive is on its way.
-    Transfer {
-        /// Size of the archive.
-        archive_bytes: u64,
-        /// How much of it was read.
-        read_bytes: u64,
-        /// How much was sent to the registry.
-        sent_bytes: u64,
-    },
+    Transfer(Progress),
     /// The replay queue shrinks, or does not.
     Replay {
         /// Messages that wait in it.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ms2m_transfer::event::Progress as Transferred;
 
 use super::{View, words};
 use crate::api::Phase;
@@ -112,7 +113,8 @@ impl Bars {
         self.finished.push(running.line);
     }
 
-    fn transfer(&mut self, archive: u64, read: u64, sent: u64) {
+    fn transfer(&mut self, progress: &Transferred) {
+        let (archive, sent) = (progress.archive_bytes, progress.sent_bytes);
         let style = self.style("{bar:24} {wide_msg}");
         let Some(running) = self.running.get_mut(&Phase::Transferring) else {
             return;
@@ -121,8 +123,8 @@ impl Bars {
             running.line.set_style(style);
             running.line.set_length(archive);
         }
-        running.line.set_position(read);
-        let text = words::transfer(archive, read, sent);
+        running.line.set_position(progress.read_bytes);
+        let text = words::transfer(progress);
         running.line.set_message(text);
         running.kept = format!("{}, {} sent", format::bytes(archive), format::bytes(sent));
     }
@@ -187,11 +189,7 @@ impl View for Bars {
                 let label = self.paint.tone(Tone::Warning, "warning");
                 self.above(&format!("{label}: {message}"));
             }
-            EventKind::Transfer {
-                archive_bytes,
-                read_bytes,
-                sent_bytes,
-            } => self.transfer(*archive_bytes, *read_bytes, *sent_bytes),
+            EventKind::Transfer(progress) => self.transfer(progress),
             EventKind::Replay { depth, peak, rate } => self.replay(*depth, *peak, *rate),
             // The phase's own mark and the result say so.
             EventKind::Committed | EventKind::Completed { .. } => {}
@@ -279,7 +277,7 @@ mod tests {
         let events = success();
         let middle = events
             .iter()
-            .position(|event| matches!(event.kind, EventKind::Transfer { read_bytes, .. } if read_bytes > 50 << 20))
+            .position(|event| matches!(event.kind, EventKind::Transfer(progress) if progress.read_bytes > 50 << 20))
             .expect("there is one");
         for columns in [40, 80, 200] {
             let shown = screen(&events[..=middle], columns);

@@ -114,17 +114,9 @@ impl View for Lines {
             EventKind::Warning { message } => {
                 self.toned(Tone::Warning, "warning", &format!(": {message}"));
             }
-            EventKind::Transfer {
-                archive_bytes,
-                read_bytes,
-                sent_bytes,
-            } => {
-                let text = words::transfer(*archive_bytes, *read_bytes, *sent_bytes);
-                self.progress(
-                    Phase::Transferring,
-                    share(*read_bytes, *archive_bytes),
-                    &text,
-                );
+            EventKind::Transfer(progress) => {
+                let share = share(progress.read_bytes, progress.archive_bytes);
+                self.progress(Phase::Transferring, share, &words::transfer(progress));
             }
             EventKind::Replay { depth, peak, rate } => {
                 let text = words::replay(*depth, *peak, *rate);
@@ -239,7 +231,7 @@ mod tests {
     #[test]
     fn progress_is_told_every_tenth_or_every_two_seconds() {
         let mut events = success();
-        events.retain(|event| matches!(event.kind, EventKind::Transfer { .. }));
+        events.retain(|event| matches!(event.kind, EventKind::Transfer(_)));
         // Ten times as many events as tenths.
         let many: Vec<Event> = events
             .iter()

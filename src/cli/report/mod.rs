@@ -290,11 +290,15 @@ pub(crate) mod tests {
     }
 
     fn transfer(tenth: u32) -> EventKind {
-        EventKind::Transfer {
+        EventKind::Transfer(ms2m_transfer::event::Progress {
             archive_bytes: 100 << 20,
             read_bytes: u64::from(tenth) * (10 << 20),
             sent_bytes: u64::from(tenth) * (4 << 20),
-        }
+            seconds: f64::from(tenth) / 10.0,
+            ratio: Some(0.4),
+            bytes_per_second: (tenth > 1).then_some(100 << 20),
+            eta_seconds: (tenth > 1).then(|| f64::from(10 - tenth) / 10.0),
+        })
     }
 
     fn replay(depth: u64, rate: Option<f64>) -> EventKind {

@@ -1,5 +1,7 @@
 //! The words that all views share.
 
+use ms2m_transfer::event::Progress as Transferred;
+
 use crate::api::Strategy;
 use crate::cli::format;
 use crate::migration::event::EventKind;
@@ -33,15 +35,22 @@ pub(super) fn headline(started: &EventKind) -> String {
 }
 
 /// How far the transfer has come.
-pub(super) fn transfer(archive: u64, read: u64, sent: u64) -> String {
+pub(super) fn transfer(progress: &Transferred) -> String {
     // Exact enough for a percentage.
     #[allow(clippy::cast_precision_loss)]
-    let share = format::percent(read as f64, archive as f64);
-    format!(
+    let share = format::percent(progress.read_bytes as f64, progress.archive_bytes as f64);
+    let mut text = format!(
         "{share} of {} read, {} sent",
-        format::bytes(archive),
-        format::bytes(sent)
-    )
+        format::bytes(progress.archive_bytes),
+        format::bytes(progress.sent_bytes)
+    );
+    if let Some(rate) = progress.bytes_per_second {
+        text.push_str(&format!(", {}/s", format::bytes(rate)));
+    }
+    if let Some(left) = progress.eta_seconds {
+        text.push_str(&format!(", {left:.0} s left"));
+    }
+    text
 }
 
 /// How far the replay has come.

@@ -75,11 +75,7 @@ impl Run {
         let heard = AtomicBool::new(self.transfer != TransferJob::Ready);
         let progress = |progress: ms2m_transfer::event::Progress| {
             heard.store(true, Ordering::Relaxed);
-            self.report(EventKind::Transfer {
-                archive_bytes: progress.archive_bytes,
-                read_bytes: progress.read_bytes,
-                sent_bytes: progress.sent_bytes,
-            });
+            self.report(EventKind::Transfer(progress));
         };
         let follow = self.patiently("follow the transfer Job", || {
             self.ports.cluster.follow_transfer(name, &progress)
