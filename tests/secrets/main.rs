@@ -10,18 +10,15 @@
 //! may take it away.
 
 #[path = "../support/mod.rs"]
-#[allow(
-    dead_code,
-    reason = "it is common to several test binaries, and each uses a part of it"
-)]
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::cli::start;
 use support::controller::{Controller, install_crd};
-use support::{App, Options, World, eventually};
+use support::{App, DEADLINE, Options, World};
 
 /// In the process's memory alone: the first bytes of what `STATE_BYTES` makes a worker hold, which
 /// no compressor makes smaller. They are worked out here a second time, so that they are in no file
@@ -173,15 +170,16 @@ async fn nothing_is_found(app: &App, said: &[&str], restored: Option<&str>) {
     );
     collect_garbage(app.world).await;
     // The kubelet clears a pod's directory away when it has told that the pod is gone.
-    eventually("no file holds a secret", async || {
+    let until = Instant::now() + DEADLINE;
+    loop {
         let mut found = files_with_a_secret(&app.world.places.dir);
         found.retain(|path| !restored.is_some_and(|node| is_in_image_store(path, node)));
-        if !found.is_empty() {
-            eprintln!("{found:?}");
+        if found.is_empty() {
+            return;
         }
-        found.is_empty().then_some(())
-    })
-    .await;
+        assert!(Instant::now() < until, "a secret is in {found:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
