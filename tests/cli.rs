@@ -389,7 +389,7 @@ fn an_archive_that_is_not_whole_is_refused_with_the_reason() {
     std::fs::write(&cut, &whole[..whole.len() / 2]).expect("the file can be written");
     let run = machine.run(&["checkpoint", "inspect", &cut]);
     assert_eq!(run.code, 3, "{}", run.stderr);
-    assert!(run.stderr.contains(&cut), "{}", run.stderr);
+    assert!(run.stderr.contains("cut.tar"), "{}", run.stderr);
     assert!(run.stderr.contains("complete"), "{}", run.stderr);
     let run = machine.run(&["checkpoint", "inspect", &machine.path("nowhere.tar")]);
     assert_eq!(run.code, 3, "{}", run.stderr);
