@@ -159,6 +159,10 @@ impl Run {
     /// The gate protocol from the present stage to its end.
     async fn hand_over(&mut self) -> Result<(), Trouble> {
         self.await_transfer().await?;
+        if self.stage() < Stage::Checkpointed {
+            // The transfer sends as soon as there is an archive.
+            self.await_receiver().await?;
+        }
         let mut done = 0;
         let mut backoff = Backoff::looks();
         loop {

@@ -43,8 +43,8 @@ impl Run {
         Ok(())
     }
 
-    /// What the receiver waits for, if there is to be one and it does not run yet. Before the
-    /// checkpoint it is enough that it has not failed: the source stands still, and it may still start.
+    /// What the receiver waits for, if there is to be one and it does not run yet. At the
+    /// checkpoint it is looked at once more.
     ///
     /// # Errors
     /// It will not run, or not any more.
