@@ -39,18 +39,19 @@ pub(super) fn transfer(progress: &Transferred) -> String {
     // Exact enough for a percentage.
     #[allow(clippy::cast_precision_loss)]
     let share = format::percent(progress.read_bytes as f64, progress.archive_bytes as f64);
-    let mut text = format!(
-        "{share} of {} read, {} sent",
+    let rate = progress.bytes_per_second;
+    let rate = rate
+        .map(|rate| format!(", {}/s", format::bytes(rate)))
+        .unwrap_or_default();
+    let left = progress.eta_seconds;
+    let left = left
+        .map(|seconds| format!(", {seconds:.0} s left"))
+        .unwrap_or_default();
+    format!(
+        "{share} of {} read, {} sent{rate}{left}",
         format::bytes(progress.archive_bytes),
         format::bytes(progress.sent_bytes)
-    );
-    if let Some(rate) = progress.bytes_per_second {
-        text.push_str(&format!(", {}/s", format::bytes(rate)));
-    }
-    if let Some(left) = progress.eta_seconds {
-        text.push_str(&format!(", {left:.0} s left"));
-    }
-    text
+    )
 }
 
 /// How far the replay has come.
@@ -63,3 +64,27 @@ pub(super) fn replay(depth: u64, peak: u64, rate: Option<f64>) -> String {
 
 /// Length of the longest name of a phase, so that columns line up.
 pub(super) const PHASE_COLUMNS: usize = "Checkpointing".len();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_tells_its_pace_once_it_is_known() {
+        let mut progress = Transferred {
+            archive_bytes: 200 << 20,
+            read_bytes: 50 << 20,
+            sent_bytes: 20 << 20,
+            seconds: 0.5,
+            ratio: Some(0.4),
+            bytes_per_second: None,
+            eta_seconds: None,
+        };
+        let begun = "25% of 200.00 MiB read, 20.00 MiB sent";
+        assert_eq!(transfer(&progress), begun);
+        progress.bytes_per_second = Some(50 << 20);
+        progress.eta_seconds = Some(3.2);
+        let known = format!("{begun}, 50.00 MiB/s, 3 s left");
+        assert_eq!(transfer(&progress), known);
+    }
+}
