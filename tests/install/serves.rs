@@ -116,7 +116,10 @@ fn none_is_refused(all: &[Asked]) {
 }
 
 /// What a migration asks for only when something is in its way, or of pods that are not moved here.
-const SELDOM: [&str; 6] = [
+const SELDOM: [&str; 8] = [
+    // A transfer without a registry.
+    "create secrets",
+    "delete secrets",
     // A transfer that another process had started, or of whose pod nothing is seen.
     "get jobs",
     // A rollout that a partition holds.
