@@ -1,7 +1,6 @@
 //! The engine's port `Broker` over AMQP and, where it can be reached, the management API.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +12,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, ExchangeKind};
 use tokio::sync::Mutex;
 
-use super::channels::{ANSWER, Channels, Connections};
+use super::channels::{ANSWER, Channels};
 use super::failure::port_error;
 use super::management::Management;
 use super::relay::relay;
@@ -41,7 +40,7 @@ const SMALL_FRAMES: u32 = 8 * 1024;
 
 /// An AMQP 0-9-1 broker. Connects when it is first used.
 pub struct AmqpBroker {
-    pub(super) channels: Arc<Channels>,
+    pub(super) channels: Channels,
     /// For messages that are moved: their headers have to fit into one frame, whatever its size.
     relays: Channels,
     pub(super) management: Result<Management, PortError>,
@@ -54,14 +53,8 @@ impl AmqpBroker {
     /// A broker that is not connected yet.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        Self::sharing(options, &Connections::default())
-    }
-
-    /// The same over a connection that others use as well.
-    #[must_use]
-    pub fn sharing(options: &Options, connections: &Connections) -> Self {
         Self {
-            channels: connections.to(options.url.clone().with_frames_of(SMALL_FRAMES)),
+            channels: Channels::new(options.url.clone().with_frames_of(SMALL_FRAMES)),
             relays: Channels::new(options.url.clone()),
             management: Management::new(&options.url, options.management.as_ref()),
             lags: Mutex::default(),

@@ -4,8 +4,6 @@
 //! that has seen an error is dropped. A connection that has died is made anew by the next call;
 //! whether that call is repeated is the engine's decision.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError, Weak};
 use std::time::Duration;
 
 use lapin::options::ConfirmSelectOptions;
@@ -33,34 +31,6 @@ struct Pool {
 pub(super) struct Channels {
     url: BrokerUrl,
     pool: Mutex<Pool>,
-}
-
-/// The connections of this process, for brokers that several of its migrations use: one each, for as
-/// long as somebody uses it. The client's buffers take half a MiB a connection, and the broker has
-/// a process or two for each.
-#[derive(Default)]
-pub struct Connections(SyncMutex<HashMap<String, Weak<Channels>>>);
-
-impl Connections {
-    /// The connection to `url`, by the same credentials and parameters as well.
-    pub(super) fn to(&self, url: BrokerUrl) -> Arc<Channels> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, channels| channels.strong_count() > 0);
-        let key = url.expose().to_owned();
-        if let Some(channels) = known.get(&key).and_then(Weak::upgrade) {
-            return channels;
-        }
-        let channels = Arc::new(Channels::new(url));
-        known.insert(key, Arc::downgrade(&channels));
-        channels
-    }
-}
-
-impl std::fmt::Debug for Connections {
-    /// Without the URLs, which have passwords in them.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connections")
-    }
 }
 
 impl Channels {

@@ -14,5 +14,4 @@ mod relay;
 pub mod url;
 
 pub use amqp::{AmqpBroker, Options};
-pub use channels::Connections;
 pub use url::{BrokerUrl, BrokerUrlError};

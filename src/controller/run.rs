@@ -25,7 +25,6 @@ use super::server;
 use super::turn::Limits;
 use super::work::Context;
 use crate::api::{DRIVEN_BY_LABEL, ENDED_LABEL, StatefulMigration};
-use crate::broker::Connections;
 use crate::clock::SystemClock;
 use crate::cluster::{KubeCluster, Leadership, port_error};
 use crate::migration::error::{Error, ErrorKind, PortError};
@@ -170,7 +169,6 @@ async fn lead(
         metrics: Arc::clone(&health.metrics),
         clock: Arc::new(SystemClock::new()),
         leave: leave.clone(),
-        brokers: Connections::default(),
         registries: Mutex::default(),
     });
     let (reader, writer) = reflector::store();

@@ -14,7 +14,7 @@ use super::news::{Mail, News};
 use super::secrets::Secrets;
 use super::{note, object};
 use crate::api::{StatefulMigration, conditions};
-use crate::broker::{self, AmqpBroker, Connections};
+use crate::broker::{self, AmqpBroker};
 use crate::clock::SystemClock;
 use crate::cluster::{KubeCluster, KubeJournal, Leadership};
 use crate::migration::carry::refuse;
@@ -35,8 +35,6 @@ pub(super) struct Context {
     pub(super) clock: Arc<SystemClock>,
     /// Cancelled when this controller ends: all migrations are left as they stand.
     pub(super) leave: CancellationToken,
-    /// Connections to brokers, shared by the migrations of one broker.
-    pub(super) brokers: Connections,
     /// Registry clients without credentials, by whether they speak plain HTTP.
     pub(super) registries: Mutex<HashMap<bool, Arc<OciRegistry>>>,
 }
@@ -102,10 +100,7 @@ impl Context {
         Ok(Ports {
             restore: cluster.clone(),
             cluster,
-            broker: Arc::new(AmqpBroker::sharing(
-                &broker::Options { url, management },
-                &self.brokers,
-            )),
+            broker: Arc::new(AmqpBroker::new(&broker::Options { url, management })),
             registry,
             journal: Arc::new(self.journal(&record.namespace)),
             clock: self.clock.clone(),

@@ -21,7 +21,7 @@
 //! | [`archive`]    | checkpoint archives, whole and checked                            |
 //! | [`checkpoint`] | what is in one, for people                                        |
 //! | [`metadata`]   | `config.dump` and `spec.dump`                                     |
-//! | [`reference`]  | image references                                                  |
+//! | [`mod@reference`] | image references                                                  |
 
 pub mod annotation;
 pub mod archive;
