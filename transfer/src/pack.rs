@@ -76,7 +76,7 @@ pub(crate) fn pack<T>(
     let to_compress = Mutex::new(to_compress);
     std::thread::scope(|scope| {
         let (hash, to_hash) = sync_channel(TO_HASH);
-        let (turns, in_order) = sync_channel(2 * frame::threads());
+        let (turns, in_order) = sync_channel(frame::threads() + 1);
         let hasher = spawn(scope, "hash", move || sha256(&to_hash))?;
         let collector = spawn(scope, "collect", move || collect(&in_order, format, output))?;
         let jobs = match format {

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 
 /// Size of a piece, bytes.
-pub(crate) const PIECE: usize = 4 * 1024 * 1024;
+pub(crate) const PIECE: usize = 3 * 1024 * 1024;
 
 /// Some consecutive bytes, [`PIECE`] at most.
 #[derive(Debug, Clone, Default)]

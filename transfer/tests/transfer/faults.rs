@@ -122,7 +122,9 @@ fn an_upload_that_is_always_cut_is_given_up() {
         .env(env::COMPRESSION, "none")
         .run();
     assert_eq!(outcome.failed().code, FailureCode::RegistryFailed);
-    assert_eq!(outcome.retries(), 3);
+    // Four attempts, each with as many more as the registry lets it go on from where it was cut.
+    let retries = outcome.retries();
+    assert!((3..=20).contains(&retries), "{retries}");
     let direct = format!("{}/cp:1", registry.address());
     assert_eq!(registry.manifest(&direct), None, "an image was pushed");
 }
