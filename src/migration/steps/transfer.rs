@@ -58,8 +58,7 @@ impl Run {
             Some(end) if self.is_of_this_archive(&end) => end,
             other => self.transfer_again(&name, other).await?,
         };
-        // The binary deletes it, whatever came of the transfer.
-        self.archive_is_gone = matches!(end, TransferEnd::Reported(_));
+        self.archive_is_gone = has_seen_to_the_archive(&end);
         let pushed = pushed(&name, end)?;
         self.step(format!("image pushed: {}", pushed.image));
         self.add_seconds(|receipt| &mut receipt.transfer_run, pushed.seconds);
@@ -239,6 +238,22 @@ impl Run {
             discard: false,
             deadline: self.limits.transfer,
         }
+    }
+}
+
+/// Whether the binary has deleted the archive: it does whatever came of the transfer, unless it never
+/// got to it, as one that was stopped while it waited.
+fn has_seen_to_the_archive(end: &TransferEnd) -> bool {
+    match end {
+        TransferEnd::Reported(Report::Pushed(_)) => true,
+        TransferEnd::Reported(Report::Failed(failed)) => matches!(
+            failed.code,
+            FailureCode::ArchiveInvalid
+                | FailureCode::RegistryDenied
+                | FailureCode::RegistryFailed
+                | FailureCode::Discarded
+        ),
+        TransferEnd::Lost(_) => false,
     }
 }
 
