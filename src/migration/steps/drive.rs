@@ -275,7 +275,6 @@ impl Run {
         match effect {
             Effect::Checkpoint => {
                 self.see_receiver().await?;
-                self.settle_transfer().await?;
                 self.checkpoint().await
             }
             Effect::SendCheckpoint => self.send_checkpoint().await,

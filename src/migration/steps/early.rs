@@ -9,11 +9,14 @@ use std::time::Duration;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::HandoffStage as Stage;
-use crate::migration::ports::{TransferEnd, TransferReadiness};
+use crate::migration::ports::{ArchiveToSend, TransferEnd, TransferOrder, TransferReadiness};
 
 /// How long the handoff waits for the Job's pod at most, while the source serves as ever: it may
 /// have to pull an image. Without it the transfer starts after the checkpoint.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the Job may wait for besides the source's queue and the checkpoint.
+const BEFORE: Duration = Duration::from_secs(120);
 
 /// What this process knows of the transfer Job of the handoff under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl Run {
         Ok(())
     }
 
-    /// Waits until the Job takes the next archive. Nothing has been done to the service yet, so a
+    /// Waits until the Job takes the next archive, or sees that there is none. Nothing has been done to the service yet, so a
     /// transfer that cannot start is known of before anything waits for it.
     pub(super) async fn await_transfer(&mut self) -> Result<(), Trouble> {
         if self.transfer != TransferJob::Early {
@@ -72,22 +75,26 @@ impl Run {
                 self.without_early_transfer().await?;
                 self.delete_image().await;
             }
-            None => self.step(format!(
-                "the transfer Job does not run after {} s; it starts after the checkpoint instead",
-                PATIENCE.as_secs()
-            )),
+            None => {
+                self.step(format!(
+                    "the transfer Job does not run after {} s; it starts after the checkpoint instead",
+                    PATIENCE.as_secs()
+                ));
+                // One that starts only after the checkpoint would take its archive for an old one.
+                self.without_early_transfer().await?;
+            }
         }
         Ok(())
     }
 
-    /// Ensures that the Job takes the next archive, or that there is none: one that starts only after
-    /// the checkpoint would take its archive for an old one.
-    pub(super) async fn settle_transfer(&mut self) -> Result<(), Trouble> {
-        self.await_transfer().await?;
-        if self.transfer == TransferJob::Early {
-            self.without_early_transfer().await?;
+    /// The Job as it is made before there is an archive. Until there is one it does nothing, and
+    /// that may take as long as the source takes to empty its queue.
+    fn early_order(&self) -> TransferOrder {
+        TransferOrder {
+            archive: ArchiveToSend::Next,
+            deadline: self.limits.transfer + BEFORE + self.limits.drain + self.limits.checkpoint,
+            ..self.transfer_order()
         }
-        Ok(())
     }
 
     async fn without_early_transfer(&mut self) -> Result<(), Trouble> {

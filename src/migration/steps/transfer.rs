@@ -17,9 +17,6 @@ use ms2m_transfer::{FailureCode, Pushed, Report};
 /// How long a Job that waits for the archive may say nothing once there is one.
 const UNHEARD: Duration = Duration::from_secs(30);
 
-/// What a Job that is started early may wait besides the source's queue and the checkpoint.
-const PATIENCE_BEFORE: Duration = Duration::from_secs(120);
-
 /// How long the deletion of an archive may take: a Job's pod has to start for it.
 const DISCARD: Duration = Duration::from_secs(30);
 
@@ -36,17 +33,6 @@ impl Run {
         .await?;
         self.transfer = TransferJob::Started;
         Ok(())
-    }
-
-    /// The Job as it is made before there is an archive. Until there is one it does nothing, and
-    /// that may take as long as the source takes to empty its queue.
-    pub(super) fn early_order(&self) -> TransferOrder {
-        let before = PATIENCE_BEFORE + self.limits.drain + self.limits.checkpoint;
-        TransferOrder {
-            archive: ArchiveToSend::Next,
-            deadline: self.limits.transfer + before,
-            ..self.transfer_order()
-        }
     }
 
     /// Follows the transfer to its end, and remembers the image.
@@ -213,7 +199,7 @@ impl Run {
             .and_then(|transfer| transfer.credentials_secret.clone())
     }
 
-    fn transfer_order(&self) -> TransferOrder {
+    pub(super) fn transfer_order(&self) -> TransferOrder {
         let spec = &self.record.spec;
         TransferOrder {
             name: self.transfer_job(),
