@@ -44,8 +44,8 @@ impl Run {
             Some(end) if self.is_of_this_archive(&end) => end,
             other => self.transfer_again(&name, other).await?,
         };
-        self.archive_is_gone = has_seen_to_the_archive(&end);
-        let pushed = pushed(&name, end)?;
+        self.archive_is_gone = has_seen_to_the_archive(&end, self.transfer);
+        let pushed = pushed(&name, end, self.is_direct())?;
         self.step(format!("image pushed: {}", pushed.image));
         self.add_seconds(|receipt| &mut receipt.transfer_run, pushed.seconds);
         let receipt = self.receipt();
@@ -100,7 +100,7 @@ impl Run {
             "Job {name} {}; another one sends the archive",
             match &missed {
                 Some(TransferEnd::Reported(Report::Pushed(pushed))) => format!(
-                    "has sent archive {} of somebody else's checkpoint",
+                    "has sent archive {}, which is not this checkpoint's",
                     pushed.archive
                 ),
                 _ => "has not seen the archive".to_owned(),
@@ -228,10 +228,11 @@ impl Run {
 }
 
 /// Whether the binary has deleted the archive: it does whatever came of the transfer, unless it never
-/// got to it, as one that was stopped while it waited.
-fn has_seen_to_the_archive(end: &TransferEnd) -> bool {
+/// got to it. One that was started early does not say which archive it has failed with.
+fn has_seen_to_the_archive(end: &TransferEnd, job: TransferJob) -> bool {
     match end {
         TransferEnd::Reported(Report::Pushed(_)) => true,
+        TransferEnd::Reported(Report::Failed(_)) if job != TransferJob::Started => false,
         TransferEnd::Reported(Report::Failed(failed)) => matches!(
             failed.code,
             FailureCode::ArchiveInvalid
@@ -243,7 +244,7 @@ fn has_seen_to_the_archive(end: &TransferEnd) -> bool {
     }
 }
 
-fn pushed(job: &str, end: TransferEnd) -> Result<Pushed, Trouble> {
+fn pushed(job: &str, end: TransferEnd, direct: bool) -> Result<Pushed, Trouble> {
     let failed = match end {
         TransferEnd::Reported(Report::Pushed(pushed)) => return Ok(pushed),
         TransferEnd::Reported(Report::Failed(failed)) => failed,
@@ -254,14 +255,17 @@ fn pushed(job: &str, end: TransferEnd) -> Result<Pushed, Trouble> {
             ));
         }
     };
+    let place = if direct { "receiver" } else { "registry" };
     let trouble = Trouble::failed(
-        "the checkpoint could not be sent to the registry",
+        format!("the checkpoint could not be sent to the {place}"),
         failed.message,
     );
     Err(match failed.code {
         FailureCode::RegistryDenied => {
             trouble.hint("give credentials that may push to the repository: --registry-secret")
         }
+        FailureCode::RegistryFailed if direct => trouble
+            .hint("check that the source node reaches the target node's address at the receiver's port, which a firewall may close"),
         FailureCode::RegistryFailed => trouble.hint(
             "check that the registry is reachable from the source node; one without TLS needs --registry-plain-http",
         ),
