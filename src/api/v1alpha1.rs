@@ -348,7 +348,7 @@ pub struct TransferConfig {
 pub enum Compression {
     /// RFC 8878, the fastest level, on several threads.
     Zstd,
-    /// RFC 1952, the fastest level, on one thread.
+    /// RFC 1952, the fastest level, on several threads.
     Gzip,
     /// The archive is the layer, byte for byte.
     None,

@@ -4,9 +4,9 @@
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, Pod, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::amounts::amounts;
 use super::naming::{labels, role};
 use super::placement::pinned;
 
@@ -64,21 +64,14 @@ fn container(image: &str) -> Container {
     } else {
         "IfNotPresent"
     };
-    let amount = |cpu: &str, memory: &str| {
-        Some(
-            [("cpu", cpu), ("memory", memory)]
-                .map(|(name, value)| (name.to_owned(), Quantity(value.to_owned())))
-                .into(),
-        )
-    };
     Container {
         name: "image-pull".to_owned(),
         image: Some(image.to_owned()),
         image_pull_policy: Some(policy.to_owned()),
         command: Some(vec![NO_COMMAND.to_owned()]),
         resources: Some(ResourceRequirements {
-            requests: amount("1m", "16Mi"),
-            limits: amount("100m", "16Mi"),
+            requests: amounts("1m", "16Mi"),
+            limits: amounts("100m", "16Mi"),
             claims: None,
         }),
         security_context: Some(unprivileged()),

@@ -4,6 +4,7 @@
 //! sends requests is thin. Nothing here decides what a migration does next.
 
 mod adapter;
+mod amounts;
 mod checkpoint;
 mod connect;
 mod error;

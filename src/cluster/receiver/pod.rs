@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use ms2m_transfer::direct::push_port;
 use ms2m_transfer::env;
 
+use super::super::amounts::amounts;
 use super::super::naming::{labels, role};
 use super::super::placement::{pinned, tolerates_everything};
 use super::secret::receiver_volume;
@@ -84,13 +85,6 @@ pub(super) fn receiver_pod(order: &ReceiverOrder) -> Pod {
 }
 
 fn container(order: &ReceiverOrder) -> Container {
-    let amount = |cpu: &str, memory: &str| {
-        Some(
-            [("cpu", cpu), ("memory", memory)]
-                .map(|(name, value)| (name.to_owned(), Quantity(value.to_owned())))
-                .into(),
-        )
-    };
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -108,8 +102,8 @@ fn container(order: &ReceiverOrder) -> Container {
             port("receiver", push_port(order.port)),
         ]),
         resources: Some(ResourceRequirements {
-            requests: amount("100m", "32Mi"),
-            limits: amount("2", "128Mi"),
+            requests: amounts("100m", "32Mi"),
+            limits: amounts("2", "128Mi"),
             claims: None,
         }),
         security_context: Some(SecurityContext {

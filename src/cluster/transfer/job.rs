@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::{
     PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SELinuxOptions,
     SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use ms2m_transfer::env;
 
+use super::super::amounts::amounts;
 use super::super::naming::{TRANSFER_LABEL, labels, role, shortened};
 use super::super::placement::{pinned, tolerates_everything};
 use super::super::receiver::sender_volume;
@@ -204,22 +204,15 @@ fn credentials(secret: &str) -> Volume {
 }
 
 fn container(order: &TransferOrder, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) -> Container {
-    let amount = |cpu: &str, memory: &str| {
-        Some(
-            [("cpu", cpu), ("memory", memory)]
-                .map(|(name, value)| (name.to_owned(), Quantity(value.to_owned())))
-                .into(),
-        )
-    };
     Container {
         name: CONTAINER.to_owned(),
         image: Some(order.transfer_image.clone()),
         env: Some(env),
         resources: Some(ResourceRequirements {
-            requests: amount("100m", "64Mi"),
+            requests: amounts("100m", "64Mi"),
             // The memory stays flat whatever the size of the archive; the CPU limit leaves the
             // node's other pods alone while one core compresses.
-            limits: amount("2", "128Mi"),
+            limits: amounts("2", "128Mi"),
             claims: None,
         }),
         security_context: Some(security()),
