@@ -46,9 +46,20 @@ async fn install(place: &Place, more: &[&str]) {
 
 /// Has the controller move the application's pod.
 async fn moves(app: &App) {
+    moves_as(app, &app.resource("m")).await;
+}
+
+/// The same without a registry.
+async fn moves_directly(app: &App) {
+    let mut resource = app.resource("m");
+    resource["spec"]["transfer"]["direct"] = json!(true);
+    moves_as(app, &resource).await;
+}
+
+async fn moves_as(app: &App, resource: &Value) {
     app.make_secret().await;
     let record = app.publish(60).await;
-    app.apply(&app.resource("m")).await;
+    app.apply(resource).await;
     let ended = app.await_end("m").await;
     assert_eq!(ended["status"]["phase"], json!("Completed"), "{ended:#}");
     app.assert_exact(&record, &app.target).await;
@@ -116,10 +127,7 @@ fn none_is_refused(all: &[Asked]) {
 }
 
 /// What a migration asks for only when something is in its way, or of pods that are not moved here.
-const SELDOM: [&str; 8] = [
-    // A transfer without a registry.
-    "create secrets",
-    "delete secrets",
+const SELDOM: [&str; 6] = [
     // A transfer that another process had started, or of whose pod nothing is seen.
     "get jobs",
     // A rollout that a partition holds.
@@ -145,6 +153,9 @@ async fn what_is_installed_moves_pods_with_exactly_its_rights() {
         moves(&app).await;
         app.end().await;
     }
+    let app = App::start("without-registry", &Options::default()).await;
+    moves_directly(&app).await;
+    app.end().await;
     let (_, all) = asked(&place, since).await;
     none_is_refused(&all);
     let mut idle = Vec::new();
