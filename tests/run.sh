@@ -38,6 +38,6 @@ step "documentation"
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet
 
 step "tests"
-cargo test --locked --workspace
+cargo test --locked --workspace --no-fail-fast
 
 printf '\nall checks passed\n'

@@ -11,7 +11,7 @@ mod totals;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
@@ -115,29 +115,37 @@ impl Management {
             })?
             .pop_if_empty()
             .extend(path);
-        let request = self
-            .client
-            .get(url)
-            .query(query)
-            .basic_auth(&self.user, Some(&self.password));
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
-        let response = self.checked(response)?;
-        response.json().await.map_err(|error| {
+        let (status, body) = self.sent(&url, query).await?;
+        self.check(status)?;
+        serde_json::from_slice(&body).map_err(|error| {
             PortError::Invalid(format!(
-                "{} does not speak as a management API: {}",
-                self.base,
-                error.without_url()
+                "{} does not speak as a management API: {error}",
+                self.base
             ))
         })
     }
 
-    fn checked(&self, response: Response) -> PortResult<Response> {
+    /// The answer to a GET. A server may close a connection that was kept open just when it is
+    /// used again (RFC 9112, section 9.3.1): a request that only reads is then sent once more.
+    async fn sent(&self, url: &Url, query: &[(&str, &str)]) -> PortResult<(StatusCode, Vec<u8>)> {
+        let attempt = async || {
+            let request = self.client.get(url.clone()).query(query);
+            let request = request.basic_auth(&self.user, Some(&self.password));
+            let response = request.send().await?;
+            let status = response.status();
+            response.bytes().await.map(|body| (status, body.into()))
+        };
+        let answer = match attempt().await {
+            Err(error) if !error.is_timeout() && !error.is_connect() => attempt().await,
+            answer => answer,
+        };
+        answer.map_err(|error| self.unreachable(error))
+    }
+
+    fn check(&self, status: StatusCode) -> PortResult<()> {
         let base = &self.base;
-        match response.status() {
-            status if status.is_success() => Ok(response),
+        match status {
+            status if status.is_success() => Ok(()),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PortError::Denied(format!(
                 "{base} refuses user {}: it needs the tag `management`",
                 self.user
@@ -147,13 +155,16 @@ impl Management {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> PortError {
-        let why = if error.is_timeout() {
-            "does not answer in time"
-        } else {
-            "cannot be reached"
-        };
-        PortError::Unreachable(format!("{} {why}", self.base))
+    fn unreachable(&self, error: reqwest::Error) -> PortError {
+        if error.is_timeout() {
+            return PortError::Unreachable(format!("{} does not answer in time", self.base));
+        }
+        let error = error.without_url();
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        PortError::Unreachable(format!("{} cannot be reached: {cause}", self.base))
     }
 }
 
@@ -186,6 +197,9 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -199,6 +213,47 @@ mod tests {
         };
         assert_eq!(url("amqp://u:p@broker"), "http://broker:15672/");
         assert_eq!(url("amqps://u:p@[::1]:5671/v"), "https://[::1]:15671/");
+    }
+
+    /// Answers the first request of the first connection, and closes it when it is used again.
+    #[tokio::test]
+    async fn a_connection_that_closes_when_it_is_used_again_is_no_failure() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let answers = async {
+            for requests in [2, 1] {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                for request in 0..requests {
+                    let mut asked = Vec::new();
+                    while !asked.ends_with(b"\r\n\r\n") {
+                        asked.push(stream.read_u8().await.expect("a request"));
+                    }
+                    if request == 0 {
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                        stream.write_all(answer).await.expect("it takes the answer");
+                    }
+                }
+            }
+        };
+        let broker = BrokerUrl::parse("amqp://u:p@broker").expect("a broker URL");
+        let given = Url::parse(&format!("http://{address}/")).expect("a URL");
+        let management = Management::new(&broker, Some(&given)).expect("a client");
+        let asks = async {
+            management.overview().await.expect("the first answer");
+            management.overview().await.expect("asked once more");
+        };
+        tokio::join!(answers, asks);
+    }
+
+    #[tokio::test]
+    async fn it_says_why_nothing_was_reached() {
+        let broker = BrokerUrl::parse("amqp://u:s3cret@broker").expect("a broker URL");
+        let given = Url::parse("http://127.0.0.1:1/").expect("a URL");
+        let management = Management::new(&broker, Some(&given)).expect("a client");
+        let error = management.overview().await.expect_err("nobody listens");
+        let words = error.to_string();
+        assert!(words.contains("Connection refused"), "{words}");
+        assert!(!words.contains("s3cret"), "{words}");
     }
 
     #[test]
