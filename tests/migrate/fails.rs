@@ -96,6 +96,41 @@ async fn a_checkpoint_that_fails() {
     rolled_back(app, &[], &["could not be checkpointed", text, "tcp-close"]).await;
 }
 
+/// Names are unique in a namespace alone, and one registry serves many. One that fails before it
+/// knows the digest of its image looks for it by tag.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_leaves_the_image_of_a_namesake_alone() {
+    let other = App::start("namesake-kept", &Options::default()).await;
+    if !other.world.is_sandbox() {
+        other.end().await;
+        return;
+    }
+    let named = ["--name", "namesake"];
+    let arguments = [&named[..], &["--keep-checkpoint"]].concat();
+    let kept = other.migrate(&arguments).await.expect_code(0);
+    let kept = kept.json()["checkpointImage"].clone();
+    let kept = kept.as_str().expect("it has an image");
+
+    let app = App::start("namesake-fails", &Options::default()).await;
+    let world = app.world;
+    let text = "Connected TCP socket, consider using --tcp-established option";
+    let fault = json!({"node": world.source_node, "pod": format!("{}/{}", app.namespace, app.pod), "on": "checkpoint", "error": text, "times": 1});
+    world.order("/kubelet", fault).await;
+    rolled_back(app, &named, &["could not be checkpointed"]).await;
+
+    let (repository, digest) = kept.split_once('@').expect("it is named by digest");
+    let repository = repository.rsplit('/').next().expect("it has a name");
+    let url = format!(
+        "http://{}/v2/{repository}/manifests/{digest}",
+        world.places.registry
+    );
+    let accept = "application/vnd.oci.image.manifest.v1+json";
+    let asked = reqwest::Client::new().head(url).header("accept", accept);
+    let answer = asked.send().await.expect("the registry answers");
+    assert!(answer.status().is_success(), "{kept}: {answer:?}");
+    other.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_fails() {
     let app = App::start("norestore", &Options::default()).await;

@@ -188,7 +188,8 @@ mod tests {
                 routing_key: "orders.*".to_owned(),
                 arguments: std::collections::BTreeMap::new(),
             }],
-            checkpoint_image: "registry.example.com/checkpoints:worker-0-x7k2f".to_owned(),
+            checkpoint_image: "registry.example.com/checkpoints:worker-0-x7k2f.3056abea8b7d"
+                .to_owned(),
             transfer_image: "registry.example.com/ms2m-transfer:0.1.0".to_owned(),
             compression: Compression::Gzip,
             warnings: vec!["the broker does not tell its bindings".to_owned()],
@@ -264,14 +265,14 @@ mod tests {
           Target      pod worker-0-shadow, ShadowPod
           Queue       orders, bound to events with key orders.*
           Broker      amqp://mq.example.com
-          Checkpoint  registry.example.com/checkpoints:worker-0-x7k2f
+          Checkpoint  registry.example.com/checkpoints:worker-0-x7k2f.3056abea8b7d
           Transfer    registry.example.com/ms2m-transfer:0.1.0, compression gzip
         warning: the broker does not tell its bindings
 
         Steps
           1. Pending: take the lock on worker-0, pull its image on node-b
           2. Checkpointing: put the gate in front of orders and close it, let worker-0 empty the queue, checkpoint it, send it to its own replay queue
-          3. Transferring: push the archive from node-a as registry.example.com/checkpoints:worker-0-x7k2f
+          3. Transferring: push the archive from node-a as registry.example.com/checkpoints:worker-0-x7k2f.3056abea8b7d
           4. Restoring: start worker-0-shadow on node-b from that image
           5. Replaying: let worker-0-shadow apply what has waited for it
           6. Finalizing: remove worker-0 (the commit point), open the gate, see worker-0-shadow consume orders, take the gate and the replay queues out

@@ -32,13 +32,13 @@ pub fn receivers_repository(migration: &str) -> String {
 
 /// The checkpoint image as it is named: by the registry, or by the receiver on the target node.
 #[must_use]
-pub fn image_of(spec: &StatefulMigrationSpec, migration: &str) -> String {
+pub fn image_of(spec: &StatefulMigrationSpec, migration: &str, source_uid: &str) -> String {
     match direct_port(spec) {
         Some(port) => format!(
             "localhost:{port}/{}:{migration}",
             receivers_repository(migration)
         ),
-        None => super::checkpoint_image(&spec.checkpoint_image_repository, migration),
+        None => super::checkpoint_image(&spec.checkpoint_image_repository, migration, source_uid),
     }
 }
 
@@ -94,13 +94,13 @@ mod tests {
 
     #[test]
     fn an_image_is_named_by_what_serves_it() {
-        assert_eq!(image_of(&spec(None, None), "m-1"), "reg/cp:m-1");
-        assert_eq!(
-            image_of(&spec(Some(false), Some(7000)), "m-1"),
-            "reg/cp:m-1"
-        );
-        let direct = spec(Some(true), None);
-        assert_eq!(image_of(&direct, "m-1"), "localhost:5351/ms2m/m-1:m-1");
+        const UID: &str = "3056abea-8b7d-42f8-9d23-9f322cc78a47";
+        let in_registry = "reg/cp:m-1.3056abea8b7d";
+        assert_eq!(image_of(&spec(None, None), "m-1", UID), in_registry);
+        let told = spec(Some(false), Some(7000));
+        assert_eq!(image_of(&told, "m-1", UID), in_registry);
+        let direct = image_of(&spec(Some(true), None), "m-1", UID);
+        assert_eq!(direct, "localhost:5351/ms2m/m-1:m-1");
         assert_eq!(direct_port(&spec(Some(true), Some(7000))), Some(7000));
     }
 

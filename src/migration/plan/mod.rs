@@ -167,7 +167,7 @@ pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
         owner,
         queue: spec.message_queue_config.queue_name.clone(),
         bindings,
-        checkpoint_image: image_of(spec, &request.name),
+        checkpoint_image: image_of(spec, &request.name, &pod.uid),
         transfer_image: transfer_image(spec),
         compression: compression(spec),
         warnings,
@@ -188,11 +188,18 @@ fn is_free(request: &Request, source: &str, target: &str, world: &World) -> Resu
     )))
 }
 
+/// How much of a pod's uid stands in a tag: 48 random bits (RFC 9562).
+const UID_IN_TAG: usize = 12;
+
 /// Reference that a migration's checkpoint is pushed to. Runtimes reuse a tag that they already
-/// have, so each migration has one of its own.
+/// have, so each migration has one of its own; and since its name is unique in a namespace alone,
+/// while one repository may serve many clusters, the pod's uid is in it. An image whose digest was
+/// never learnt is deleted by its tag, which must not be anybody else's.
 #[must_use]
-pub fn checkpoint_image(repository: &str, migration: &str) -> String {
-    format!("{repository}:{migration}")
+pub fn checkpoint_image(repository: &str, migration: &str, source_uid: &str) -> String {
+    let uid = source_uid.chars().filter(char::is_ascii_alphanumeric);
+    let uid: String = uid.take(UID_IN_TAG).collect();
+    format!("{repository}:{migration}.{uid}")
 }
 
 /// Image of the transfer Job: as given, or `ms2m-transfer` of this version in the registry of the

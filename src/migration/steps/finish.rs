@@ -8,7 +8,6 @@ use super::trouble::Trouble;
 use crate::api::{HandoffStage, Phase, Time, conditions};
 use crate::migration::error::PortError;
 use crate::migration::handoff::TargetPod;
-use crate::migration::plan;
 use crate::migration::ports::RestoreState;
 
 /// How long the target may take to be ready before the source goes in any case: it serves its
@@ -193,7 +192,7 @@ impl Run {
     pub(super) async fn delete_image(&self) {
         let status = &self.record.status;
         // A transfer that was cut off may have pushed all the same: then only the tag is known.
-        let tag = plan::image_of(&self.record.spec, &self.handoff_name());
+        let tag = self.tagged_image();
         let image = status.checkpoint_image.as_ref().unwrap_or(&tag);
         // A transfer that was started early sends an archive before anybody has told its path.
         let (mirrored, closed) = (HandoffStage::Mirroring, HandoffStage::Closed);

@@ -12,7 +12,6 @@ use super::trouble::Trouble;
 use crate::api::conditions;
 use crate::migration::error::{Error, ErrorKind, PortError};
 use crate::migration::event::EventKind;
-use crate::migration::plan;
 use crate::migration::ports::{PortResult, kept_name};
 
 /// How long each side may take to show what is left. Whatever failed has been tried long enough.
@@ -162,7 +161,7 @@ impl Run {
     /// The checkpoint image by digest, or by the tag that it is pushed under.
     fn image(&self) -> String {
         let pushed = self.record.status.checkpoint_image.clone();
-        pushed.unwrap_or_else(|| plan::image_of(&self.record.spec, &self.handoff_name()))
+        pushed.unwrap_or_else(|| self.tagged_image())
     }
 }
 

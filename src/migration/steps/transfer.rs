@@ -199,6 +199,13 @@ impl Run {
             .and_then(|transfer| transfer.credentials_secret.clone())
     }
 
+    /// The checkpoint image by the tag that it is pushed under.
+    pub(super) fn tagged_image(&self) -> String {
+        let uid = self.record.status.source_pod_uid.as_deref();
+        let name = self.handoff_name();
+        plan::image_of(&self.record.spec, &name, uid.unwrap_or_default())
+    }
+
     pub(super) fn transfer_order(&self) -> TransferOrder {
         let spec = &self.record.spec;
         TransferOrder {
@@ -208,7 +215,7 @@ impl Run {
             archive: ArchiveToSend::At(
                 Self::known(self.record.status.checkpoint_id.as_ref()).to_owned(),
             ),
-            image: plan::image_of(spec, &self.handoff_name()),
+            image: self.tagged_image(),
             transfer_image: plan::transfer_image(spec),
             pod: self.source_pod().to_owned(),
             container: self.container().to_owned(),
