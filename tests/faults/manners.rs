@@ -151,10 +151,13 @@ async fn shown(case: &Case) {
 
 /// Producers that publish straight to the queue, so that it is never quiet.
 async fn never_quiet() {
-    let mut case = start("never-quiet", &[("PROCESSING_TIME", "5ms")], 40.0)
+    // More than can be applied within the limit, so that no stall of the publishers looks like
+    // quiet; at rates that the worker can catch up with on a busy machine.
+    let mut case = start("never-quiet", &[("PROCESSING_TIME", "5ms")], 20.0)
         .await
         .with(&["--drain-timeout", "3s"]);
-    case.publish_past_the_gate(150.0);
+    case.backlog(1000).await;
+    case.publish_past_the_gate(40.0);
     let outcome = case.migrate().outcome().await.expect_code(4);
     assert!(
         outcome.stderr.contains("default exchange"),
