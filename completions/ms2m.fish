@@ -53,11 +53,13 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "abort" -d 'Roll an unfini
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "retry" -d 'Try a failed migration again, as a new one for the controller'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "delete" -d 'Delete the records of migrations that have ended'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "checkpoint" -d 'Look into checkpoint archives'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "support-bundle" -d 'Collect what helps to understand a migration, in one file'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "controller" -d 'Carry out StatefulMigration resources, in the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "install" -d 'Install the controller in the cluster, or print its manifests'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "uninstall" -d 'Remove the controller from the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "crd" -d 'Print the CustomResourceDefinition of StatefulMigration'
-complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "completion" -d 'Complete commands, flags, pods, nodes, namespaces, contexts and migrations in the shell'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "man" -d 'Write the manual pages, one for each command'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
@@ -443,6 +445,31 @@ json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s f -l file -d 'Where to write it [default: ms2m-NAME.tar.gz]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l controller-namespace -d 'Namespace of the controller' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-at-once -d 'How many migrations may be under way at once' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-per-node -d 'How many of them may leave or reach one node' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l listen -d 'Where to listen for /metrics, /healthz and /readyz; port 0 takes any free one' -r
@@ -543,20 +570,113 @@ json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l context -d 'Context of the kubeconfig [default: its current one]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
-complete -c ms2m -n "__fish_ms2m_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -f -a "bash" -d 'Print the script for GNU Bash'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -f -a "zsh" -d 'Print the script for the Z shell'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -f -a "fish" -d 'Print the script for fish'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -f -a "install" -d 'Write the script where the shell looks for it'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l static -d 'A script that never runs ms2m: it knows commands and flags, and nothing of the cluster'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l static -d 'A script that never runs ms2m: it knows commands and flags, and nothing of the cluster'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l static -d 'A script that never runs ms2m: it knows commands and flags, and nothing of the cluster'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l kubectl -d 'Make `kubectl ms2m` work too, with completion: two links beside ms2m itself'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

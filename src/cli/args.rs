@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, Val
 
 use super::commands::abort::AbortArgs;
 use super::commands::checkpoint::CheckpointArgs;
-use super::commands::completions::CompletionsArgs;
+use super::commands::completion::CompletionArgs;
 use super::commands::controller::ControllerArgs;
 use super::commands::crd::CrdArgs;
 use super::commands::create::CreateArgs;
@@ -15,9 +15,11 @@ use super::commands::delete::DeleteArgs;
 use super::commands::drain::DrainArgs;
 use super::commands::install::InstallArgs;
 use super::commands::logs::LogsArgs;
+use super::commands::man::ManArgs;
 use super::commands::migrate::MigrateArgs;
 use super::commands::retry::RetryArgs;
 use super::commands::status::StatusArgs;
+use super::commands::support_bundle::SupportBundleArgs;
 use super::commands::uninstall::UninstallArgs;
 use super::commands::watch::WatchArgs;
 use super::exit;
@@ -63,11 +65,13 @@ pub enum Command {
     Retry(RetryArgs),
     Delete(DeleteArgs),
     Checkpoint(CheckpointArgs),
+    SupportBundle(Box<SupportBundleArgs>),
     Controller(ControllerArgs),
     Install(Box<InstallArgs>),
     Uninstall(UninstallArgs),
     Crd(CrdArgs),
-    Completions(CompletionsArgs),
+    Completion(CompletionArgs),
+    Man(ManArgs),
 }
 
 /// Flags of all commands.
@@ -247,6 +251,9 @@ mod tests {
             "export",
             "force-conflicts",
             "crd",
+            "file",
+            "static",
+            "kubectl",
         ];
         let root = command();
         for command in std::iter::once(&root).chain(root.get_subcommands()) {

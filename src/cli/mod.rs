@@ -5,12 +5,14 @@
 //! - [`report`]: progress, from the engine's events.
 //! - [`view`]: what people read on stdout.
 //! - [`ui`], [`failure`], [`exit`]: every byte of output, every failure, every exit code.
+//! - `complete`: what a shell is answered that asks what may come next.
 //! - `follow`: a migration that somebody else carries out, to its end.
 //! - [`manifest`]: manifests of resources, checked without a cluster.
 //! - `wire`: the only place that puts adapters and engine together.
 
 pub mod args;
 pub mod commands;
+mod complete;
 pub mod exit;
 pub mod failure;
 mod follow;

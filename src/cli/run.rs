@@ -17,9 +17,10 @@ use super::commands::logs::LogsOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
 use super::commands::{
-    abort, checkpoint, completions, controller, crd, create, delete, drain, install, logs, migrate,
-    retry, status, uninstall, watch,
+    abort, checkpoint, completion, controller, crd, create, delete, drain, install, logs, man,
+    migrate, retry, status, support_bundle, uninstall, watch,
 };
+use super::complete;
 use super::failure::{self, Failure, Outcome};
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
@@ -28,8 +29,16 @@ use crate::migration::error::Error;
 #[must_use]
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if complete::answered(&args) {
+        return ExitCode::SUCCESS;
+    }
     let color = early_color(&args);
-    let parsed = command()
+    let known = if complete::is_plugin(&args) {
+        command().bin_name("kubectl ms2m")
+    } else {
+        command()
+    };
+    let parsed = known
         .color(color)
         .try_get_matches_from(&args)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
@@ -64,11 +73,13 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Retry(args) => retry::run(ui, &cli.global, args),
         Command::Delete(args) => delete::run(ui, &cli.global, args),
         Command::Checkpoint(args) => checkpoint::run(ui, args),
+        Command::SupportBundle(args) => support_bundle::run(ui, &cli.global, args, own),
         Command::Controller(args) => controller::run(&cli.global, args),
         Command::Install(args) => install::run(ui, &cli.global, args, own),
         Command::Uninstall(args) => uninstall::run(ui, &cli.global, args, own),
         Command::Crd(args) => crd::run(ui, args),
-        Command::Completions(args) => completions::run(ui, args),
+        Command::Completion(args) => completion::run(ui, args),
+        Command::Man(args) => man::run(ui, args),
     }
 }
 
@@ -88,7 +99,11 @@ fn wants_json(command: &Command) -> bool {
         Command::Checkpoint(args) => match &args.command {
             CheckpointCommand::Inspect(args) => args.output == InspectOutput::Json,
         },
-        Command::Controller(_) | Command::Crd(_) | Command::Completions(_) => false,
+        Command::Controller(_)
+        | Command::Crd(_)
+        | Command::Completion(_)
+        | Command::Man(_)
+        | Command::SupportBundle(_) => false,
     }
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod abort;
+mod completion;
 mod create;
 mod delete;
 mod retry;

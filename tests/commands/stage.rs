@@ -81,7 +81,9 @@ impl Stage {
         self.apply(&json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {
-                "name": format!("ms2m-{name}"), "labels": {"migration.ms2m.io/role": "journal"},
+                "name": format!("ms2m-{name}"), "labels": {
+                    "migration.ms2m.io/role": "journal", "migration.ms2m.io/migration": name,
+                },
             },
             "data": {"record.json": record.to_string()},
         }))

@@ -7,7 +7,7 @@ mod reference;
 
 use std::path::Path;
 
-use ms2m::cli::commands::completions::{CompletionShell, script};
+use ms2m::cli::commands::completion::{CompletionShell, fixed};
 use ms2m::cli::commands::crd;
 
 /// Fails if the file at `path` is not `text`, or writes it if that is asked for.
@@ -43,10 +43,7 @@ fn completions() {
         CompletionShell::Zsh,
         CompletionShell::Fish,
     ] {
-        check(
-            &format!("completions/{}", shell.file_name()),
-            &script(shell),
-        );
+        check(&format!("completions/{}", shell.file_name()), &fixed(shell));
     }
 }
 

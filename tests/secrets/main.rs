@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -182,11 +183,59 @@ async fn nothing_is_found(app: &App, said: &[&str], restored: Option<&str>) {
     }
 }
 
+/// What `ms2m support-bundle` collects of the latest migration, all of it as one text.
+async fn support_bundle(app: &App) -> String {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("UTF-8");
+    let arguments = [
+        "support-bundle",
+        &app.pod,
+        "-n",
+        &app.namespace,
+        "--file",
+        path,
+    ];
+    let url = broker_url(app.world);
+    let management = app.world.places.management_url.as_str();
+    let environment = [
+        ("MS2M_BROKER_URL", url.as_str()),
+        ("MS2M_MANAGEMENT_URL", management),
+    ];
+    let done = start(app.world, &arguments, &environment);
+    done.outcome().await.expect_code(0);
+    let bytes = std::fs::read(path).expect("it is there");
+    let mut text = String::new();
+    for entry in tar::Archive::new(flate2::read::GzDecoder::new(&bytes[..]))
+        .entries()
+        .expect("an archive")
+    {
+        let mut entry = entry.expect("an entry");
+        let name = entry.path().expect("a name").display().to_string();
+        text.push_str(&format!("== {name}\n"));
+        entry.read_to_string(&mut text).expect("a text");
+    }
+    text
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_success() {
     let app = application("secret-success").await;
     let outcome = migrate(&app, &[]).outcome().await.expect_code(0);
-    let said = [outcome.stdout.as_str(), &outcome.stderr];
+    let bundle = support_bundle(&app).await;
+    for part in [
+        "Not in it:\n- logs/transfer.log",
+        "phase: Completed",
+        "product: \"RabbitMQ",
+        "consumers: 1",
+        "kubeletVersion",
+        "gitVersion",
+        &format!("/pods/{}.yaml", app.target),
+    ] {
+        assert!(bundle.contains(part), "no {part} in:\n{bundle}");
+    }
+    // The worker has it in its environment.
+    assert!(!bundle.contains(STATE_BYTES), "{bundle}");
+    let said = [outcome.stdout.as_str(), &outcome.stderr, &bundle];
     nothing_is_found(&app, &said, Some(&app.to)).await;
     app.end().await;
 }

@@ -96,7 +96,7 @@ struct Shown<'a> {
 impl Shown<'_> {
     /// Shows a line, if it is about the migration.
     fn line(&self, line: &Line) -> std::io::Result<bool> {
-        if line.source == Source::Controller && !is_about(&line.text, &self.migration) {
+        if !is_of(line, &self.migration) {
             return Ok(false);
         }
         let (from, pod) = (words(line.source), &line.pod);
@@ -199,7 +199,7 @@ fn words(source: Source) -> &'static str {
 }
 
 /// Why there is no line.
-fn missing(writers: &Writers, pods: usize, record: &Record) -> String {
+pub(super) fn missing(writers: &Writers, pods: usize, record: &Record) -> String {
     let name = &record.name;
     match (writers.source, pods) {
         (Source::Transfer, 0) if record.is_unfinished() => {
@@ -218,6 +218,11 @@ fn missing(writers: &Writers, pods: usize, record: &Record) -> String {
             writers.namespace
         ),
     }
+}
+
+/// Whether a line belongs to the migration: the controller writes about others, too.
+pub(super) fn is_of(line: &Line, migration: &str) -> bool {
+    line.source == Source::Transfer || is_about(&line.text, migration)
 }
 
 /// Whether a line of the controller's is about the migration of that name: JSON that names it, in the

@@ -2,7 +2,7 @@
 
 pub mod abort;
 pub mod checkpoint;
-pub mod completions;
+pub mod completion;
 pub mod controller;
 pub mod crd;
 pub mod create;
@@ -11,10 +11,12 @@ pub mod delete;
 pub mod drain;
 pub mod install;
 pub mod logs;
+pub mod man;
 pub mod migrate;
 pub mod retry;
 pub mod status;
 mod subject;
+pub mod support_bundle;
 pub mod uninstall;
 pub mod watch;
 pub mod which;

@@ -11,7 +11,7 @@ use crate::api::RETRY_OF;
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Failure, Outcome, refused};
 use crate::cli::run::runtime;
-use crate::cli::ui::{Ui, public_url, without_userinfo};
+use crate::cli::ui::{Paint, Ui, public_url, without_userinfo};
 use crate::cli::view::status::{self as view, Columns, Detail, Worker};
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::{Entry, Told};
@@ -90,7 +90,7 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &StatusArgs) -> Outcome {
 }
 
 /// Without a password that somebody has left in a URL.
-fn public(mut entry: Entry) -> Entry {
+pub(super) fn public(mut entry: Entry) -> Entry {
     let queue = &mut entry.record.spec.message_queue_config;
     queue.broker_url = public_url(&queue.broker_url);
     queue.management_url = queue.management_url.as_deref().map(public_url);
@@ -205,20 +205,23 @@ async fn one(ui: &Ui, reached: &Reached, entry: &Entry, output: StatusOutput) ->
             };
             Ok(ui.data(&view::list(records, wide, Timestamp::now()))?)
         }
-        StatusOutput::Table => {
-            let (worker, events) = tokio::join!(worker(reached, record), events(reached, entry));
-            let detail = Detail {
-                record,
-                worker,
-                driver: entry.driver,
-                deleting: entry.deleting,
-                retry_of: entry.annotations.get(RETRY_OF).map(String::as_str),
-                events: &events,
-            };
-            let text = view::details(&detail, ui.out_paint(), Timestamp::now());
-            Ok(ui.data(&text)?)
-        }
+        StatusOutput::Table => Ok(ui.data(&in_full(reached, entry, ui.out_paint()).await)?),
     }
+}
+
+/// All that is known of one, for people.
+pub(super) async fn in_full(reached: &Reached, entry: &Entry, paint: Paint) -> String {
+    let record = &entry.record;
+    let (worker, events) = tokio::join!(worker(reached, record), events(reached, entry));
+    let detail = Detail {
+        record,
+        worker,
+        driver: entry.driver,
+        deleting: entry.deleting,
+        retry_of: entry.annotations.get(RETRY_OF).map(String::as_str),
+        events: &events,
+    };
+    view::details(&detail, paint, Timestamp::now())
 }
 
 /// The latest events. They only help, so whoever may not look at them does without.
