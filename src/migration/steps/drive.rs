@@ -163,6 +163,10 @@ impl Run {
             // The transfer sends as soon as there is an archive.
             self.await_receiver().await?;
         }
+        // Saved with the first stage, before anything at the broker is touched.
+        if self.phase() == Phase::Pending {
+            self.enter(Phase::Checkpointing);
+        }
         let mut done = 0;
         let mut backoff = Backoff::looks();
         loop {

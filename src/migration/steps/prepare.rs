@@ -5,7 +5,7 @@
 
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::api::{HandoffStage as Stage, Phase};
+use crate::api::HandoffStage as Stage;
 
 impl Run {
     /// Starts the pull of the base image, which the restore needs on the target node, and enters
@@ -26,10 +26,6 @@ impl Run {
         self.start_transfer_early().await?;
         if self.stage() < Stage::TargetServes {
             self.recall_target().await?;
-        }
-        if self.phase() == Phase::Pending {
-            self.enter(Phase::Checkpointing);
-            self.save().await?;
         }
         Ok(())
     }

@@ -28,14 +28,16 @@ impl Run {
         if self.record.status.checkpoint_image.is_none() {
             self.transfer().await?;
         }
-        self.enter(Phase::Restoring);
-        self.save().await?;
         let node = self.target_node().to_owned();
         self.while_node_lives(&node, self.await_base_image())
             .await?;
+        self.enter(Phase::Restoring);
         if self.is_sequential() {
+            // The source goes before there is a target: by then the image is all that there is.
+            self.save().await?;
             return self.claim_set().await;
         }
+        // Else it is saved with the target's making, which follows.
         Ok(())
     }
 
