@@ -2,6 +2,7 @@
 
 mod arrival;
 mod authorities;
+mod body;
 mod cli;
 mod credentials;
 mod failure;
@@ -21,6 +22,8 @@ mod reporter;
 mod retry;
 mod sender;
 mod session;
+mod stream;
+mod tape;
 mod transfer;
 mod upload;
 

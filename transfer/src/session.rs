@@ -48,7 +48,7 @@ pub(crate) struct Blobs {
 
 /// An open session.
 pub(crate) struct Session {
-    location: Url,
+    pub(crate) location: Url,
     /// Bytes that the registry has acknowledged.
     pub(crate) offset: u64,
 }
@@ -162,25 +162,6 @@ impl Blobs {
         Ok(())
     }
 
-    /// Sends the whole blob in one request. However long it takes: the connection tells when it
-    /// is broken.
-    pub(crate) async fn put(
-        &self,
-        session: &Session,
-        blob: impl Into<reqwest::Body>,
-        digest: &str,
-        bytes: u64,
-    ) -> Result<()> {
-        let request = self
-            .request(Method::PUT, with_digest(&session.location, digest))
-            .header(CONTENT_LENGTH, bytes)
-            .header(CONTENT_TYPE, "application/octet-stream")
-            .body(blob);
-        self.expect(StatusCode::CREATED, request.send().await?)
-            .await?;
-        Ok(())
-    }
-
     /// Whether there is such a blob. Not to know it counts as no.
     pub(crate) async fn has(&self, digest: &str) -> bool {
         let Ok(url) = self.url(&format!("blobs/{digest}")) else {
@@ -202,7 +183,7 @@ impl Blobs {
         self.registry.join(&path).map_err(url_error)
     }
 
-    fn location(&self, answer: &Response) -> Result<Url> {
+    pub(crate) fn location(&self, answer: &Response) -> Result<Url> {
         let location = answer
             .headers()
             .get(LOCATION)
@@ -248,7 +229,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<Response> {
 }
 
 /// Answers by which registries say that they only take whole blobs.
-fn takes_no_pieces(status: StatusCode) -> bool {
+pub(crate) fn takes_no_pieces(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
@@ -263,7 +244,7 @@ fn url_error(error: impl std::fmt::Display) -> OciDistributionError {
     OciDistributionError::UrlParseError(error.to_string())
 }
 
-fn with_digest(location: &Url, digest: &str) -> Url {
+pub(crate) fn with_digest(location: &Url, digest: &str) -> Url {
     let mut url = location.clone();
     url.query_pairs_mut().append_pair("digest", digest);
     url
@@ -271,7 +252,7 @@ fn with_digest(location: &Url, digest: &str) -> Url {
 
 /// How many bytes a `Range` header acknowledges. The specification has no way to say none but
 /// `0-0`, which would be one; a registry that has one byte refuses what follows the none.
-fn acknowledged(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn acknowledged(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(RANGE)?.to_str().ok()?;
     let (first, last) = range.trim_start_matches("bytes=").split_once('-')?;
     match (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?) {
