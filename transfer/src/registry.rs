@@ -15,6 +15,7 @@ use oci_client::{Client, Reference, RegistryOperation};
 
 use crate::failure::Failure;
 use crate::image::{Image, digest_of};
+use crate::proxies::Proxies;
 use crate::reporter::Reporter;
 use crate::retry::{self, Kind, REQUEST_ATTEMPTS};
 use crate::sender::Direct;
@@ -48,6 +49,7 @@ impl<'a> Registry<'a> {
     pub(crate) fn new(
         image: Reference,
         auth: RegistryAuth,
+        proxies: &Proxies,
         plain_http: bool,
         reporter: &'a Reporter,
     ) -> Result<Self, Failure> {
@@ -60,9 +62,10 @@ impl<'a> Registry<'a> {
                 "check the certificate authorities that SSL_CERT_FILE names",
             )
         };
-        let blobs = Blobs::new(plain_http, image.resolve_registry(), image.repository());
+        let (host, repository) = (image.resolve_registry(), image.repository());
+        let blobs = Blobs::new(plain_http, proxies, host, repository);
         Ok(Self {
-            client: client(plain_http).map_err(unusable)?,
+            client: client(plain_http, proxies).map_err(unusable)?,
             blobs: blobs.map_err(unusable)?,
             image,
             auth,
@@ -260,8 +263,8 @@ impl<'a> Registry<'a> {
     }
 }
 
-fn client(plain_http: bool) -> Result<Client, OciDistributionError> {
-    Client::try_from(ClientConfig {
+fn client(plain_http: bool, proxies: &Proxies) -> Result<Client, OciDistributionError> {
+    Client::try_from(proxies.configure(ClientConfig {
         protocol: if plain_http {
             ClientProtocol::Http
         } else {
@@ -271,5 +274,5 @@ fn client(plain_http: bool) -> Result<Client, OciDistributionError> {
         read_timeout: Some(READ_TIMEOUT),
         user_agent: USER_AGENT,
         ..ClientConfig::default()
-    })
+    }))
 }

@@ -14,6 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use crate::piece::Piece;
+use crate::proxies::Proxies;
 use crate::retry;
 
 type Result<T> = std::result::Result<T, OciDistributionError>;
@@ -58,13 +59,18 @@ impl Blobs {
     ///
     /// # Errors
     /// When the host makes no URL or the client's TLS cannot be set up.
-    pub(crate) fn new(plain_http: bool, host: &str, repository: &str) -> Result<Self> {
+    pub(crate) fn new(
+        plain_http: bool,
+        proxies: &Proxies,
+        host: &str,
+        repository: &str,
+    ) -> Result<Self> {
         let scheme = if plain_http { "http" } else { "https" };
         let registry = Url::parse(&format!("{scheme}://{host}/")).map_err(url_error)?;
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(crate::registry::USER_AGENT)
-            .build()?;
+            .user_agent(crate::registry::USER_AGENT);
+        let client = proxies.apply(client)?.build()?;
         Ok(Self {
             client,
             registry,
@@ -289,7 +295,8 @@ mod tests {
     fn only_the_registry_gets_the_password() {
         // As the binary does; the second test of a process is refused.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let blobs = Blobs::new(true, "registry.example:5000", "cp").expect("a client");
+        let blobs =
+            Blobs::new(true, &Proxies::default(), "registry.example:5000", "cp").expect("a client");
         blobs.prove(Proof::Password("me".to_owned(), "hunter2".to_owned()));
         let proven = |url: &str| {
             let url = Url::parse(url).expect("a URL");
