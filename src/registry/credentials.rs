@@ -54,6 +54,16 @@ pub(super) fn credentials(registry: &str, source: &Source) -> PortResult<Registr
         Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
             format!("credential helper {helper} failed")
         }
+        Err(CredentialRetrievalError::HelperCommunicationError) => match source {
+            Source::Text(_) => {
+                "it names a credential helper, and no pod has one: give it a user and \
+                                a password (kubectl create secret docker-registry makes such a one)"
+                    .to_owned()
+            }
+            Source::Own | Source::Directory(_) => {
+                "it names a credential helper that is not on PATH".to_owned()
+            }
+        },
         Err(other) => other.to_string(),
     };
     Err(PortError::Denied(format!(
@@ -89,4 +99,18 @@ fn own_directory() -> Option<PathBuf> {
     env::var_os("DOCKER_CONFIG")
         .map(PathBuf::from)
         .or_else(at_home)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helper_in_a_secret_is_said() {
+        let text = r#"{"credHelpers":{"registry.example":"no-such-helper"}}"#.to_owned();
+        let asked = credentials("registry.example", &Source::Text(text));
+        let words = asked.expect_err("there is no such program").to_string();
+        assert!(words.contains("names a credential helper"), "{words}");
+        assert!(words.contains("kubectl create secret"), "{words}");
+    }
 }

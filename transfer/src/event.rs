@@ -68,7 +68,8 @@ pub struct Progress {
     pub archive_bytes: u64,
     /// Bytes read from the archive.
     pub read_bytes: u64,
-    /// Bytes of the layer that the registry has acknowledged.
+    /// Bytes of the layer that the connection to the registry has taken. Falls back to what the
+    /// registry has when the connection breaks.
     pub sent_bytes: u64,
     /// Seconds since the start of the process.
     pub seconds: f64,
@@ -76,7 +77,7 @@ pub struct Progress {
     /// until anything was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
-    /// Bytes of the archive a second, by what the registry has acknowledged in the last seconds.
+    /// Bytes of the archive a second, by what was sent of the layer in the last seconds.
     /// Absent until it can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<u64>,

@@ -1,13 +1,13 @@
 //! The layer in the making: a thread reads, checks and packs the archive, and a bounded queue hands
-//! the result on in pieces, so that memory does not grow with it.
+//! the result on frame by frame, so that memory does not grow with it.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -17,11 +17,10 @@ use crate::frame::{BLOCK, Format};
 use crate::image::digest_name;
 use crate::metadata;
 use crate::pack::{self, Feed, Packed, stopped};
-use crate::piece::Piece;
 
-/// Pieces that wait between the two sides. None is filled while one waits, so that with the one
-/// that is being sent two are in memory at most.
-const QUEUE: usize = 1;
+/// Frames that wait between the two sides: 4 MiB at most, with which the registry may rest for
+/// some milliseconds without anybody waiting for it.
+const QUEUE: usize = 8;
 
 /// How far the pass is. Shared with the progress reporter.
 #[derive(Debug, Default)]
@@ -31,6 +30,8 @@ pub(crate) struct Counters {
     pub(crate) read: AtomicU64,
     /// Bytes of the layer that were made of what was read, but for what is in work.
     pub(crate) packed: AtomicU64,
+    /// Bytes of the layer that the connection to the registry has taken, less those that turned out
+    /// not to have come through.
     pub(crate) sent: AtomicU64,
 }
 
@@ -58,15 +59,18 @@ pub(crate) struct Made {
     pub(crate) diff_id: String,
 }
 
-/// A piece of the layer, or its end. A queue that closes without `End` is a layer that broke.
+/// A frame of the layer, or its end. A queue that closes without `End` is a layer that broke.
 pub(crate) enum Part {
-    Data(Piece),
+    Data(Bytes),
     End(Blob),
 }
 
 /// The layer as the upload takes it.
 pub(crate) struct Layer {
     queue: mpsc::Receiver<Part>,
+    /// What it is made of: block by block, a frame of each.
+    pub(crate) archive: Arc<File>,
+    pub(crate) format: Format,
 }
 
 impl Layer {
@@ -75,8 +79,29 @@ impl Layer {
     /// # Errors
     /// When the layer broke off: why is known to the task that makes it.
     pub(crate) async fn next(&mut self) -> io::Result<Part> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// [`Layer::next`], for a stream.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Part>> {
         let broke = || io::Error::new(io::ErrorKind::UnexpectedEof, "the layer broke off");
-        self.queue.recv().await.ok_or_else(broke)
+        let part = self.queue.poll_recv(context);
+        part.map(|part| part.ok_or_else(broke))
+    }
+
+    /// A layer of just these parts.
+    #[cfg(test)]
+    pub(crate) fn of(archive: File, format: Format, parts: Vec<Part>) -> Self {
+        let (sender, queue) = mpsc::channel(parts.len() + 1);
+        for part in parts {
+            sender.try_send(part).expect("there is room for all");
+        }
+        let archive = Arc::new(archive);
+        Self {
+            queue,
+            archive,
+            format,
+        }
     }
 }
 
@@ -95,16 +120,20 @@ pub(crate) fn start(
     counters.reset();
     let (sender, queue) = mpsc::channel(QUEUE);
     let counters = Arc::clone(counters);
-    let runtime = Handle::current();
+    let archive = Arc::new(file);
+    let layer = Layer {
+        queue,
+        archive: Arc::clone(&archive),
+        format,
+    };
     let task = tokio::task::spawn_blocking(move || {
-        let pieces = Pieces {
+        let frames = Frames {
             queue: sender,
-            runtime,
-            piece: Piece::default(),
+            last: None,
         };
-        make(&file, growing, format, &counters, pieces)
+        make(&archive, growing, format, &counters, frames)
     });
-    (Layer { queue }, task)
+    (layer, task)
 }
 
 fn make(
@@ -112,7 +141,7 @@ fn make(
     growing: bool,
     format: Format,
     counters: &Counters,
-    mut pieces: Pieces,
+    mut frames: Frames,
 ) -> Result<Made, ScanError> {
     let before = file.metadata().map_err(ScanError::Read)?;
     if before.len() == 0 && !growing {
@@ -126,7 +155,7 @@ fn make(
     let output = |frame: Bytes| {
         let bytes = frame.len() as u64;
         counters.packed.fetch_add(bytes, Ordering::Relaxed);
-        pieces.add(frame)
+        frames.add(frame)
     };
     let scan = |feed: Feed| archive::scan(source, BLOCK, feed, &mut ()).map(|(found, _)| found);
     let (contents, packed) = pack::pack(format, output, scan).map_err(ScanError::Stopped)?;
@@ -140,7 +169,7 @@ fn make(
     // Before the layer is complete: nothing would refer to it, and it would lie in the registry.
     metadata::Metadata::read(&contents).map_err(ScanError::Invalid)?;
     let made = made(contents, &packed);
-    pieces.end(&made.blob).map_err(ScanError::Stopped)?;
+    frames.end(&made.blob).map_err(ScanError::Stopped)?;
     Ok(made)
 }
 
@@ -182,25 +211,18 @@ impl Read for Counted<'_> {
     }
 }
 
-/// Gathers blocks into pieces and queues each one that is full, once there is more: so the end of
-/// the layer is always kept back until [`Pieces::end`].
-struct Pieces {
+/// Queues each frame once there is another, so the last of the layer is kept back until
+/// [`Frames::end`]: a registry that knows the layer's size would complete it with that.
+struct Frames {
     queue: mpsc::Sender<Part>,
-    /// Where the other side of the queue is.
-    runtime: Handle,
-    piece: Piece,
+    last: Option<Bytes>,
 }
 
-impl Pieces {
-    fn add(&mut self, mut block: Bytes) -> io::Result<()> {
-        loop {
-            self.piece.fill(&mut block);
-            if block.is_empty() {
-                return Ok(());
-            }
-            let full = std::mem::take(&mut self.piece);
-            self.push(Part::Data(full))?;
-            self.until_taken()?;
+impl Frames {
+    fn add(&mut self, frame: Bytes) -> io::Result<()> {
+        match self.last.replace(frame) {
+            Some(before) => self.push(Part::Data(before)),
+            None => Ok(()),
         }
     }
 
@@ -208,16 +230,8 @@ impl Pieces {
         self.queue.blocking_send(part).map_err(|_| stopped())
     }
 
-    /// Waits until no piece is in the queue.
-    fn until_taken(&self) -> io::Result<()> {
-        // There is room for one, and nobody else sends.
-        let room = self.runtime.block_on(self.queue.reserve());
-        room.map(drop).map_err(|_| stopped())
-    }
-
     fn end(mut self, blob: &Blob) -> io::Result<()> {
-        let last = std::mem::take(&mut self.piece);
-        if last.len() > 0 {
+        if let Some(last) = self.last.take() {
             self.push(Part::Data(last))?;
         }
         // An upload that knows the size does not wait for the end; nothing is lost then.
@@ -228,18 +242,11 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
-    use crate::piece::PIECE;
-
     use super::*;
 
-    fn pieces() -> (Pieces, Layer) {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        let pieces = Pieces {
-            queue: sender,
-            runtime: Handle::current(),
-            piece: Piece::default(),
-        };
-        (pieces, Layer { queue })
+    fn frames() -> (Frames, mpsc::Receiver<Part>) {
+        let (queue, parts) = mpsc::channel(QUEUE);
+        (Frames { queue, last: None }, parts)
     }
 
     fn a_blob() -> Blob {
@@ -249,49 +256,32 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn only_data_have_to_be_taken() {
-        let (all_sent, layer) = pieces();
-        drop(layer);
-        let (mut some_left, layer) = pieces();
-        drop(layer);
-        let ended = tokio::task::spawn_blocking(move || {
-            let added = some_left.add(Bytes::from_static(b"the last bytes"));
-            added.expect("they are kept back");
-            (all_sent.end(&a_blob()), some_left.end(&a_blob()))
-        });
-        let (all_sent, some_left) = ended.await.expect("nothing panics");
-        assert!(all_sent.is_ok(), "the end may go unheard");
-        assert!(some_left.is_err(), "bytes may not");
+    #[test]
+    fn only_data_have_to_be_taken() {
+        let (all_sent, parts) = frames();
+        drop(parts);
+        let (mut some_left, parts) = frames();
+        drop(parts);
+        let added = some_left.add(Bytes::from_static(b"the last bytes"));
+        added.expect("they are kept back");
+        assert!(all_sent.end(&a_blob()).is_ok(), "the end may go unheard");
+        assert!(some_left.end(&a_blob()).is_err(), "bytes may not");
     }
 
-    #[tokio::test]
-    async fn the_end_is_kept_back_until_it_is_said() {
-        let (mut pieces, mut layer) = pieces();
-        let adding = tokio::task::spawn_blocking(move || {
-            // Exactly two pieces.
-            let block = Bytes::from(vec![7; 2 * PIECE]);
-            pieces.add(block).map(|()| pieces)
-        });
-        let first = layer.next().await.expect("there is more");
-        assert!(matches!(first, Part::Data(piece) if piece.len() == PIECE));
-        let pieces = adding.await.expect("nothing panics").expect("it is taken");
-        assert!(
-            layer.queue.try_recv().is_err(),
-            "the second could be the end"
-        );
-        let ending = tokio::task::spawn_blocking(move || pieces.end(&a_blob()));
-        let second = layer.next().await.expect("there is more");
-        assert!(matches!(second, Part::Data(piece) if piece.len() == PIECE));
-        let end = layer.next().await.expect("it has ended");
+    #[test]
+    fn the_end_is_kept_back_until_it_is_said() {
+        let (mut frames, mut parts) = frames();
+        for frame in [&b"first"[..], b"second"] {
+            let added = frames.add(Bytes::from_static(frame));
+            added.expect("there is room");
+        }
+        let first = parts.try_recv().expect("there is another after it");
+        assert!(matches!(first, Part::Data(frame) if frame == &b"first"[..]));
+        assert!(parts.try_recv().is_err(), "the second could be the end");
+        frames.end(&a_blob()).expect("there is room");
+        let second = parts.try_recv().expect("there is more");
+        assert!(matches!(second, Part::Data(frame) if frame == &b"second"[..]));
+        let end = parts.try_recv().expect("it has ended");
         assert!(matches!(end, Part::End(blob) if blob == a_blob()));
-        ending.await.expect("nothing panics").expect("it is taken");
-    }
-
-    #[tokio::test]
-    async fn a_layer_that_breaks_does_not_end() {
-        let (pieces, mut layer) = pieces();
-        drop(pieces);
-        assert!(layer.next().await.is_err());
     }
 }

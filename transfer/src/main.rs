@@ -2,6 +2,7 @@
 
 mod arrival;
 mod authorities;
+mod body;
 mod cli;
 mod credentials;
 mod failure;
@@ -15,12 +16,15 @@ mod pack;
 mod piece;
 mod pieces;
 mod probe;
+mod proxies;
 mod receive;
 mod registry;
 mod reporter;
 mod retry;
 mod sender;
 mod session;
+mod stream;
+mod tape;
 mod transfer;
 mod upload;
 
@@ -178,9 +182,11 @@ async fn await_archive(
 /// Does the transfer, reporting progress, until it ends or a signal says so.
 async fn until_signal(settings: &mut Settings, reporter: &Reporter) -> Result<Pushed, Failure> {
     let mut signals = Signals::new()?;
+    // Before the archive is waited for: what is wrong with its settings is said before there is one.
+    let registry = transfer::registry(settings, reporter)?;
     await_archive(settings, reporter, &mut signals).await?;
     let counters = Arc::new(Counters::default());
-    let mut work = Box::pin(transfer::push(settings, reporter, &counters));
+    let mut work = Box::pin(transfer::push(settings, &registry, reporter, &counters));
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut shown = 0;

@@ -18,7 +18,7 @@ pub(crate) struct Counts {
     pub(crate) read: u64,
     /// Made of what was read.
     pub(crate) packed: u64,
-    /// Acknowledged by the registry.
+    /// Sent of what was made.
     pub(crate) sent: u64,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Counts {
 pub(crate) struct Pace {
     /// Stored size by size.
     pub(crate) ratio: Option<f64>,
-    /// Bytes of the archive a second, by what the registry has acknowledged.
+    /// Bytes of the archive a second, by what was sent.
     pub(crate) bytes_per_second: Option<f64>,
     /// Seconds until the registry has all of the layer.
     pub(crate) eta: Option<f64>,

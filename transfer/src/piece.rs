@@ -45,11 +45,6 @@ impl Piece {
         rest
     }
 
-    /// Its blocks, in order.
-    pub(crate) fn into_blocks(self) -> Vec<Bytes> {
-        self.blocks
-    }
-
     /// As the body of a request.
     pub(crate) fn into_body(self) -> reqwest::Body {
         let blocks = self.blocks.into_iter().map(Ok::<_, Infallible>);
@@ -72,7 +67,7 @@ mod tests {
         for n in 0..=whole.len() + 1 {
             let rest = piece.after(n);
             assert_eq!(rest.len(), whole.len().saturating_sub(n));
-            assert_eq!(rest.into_blocks().concat(), whole[n.min(whole.len())..]);
+            assert_eq!(rest.blocks.concat(), whole[n.min(whole.len())..]);
         }
     }
 

@@ -1,16 +1,19 @@
-//! The layer on its way into the registry: piece by piece, going on after a connection broke where
-//! the registry says what it has, or whole. Whether to start again is `upload`'s to decide.
+//! The layer on its way into the registry where that does not take it in one stream: piece by piece,
+//! or whole. And what streams and pieces have in common: going on after a connection broke where the
+//! registry says what it has, and the completion. Whether to start again is `upload`'s to decide.
 //!
 //! distribution (docker-registry 2.8 was tried) keeps what came of a piece that was cut and then
 //! refuses the session (404, "upload resumed at wrong offset"), since the offset is signed into the
 //! session's URL. There only a cut that left nothing of a piece can be gone on with.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use oci_client::errors::OciDistributionError;
 
 use crate::layer::{Blob, Counters, Layer, Part};
@@ -32,23 +35,43 @@ impl Registry<'_> {
         counters: &Counters,
     ) -> Result<Blob, OciDistributionError> {
         let mut session = self.blobs.open().await?;
-        let pushed = async {
-            loop {
-                match layer.next().await? {
-                    Part::Data(piece) => self.push_piece(&mut session, &piece).await?,
-                    Part::End(blob) => {
-                        self.commit(&session, &blob.digest).await?;
-                        return Ok(blob);
-                    }
-                }
-                counters.sent.store(session.offset, Ordering::Relaxed);
-            }
-        }
-        .await;
+        let pushed = self.feed(&mut session, &mut layer, &counters.sent).await;
         if pushed.is_err() {
             self.blobs.cancel(&session).await;
         }
         pushed
+    }
+
+    async fn feed(
+        &self,
+        session: &mut Session,
+        layer: &mut Layer,
+        sent: &AtomicU64,
+    ) -> Result<Blob, OciDistributionError> {
+        let mut piece = Piece::default();
+        loop {
+            match layer.next().await? {
+                Part::Data(mut frame) => {
+                    piece.fill(&mut frame);
+                    if frame.is_empty() {
+                        continue;
+                    }
+                    self.push_piece(session, &piece).await?;
+                    piece = Piece::default();
+                    // It is smaller than a piece.
+                    piece.fill(&mut frame);
+                }
+                Part::End(blob) => {
+                    if piece.len() > 0 {
+                        self.push_piece(session, &piece).await?;
+                    }
+                    sent.store(session.offset, Ordering::Relaxed);
+                    self.commit(session, &blob.digest).await?;
+                    return Ok(blob);
+                }
+            }
+            sent.store(session.offset, Ordering::Relaxed);
+        }
     }
 
     async fn push_piece(
@@ -67,20 +90,20 @@ impl Registry<'_> {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            attempt = self
-                .go_on(session, (start, piece.len() as u64), attempt, error)
-                .await?;
+            let has = start..=start + piece.len() as u64;
+            attempt = self.go_on(session, has, attempt, error).await?;
         }
     }
 
-    /// After a failure: finds out whether and from where the session can be gone on with.
+    /// After a failure: finds out whether and from where the session can be gone on with. `has` is
+    /// how much the registry may have for that.
     ///
     /// # Errors
     /// The failure, when it cannot.
-    async fn go_on(
+    pub(crate) async fn go_on(
         &self,
         session: &mut Session,
-        (start, length): (u64, u64),
+        has: RangeInclusive<u64>,
         attempt: u32,
         error: OciDistributionError,
     ) -> Result<u32, OciDistributionError> {
@@ -94,7 +117,7 @@ impl Registry<'_> {
             {
                 return Err(error);
             }
-            if let OciDistributionError::ServerError { code: 401, .. } = error {
+            if is_denied(&error) {
                 // Whether it worked is seen at the next request.
                 let _ = self.authenticate().await;
             }
@@ -104,23 +127,29 @@ impl Registry<'_> {
                         "it refuses the very range it asks for".to_owned(),
                     ));
                 }
-                Ok(()) if (start..=start + length).contains(&session.offset) => {
+                Ok(()) if has.contains(&session.offset) => {
                     // What has come through shows that it is worth going on.
-                    attempt = if session.offset > tried {
-                        2
+                    let came = session.offset > tried;
+                    attempt = if came { 2 } else { attempt + 1 };
+                    if came && matches!(error, OciDistributionError::RequestError(_)) {
+                        // Nobody asks for patience.
+                        let at_once = Duration::ZERO;
+                        self.announce(RESUMING, attempt, REQUEST_ATTEMPTS, at_once, &error);
                     } else {
-                        attempt + 1
-                    };
-                    self.wait_before(RESUMING, attempt, REQUEST_ATTEMPTS, kind, &error)
-                        .await;
+                        self.wait_before(RESUMING, attempt, REQUEST_ATTEMPTS, kind, &error)
+                            .await;
+                    }
                     return Ok(attempt);
                 }
                 // It has lost what it had acknowledged, or the whole session.
                 Ok(()) => return Err(error),
-                Err(asked) if retry::kind(&asked) == Kind::Transient => {
+                Err(asked) if retry::kind(&asked) == Kind::Transient || is_denied(&asked) => {
                     attempt += 1;
                     self.wait_before(RESUMING, attempt, REQUEST_ATTEMPTS, kind, &asked)
                         .await;
+                    if is_denied(&asked) {
+                        let _ = self.authenticate().await;
+                    }
                 }
                 Err(_) if range && tried == 0 => {
                     return Err(no_pieces("it refuses the first range".to_owned()));
@@ -131,7 +160,11 @@ impl Registry<'_> {
     }
 
     /// Makes a blob of the session. Where the answer was lost, the blob is there all the same.
-    async fn commit(&self, session: &Session, digest: &str) -> Result<(), OciDistributionError> {
+    pub(crate) async fn commit(
+        &self,
+        session: &Session,
+        digest: &str,
+    ) -> Result<(), OciDistributionError> {
         let mut attempt = 1;
         loop {
             let error = match self.blobs.commit(session, digest).await {
@@ -148,7 +181,7 @@ impl Registry<'_> {
             if matches!(error, OciDistributionError::ServerError { code: 404, .. }) {
                 return Err(error);
             }
-            if let OciDistributionError::ServerError { code: 401, .. } = error {
+            if is_denied(&error) {
                 let _ = self.authenticate().await;
             }
             attempt += 1;
@@ -170,36 +203,35 @@ impl Registry<'_> {
         blob: &Blob,
     ) -> Result<(), OciDistributionError> {
         let session = self.blobs.open().await?;
-        let layer = reqwest::Body::wrap_stream(blocks(layer, counters));
-        self.blobs
-            .put(&session, layer, &blob.digest, blob.bytes)
-            .await
+        let body = reqwest::Body::wrap_stream(frames(layer, Arc::clone(&counters)));
+        let put = self
+            .blobs
+            .put(&session, body, (&blob.digest, blob.bytes), &counters.sent);
+        put.await
     }
 }
 
-/// A layer's blocks. What was taken counts as sent: in one request nothing is acknowledged before
+/// A layer's frames. What was taken counts as sent: in one request nothing is acknowledged before
 /// the end.
-fn blocks(layer: Layer, counters: Arc<Counters>) -> impl Stream<Item = io::Result<Bytes>> {
-    let pieces = stream::try_unfold(layer, |mut layer| async move {
+fn frames(layer: Layer, counters: Arc<Counters>) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold((layer, counters), |(mut layer, counters)| async move {
         match layer.next().await? {
-            Part::Data(piece) => Ok(Some((piece, layer))),
-            Part::End(_) => Ok::<_, io::Error>(None),
-        }
-    });
-    pieces.flat_map(move |piece| {
-        let blocks: Vec<io::Result<Bytes>> = match piece {
-            Ok(piece) => {
-                let bytes = piece.len() as u64;
+            Part::Data(frame) => {
+                let bytes = frame.len() as u64;
                 counters.sent.fetch_add(bytes, Ordering::Relaxed);
-                piece.into_blocks().into_iter().map(Ok).collect()
+                Ok(Some((frame, (layer, counters))))
             }
-            Err(error) => vec![Err(error)],
-        };
-        stream::iter(blocks)
+            Part::End(_) => Ok(None),
+        }
     })
 }
 
 /// The registry refused a piece's range.
 fn is_range(error: &OciDistributionError) -> bool {
     matches!(error, OciDistributionError::ServerError { code: 416, .. })
+}
+
+/// The registry does not, or no longer, know who asks.
+fn is_denied(error: &OciDistributionError) -> bool {
+    matches!(error, OciDistributionError::ServerError { code: 401, .. })
 }

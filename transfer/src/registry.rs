@@ -1,7 +1,8 @@
 //! The registry: signing in, configuration, manifest, and reading the manifest back.
 //!
-//! Small requests are tried again one by one. The layer is sent by `pieces`.
+//! Small requests are tried again one by one. The layer is sent by `stream` and `pieces`.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use ms2m_transfer::annotation;
@@ -14,6 +15,7 @@ use oci_client::{Client, Reference, RegistryOperation};
 
 use crate::failure::Failure;
 use crate::image::{Image, digest_of};
+use crate::proxies::Proxies;
 use crate::reporter::Reporter;
 use crate::retry::{self, Kind, REQUEST_ATTEMPTS};
 use crate::sender::Direct;
@@ -47,6 +49,7 @@ impl<'a> Registry<'a> {
     pub(crate) fn new(
         image: Reference,
         auth: RegistryAuth,
+        proxies: &Proxies,
         plain_http: bool,
         reporter: &'a Reporter,
     ) -> Result<Self, Failure> {
@@ -59,9 +62,10 @@ impl<'a> Registry<'a> {
                 "check the certificate authorities that SSL_CERT_FILE names",
             )
         };
-        let blobs = Blobs::new(plain_http, image.resolve_registry(), image.repository());
+        let (host, repository) = (image.resolve_registry(), image.repository());
+        let blobs = Blobs::new(plain_http, proxies, host, repository);
         Ok(Self {
-            client: client(plain_http).map_err(unusable)?,
+            client: client(plain_http, proxies).map_err(unusable)?,
             blobs: blobs.map_err(unusable)?,
             image,
             auth,
@@ -90,7 +94,7 @@ impl<'a> Registry<'a> {
 
     /// Gets a new token where the registry wants one.
     pub(crate) async fn authenticate(&self) -> Result<(), OciDistributionError> {
-        if self.receiver.is_some() {
+        if self.is_receiver() {
             // Its one token is sent with every request.
             return Ok(());
         }
@@ -113,15 +117,15 @@ impl<'a> Registry<'a> {
         self.retrying("pushing the image configuration", async || {
             let session = self.blobs.open().await?;
             let (config, bytes) = (image.config.clone(), image.config.len() as u64);
+            let named = (image.config_digest.as_str(), bytes);
+            // It is sent at once, or it stands still.
+            let sent = AtomicU64::new(0);
             // Whole: every registry takes that.
-            let put = self
-                .blobs
-                .put(&session, config, &image.config_digest, bytes);
-            put.await
+            self.blobs.put(&session, config, named, &sent).await
         })
         .await?;
         self.retrying("pushing the manifest", async || {
-            if self.receiver.is_some() {
+            if self.is_receiver() {
                 let manifest = image.manifest.clone();
                 return self.blobs.put_manifest(&image.digest, manifest).await;
             }
@@ -142,7 +146,7 @@ impl<'a> Registry<'a> {
         let pushed = self.image.clone_with_digest(digest.to_owned());
         let bytes = self
             .retrying("reading the manifest back", async || {
-                if self.receiver.is_some() {
+                if self.is_receiver() {
                     return self.blobs.manifest(digest).await;
                 }
                 self.client
@@ -179,21 +183,45 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Says that the registry did not take the layer in pieces, and that it gets it as a whole.
-    pub(crate) fn announce_whole(
+    /// Whether it is a receiver.
+    pub(crate) fn is_receiver(&self) -> bool {
+        self.receiver.is_some()
+    }
+
+    /// Says that the registry did not take the layer as it was sent, and how it gets it instead.
+    pub(crate) fn announce_other(
         &self,
         what: &str,
+        how: &str,
         attempt: u32,
         attempts: u32,
         error: &OciDistributionError,
     ) {
         let reason = retry::reason(error);
-        tracing::warn!("the registry does not take pieces ({reason}), {what} in one request");
+        tracing::warn!("the registry did not take the layer ({reason}), {what} {how}");
+        self.report(what, attempt, attempts, Duration::ZERO, reason);
+    }
+
+    /// Says that `what` is going to be tried again, and when.
+    pub(crate) fn announce(
+        &self,
+        what: &str,
+        next: u32,
+        attempts: u32,
+        delay: Duration,
+        error: &OciDistributionError,
+    ) {
+        let reason = retry::reason(error);
+        tracing::warn!("{what} failed ({reason}), attempt {next} of {attempts} in {delay:.1?}");
+        self.report(what, next, attempts, delay, reason);
+    }
+
+    fn report(&self, what: &str, attempt: u32, attempts: u32, delay: Duration, reason: String) {
         self.reporter.event(&Event::Retrying(Retrying {
             what: what.to_owned(),
             attempt,
             attempts,
-            delay_seconds: 0.0,
+            delay_seconds: delay.as_secs_f64(),
             reason,
         }));
     }
@@ -208,15 +236,7 @@ impl<'a> Registry<'a> {
         error: &OciDistributionError,
     ) {
         let delay = retry::delay(kind, next, self.blobs.retry_after());
-        let reason = retry::reason(error);
-        tracing::warn!("{what} failed ({reason}), attempt {next} of {attempts} in {delay:.1?}");
-        self.reporter.event(&Event::Retrying(Retrying {
-            what: what.to_owned(),
-            attempt: next,
-            attempts,
-            delay_seconds: delay.as_secs_f64(),
-            reason,
-        }));
+        self.announce(what, next, attempts, delay, error);
         tokio::time::sleep(delay).await;
     }
 
@@ -243,8 +263,8 @@ impl<'a> Registry<'a> {
     }
 }
 
-fn client(plain_http: bool) -> Result<Client, OciDistributionError> {
-    Client::try_from(ClientConfig {
+fn client(plain_http: bool, proxies: &Proxies) -> Result<Client, OciDistributionError> {
+    Client::try_from(proxies.configure(ClientConfig {
         protocol: if plain_http {
             ClientProtocol::Http
         } else {
@@ -254,5 +274,5 @@ fn client(plain_http: bool) -> Result<Client, OciDistributionError> {
         read_timeout: Some(READ_TIMEOUT),
         user_agent: USER_AGENT,
         ..ClientConfig::default()
-    })
+    }))
 }

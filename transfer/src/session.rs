@@ -14,6 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use crate::piece::Piece;
+use crate::proxies::Proxies;
 use crate::retry;
 
 type Result<T> = std::result::Result<T, OciDistributionError>;
@@ -48,7 +49,7 @@ pub(crate) struct Blobs {
 
 /// An open session.
 pub(crate) struct Session {
-    location: Url,
+    pub(crate) location: Url,
     /// Bytes that the registry has acknowledged.
     pub(crate) offset: u64,
 }
@@ -58,13 +59,18 @@ impl Blobs {
     ///
     /// # Errors
     /// When the host makes no URL or the client's TLS cannot be set up.
-    pub(crate) fn new(plain_http: bool, host: &str, repository: &str) -> Result<Self> {
+    pub(crate) fn new(
+        plain_http: bool,
+        proxies: &Proxies,
+        host: &str,
+        repository: &str,
+    ) -> Result<Self> {
         let scheme = if plain_http { "http" } else { "https" };
         let registry = Url::parse(&format!("{scheme}://{host}/")).map_err(url_error)?;
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(crate::registry::USER_AGENT)
-            .build()?;
+            .user_agent(crate::registry::USER_AGENT);
+        let client = proxies.apply(client)?.build()?;
         Ok(Self {
             client,
             registry,
@@ -162,25 +168,6 @@ impl Blobs {
         Ok(())
     }
 
-    /// Sends the whole blob in one request. However long it takes: the connection tells when it
-    /// is broken.
-    pub(crate) async fn put(
-        &self,
-        session: &Session,
-        blob: impl Into<reqwest::Body>,
-        digest: &str,
-        bytes: u64,
-    ) -> Result<()> {
-        let request = self
-            .request(Method::PUT, with_digest(&session.location, digest))
-            .header(CONTENT_LENGTH, bytes)
-            .header(CONTENT_TYPE, "application/octet-stream")
-            .body(blob);
-        self.expect(StatusCode::CREATED, request.send().await?)
-            .await?;
-        Ok(())
-    }
-
     /// Whether there is such a blob. Not to know it counts as no.
     pub(crate) async fn has(&self, digest: &str) -> bool {
         let Ok(url) = self.url(&format!("blobs/{digest}")) else {
@@ -202,7 +189,7 @@ impl Blobs {
         self.registry.join(&path).map_err(url_error)
     }
 
-    fn location(&self, answer: &Response) -> Result<Url> {
+    pub(crate) fn location(&self, answer: &Response) -> Result<Url> {
         let location = answer
             .headers()
             .get(LOCATION)
@@ -248,7 +235,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<Response> {
 }
 
 /// Answers by which registries say that they only take whole blobs.
-fn takes_no_pieces(status: StatusCode) -> bool {
+pub(crate) fn takes_no_pieces(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
@@ -263,7 +250,7 @@ fn url_error(error: impl std::fmt::Display) -> OciDistributionError {
     OciDistributionError::UrlParseError(error.to_string())
 }
 
-fn with_digest(location: &Url, digest: &str) -> Url {
+pub(crate) fn with_digest(location: &Url, digest: &str) -> Url {
     let mut url = location.clone();
     url.query_pairs_mut().append_pair("digest", digest);
     url
@@ -271,7 +258,7 @@ fn with_digest(location: &Url, digest: &str) -> Url {
 
 /// How many bytes a `Range` header acknowledges. The specification has no way to say none but
 /// `0-0`, which would be one; a registry that has one byte refuses what follows the none.
-fn acknowledged(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn acknowledged(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(RANGE)?.to_str().ok()?;
     let (first, last) = range.trim_start_matches("bytes=").split_once('-')?;
     match (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?) {
@@ -308,7 +295,8 @@ mod tests {
     fn only_the_registry_gets_the_password() {
         // As the binary does; the second test of a process is refused.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let blobs = Blobs::new(true, "registry.example:5000", "cp").expect("a client");
+        let blobs =
+            Blobs::new(true, &Proxies::default(), "registry.example:5000", "cp").expect("a client");
         blobs.prove(Proof::Password("me".to_owned(), "hunter2".to_owned()));
         let proven = |url: &str| {
             let url = Url::parse(url).expect("a URL");

@@ -11,7 +11,7 @@ use ms2m_transfer::event::{Chosen, Event, Started};
 use oci_client::secrets::RegistryAuth;
 
 use crate::cli::Settings;
-use crate::credentials;
+use crate::credentials::DockerConfig;
 use crate::failure::Failure;
 use crate::file;
 use crate::frame::Format;
@@ -19,6 +19,7 @@ use crate::image;
 use crate::layer::Counters;
 use crate::metadata::Metadata;
 use crate::probe;
+use crate::proxies::Proxies;
 use crate::registry::Registry;
 use crate::reporter::{Reporter, peak_memory};
 use crate::upload;
@@ -26,11 +27,11 @@ use crate::upload;
 /// Everything up to the verified image. Leaves the archive alone.
 pub(crate) async fn push(
     settings: &Settings,
+    registry: &Registry<'_>,
     reporter: &Reporter,
     counters: &Arc<Counters>,
 ) -> Result<Pushed, Failure> {
     let begun = Instant::now();
-    let registry = registry(settings, reporter)?;
     let archive_bytes = file::size(&settings.archive, settings.archive_prefix.is_some())?;
     counters.total.store(archive_bytes, Ordering::Relaxed);
     reporter.event(&Event::Started(Started {
@@ -43,9 +44,9 @@ pub(crate) async fn push(
     }));
     let format = match settings.compression.format() {
         Some(format) => format,
-        None => choose(settings, &registry, reporter).await?,
+        None => choose(settings, registry, reporter).await?,
     };
-    let (layer, contents) = upload::upload(settings, format, &registry, counters).await?;
+    let (layer, contents) = upload::upload(settings, format, registry, counters).await?;
     reporter.progress(counters);
     let metadata =
         Metadata::read(&contents).map_err(|why| file::invalid(&settings.archive, &why))?;
@@ -70,14 +71,19 @@ fn file_name(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// What the image goes to: a registry, or a receiver in its place.
-fn registry<'a>(settings: &Settings, reporter: &'a Reporter) -> Result<Registry<'a>, Failure> {
+/// What the image goes to: a registry, or a receiver in its place. No request is sent.
+pub(crate) fn registry<'a>(
+    settings: &Settings,
+    reporter: &'a Reporter,
+) -> Result<Registry<'a>, Failure> {
     let image = settings.image.clone();
     if let Some(direct) = &settings.direct {
-        return Registry::new(image, RegistryAuth::Anonymous, false, reporter)?.direct(direct);
+        let (nobody, none) = (RegistryAuth::Anonymous, Proxies::default());
+        return Registry::new(image, nobody, &none, false, reporter)?.direct(direct);
     }
-    let auth = credentials::find(settings.docker_config.as_deref(), &settings.image)?;
-    Registry::new(image, auth, settings.plain_http, reporter)
+    let config = DockerConfig::read(settings.docker_config.as_deref())?;
+    let (auth, proxies) = (config.credentials(&image)?, config.proxies()?);
+    Registry::new(image, auth, &proxies, settings.plain_http, reporter)
 }
 
 /// Finds out which compression pays, and says so.

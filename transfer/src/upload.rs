@@ -1,9 +1,11 @@
 //! The upload of the layer: one pass over the archive, and another from the beginning only where
 //! the registry does not let a broken upload be gone on with.
 //!
-//! A layer goes up piece by piece, so that its digest need not be known before. A registry that
-//! does not follow the specification there (AWS ECR answers 201 and drops later pieces) gets it
-//! in one request instead, which takes a pass more: digest and size have to be known first.
+//! A layer is streamed, so that its digest need not be known before. A registry that does not take
+//! it so, or did not once, gets it piece by piece: proxies limit the size of a request, or its
+//! time. One that does not follow the specification there either (some answer 201 to the first piece
+//! and drop later ones) gets it in one request, which takes a pass more: digest and size have to be
+//! known first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,22 +21,20 @@ use crate::image;
 use crate::layer::{self, Blob, Counters, Layer, Made, Part};
 use crate::registry::Registry;
 use crate::retry::{self, Kind, UPLOAD_ATTEMPTS};
+use crate::stream::Stop;
+use crate::tape::Tape;
 
 /// The step's name in events and messages.
 const WHAT: &str = "uploading the layer";
 
 /// How the layer is sent.
 enum Way {
+    /// One request, and another where that one breaks.
+    Stream,
     /// One request a piece.
     Pieces,
     /// One request for all of it.
     Whole(Blob),
-}
-
-/// Why a pass was for nothing.
-enum Stop {
-    Archive(Failure),
-    Registry(OciDistributionError),
 }
 
 /// Uploads the layer, as often as it takes and is sensible.
@@ -47,18 +47,23 @@ pub(crate) async fn upload(
     registry: &Registry<'_>,
     counters: &Arc<Counters>,
 ) -> Result<(image::Layer, Contents), Failure> {
-    let mut way = Way::Pieces;
+    let mut way = Way::Stream;
     let mut attempt = 1;
     loop {
         registry.log_in().await?;
         let error = match send(settings, format, registry, counters, &way).await {
             Ok(made) => return Ok(stored(format, made)),
             Err(Stop::Archive(failure)) => return Err(failure),
+            Err(Stop::Stream(error)) => {
+                registry.announce_other(WHAT, "in pieces", attempt, UPLOAD_ATTEMPTS, &error);
+                way = Way::Pieces;
+                continue;
+            }
             Err(Stop::Registry(error)) => error,
         };
         let refuses_pieces = matches!(error, OciDistributionError::SpecViolationError(_));
-        if refuses_pieces && matches!(way, Way::Pieces) {
-            registry.announce_whole(WHAT, attempt, UPLOAD_ATTEMPTS, &error);
+        if refuses_pieces && !matches!(way, Way::Whole(_)) {
+            registry.announce_other(WHAT, "in one request", attempt, UPLOAD_ATTEMPTS, &error);
             let made = measure(settings, format, counters).await?;
             if registry.has(&made.blob).await {
                 return Ok(stored(format, made));
@@ -75,6 +80,9 @@ pub(crate) async fn upload(
         registry
             .wait_before(WHAT, attempt, UPLOAD_ATTEMPTS, kind, &error)
             .await;
+        if matches!(way, Way::Stream) {
+            way = Way::Pieces;
+        }
     }
 }
 
@@ -96,10 +104,18 @@ async fn send(
     way: &Way,
 ) -> Result<Made, Stop> {
     pass(settings, format, counters, async |layer| match way {
-        Way::Pieces => registry.push_pieces(layer, counters).await.map(drop),
+        Way::Stream => {
+            let tape = Tape::new(layer, counters);
+            registry.push_stream(&tape).await.map(drop)
+        }
+        Way::Pieces => {
+            registry.push_pieces(layer, counters).await?;
+            Ok(())
+        }
         Way::Whole(blob) => {
             let counters = Arc::clone(counters);
-            registry.push_whole(layer, counters, blob).await
+            registry.push_whole(layer, counters, blob).await?;
+            Ok(())
         }
     })
     .await
@@ -113,13 +129,13 @@ async fn measure(
     counters: &Arc<Counters>,
 ) -> Result<Made, Failure> {
     let measured = pass(settings, format, counters, async |mut layer| {
-        while let Part::Data(_) = layer.next().await? {}
+        while let Part::Data(_) = layer.next().await.map_err(OciDistributionError::from)? {}
         Ok(())
     });
     match measured.await {
         Ok(made) => Ok(made),
         Err(Stop::Archive(failure)) => Err(failure),
-        Err(Stop::Registry(_)) => unreachable!("no registry takes part in this pass"),
+        Err(_) => unreachable!("no registry takes part in this pass"),
     }
 }
 
@@ -128,7 +144,7 @@ async fn pass(
     settings: &Settings,
     format: Format,
     counters: &Arc<Counters>,
-    consume: impl AsyncFnOnce(Layer) -> Result<(), OciDistributionError>,
+    consume: impl AsyncFnOnce(Layer) -> Result<(), Stop>,
 ) -> Result<Made, Stop> {
     let path = &settings.archive;
     let file = file::open(path).map_err(Stop::Archive)?;
@@ -143,7 +159,7 @@ async fn pass(
         (Ok(made), Ok(())) => Ok(made),
         (Err(ScanError::Invalid(why)), _) => Err(Stop::Archive(file::invalid(path, &why))),
         (Err(ScanError::Read(error)), _) => Err(Stop::Archive(file::unreadable(path, &error))),
-        (_, Err(error)) => Err(Stop::Registry(error)),
+        (_, Err(stop)) => Err(stop),
         (Err(ScanError::Stopped(error)), Ok(())) => Err(Stop::Registry(error.into())),
     }
 }

@@ -9,6 +9,7 @@ mod direct;
 mod faults;
 mod image;
 mod memory;
+mod proxies;
 mod resume;
 mod scratch;
 mod stop;

@@ -74,25 +74,38 @@ fn reads(outcome: &Outcome) -> Vec<u64> {
     reads.collect()
 }
 
-#[test]
-fn an_upload_cut_at_twenty_random_bytes_reads_the_archive_once() {
+/// Pushes 24 MiB that are cut so many times, and sees to it that the archive is read once.
+fn cut_at_random(times: usize, script: Script) {
     let mut chance = Chance::new();
-    let mut cuts: Vec<u64> = (0..20).map(|_| chance.below(24 * MIB)).collect();
+    let mut cuts: Vec<u64> = (0..times).map(|_| chance.below(24 * MIB)).collect();
     cuts.sort_unstable();
     cuts.dedup();
-    let times = cuts.len();
-    let script = Script {
-        cuts,
-        ..Script::default()
-    };
-    let (registry, outcome) = pushed_to(script, 24 * MIB);
-    assert_eq!(registry.uploads(), 2, "the layer's and the configuration's");
+    let (times, refused) = (cuts.len(), script.refuse_streams.is_some());
+    let (registry, outcome) = pushed_to(Script { cuts, ..script }, 24 * MIB);
+    // The layer's, the configuration's, and that of a stream that was refused.
+    assert_eq!(registry.uploads(), 2 + u32::from(refused));
     assert!(outcome.retries() >= times, "{}", outcome.stdout);
-    assert!(reads(&outcome).is_sorted(), "{}", outcome.stdout);
+    let reads = reads(&outcome);
+    let falls = reads.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    assert!(falls <= usize::from(refused), "{}", outcome.stdout);
 }
 
 #[test]
-fn twenty_uploads_cut_at_random_bytes_end_in_the_same_layer() {
+fn a_stream_cut_at_a_hundred_random_bytes_reads_the_archive_once() {
+    cut_at_random(100, Script::default());
+}
+
+#[test]
+fn pieces_cut_at_twenty_random_bytes_read_the_archive_once() {
+    let script = Script {
+        refuse_streams: Some(413),
+        ..Script::default()
+    };
+    cut_at_random(20, script);
+}
+
+#[test]
+fn uploads_cut_at_random_bytes_end_in_the_same_layer() {
     let registry = Registry::start();
     let mut chance = Chance::new();
     for run in 0..20 {
@@ -116,18 +129,26 @@ fn twenty_uploads_cut_at_random_bytes_end_in_the_same_layer() {
 
 #[test]
 fn a_token_that_expires_on_the_way_is_got_anew() {
-    let script = Script {
-        refusals: vec![(4 * MIB, 401), (8 * MIB, 503), (8 * MIB, 429)],
-        ..Script::default()
-    };
-    let (registry, outcome) = pushed_to(script, 12 * MIB);
-    assert_eq!(registry.uploads(), 2, "{}", outcome.everything());
-    assert!(reads(&outcome).is_sorted(), "{}", outcome.stdout);
+    // A stream is refused when it is gone on with, a piece whenever it comes.
+    for (cuts, refuse_streams) in [(vec![4 * MIB, 8 * MIB], None), (Vec::new(), Some(411))] {
+        let refused = refuse_streams.is_some();
+        let script = Script {
+            cuts,
+            refuse_streams,
+            refusals: vec![(4 * MIB, 401), (8 * MIB, 503), (8 * MIB, 429)],
+            ..Script::default()
+        };
+        let (registry, outcome) = pushed_to(script, 12 * MIB);
+        let uploads = 2 + u32::from(refused);
+        assert_eq!(registry.uploads(), uploads, "{}", outcome.everything());
+        assert!(refused || reads(&outcome).is_sorted(), "{}", outcome.stdout);
+    }
 }
 
 #[test]
 fn a_registry_that_asks_to_wait_is_waited_for() {
     let script = Script {
+        cuts: vec![4 * MIB, 8 * MIB],
         refusals: vec![(4 * MIB, 503), (8 * MIB, 429)],
         retry_after: Some(2),
         ..Script::default()
@@ -141,24 +162,39 @@ fn a_registry_that_asks_to_wait_is_waited_for() {
             _ => None,
         })
         .collect();
-    assert_eq!(delays.len(), 2, "{}", outcome.everything());
-    assert!(delays.iter().all(|delay| *delay >= 2.0), "{delays:?}");
+    let asked = delays.iter().filter(|delay| **delay >= 2.0).count();
+    assert_eq!((delays.len(), asked), (4, 2), "{}", outcome.everything());
 }
 
 #[test]
-fn a_registry_that_takes_no_ranges_gets_the_layer_whole() {
-    for status in [405, 416, 501] {
+fn a_registry_that_takes_no_stream_gets_pieces_and_one_that_takes_none_the_layer_whole() {
+    for (refuse_streams, refuse_pieces, retries) in [
+        (Some(400), None, 1),
+        (Some(411), None, 1),
+        (Some(413), None, 1),
+        (None, Some(405), 1),
+        (None, Some(501), 1),
+        (None, Some(416), 2),
+    ] {
         let script = Script {
-            refuse_pieces: Some(status),
+            refuse_streams,
+            refuse_pieces,
             ..Script::default()
         };
         let (_registry, outcome) = pushed_to(script, 9 * MIB);
-        assert_eq!(outcome.retries(), 1, "{}", outcome.stdout);
+        assert_eq!(outcome.retries(), retries, "{}", outcome.stdout);
     }
-    let script = Script {
-        no_range: true,
-        ..Script::default()
-    };
-    let (_registry, outcome) = pushed_to(script, 9 * MIB);
-    assert_eq!(outcome.retries(), 1, "{}", outcome.stdout);
+}
+
+#[test]
+fn a_registry_that_does_not_say_what_it_has_gets_a_stream_or_the_layer_whole() {
+    for (refuse_streams, retries) in [(None, 0), (Some(413), 2)] {
+        let script = Script {
+            no_range: true,
+            refuse_streams,
+            ..Script::default()
+        };
+        let (_registry, outcome) = pushed_to(script, 9 * MIB);
+        assert_eq!(outcome.retries(), retries, "{}", outcome.stdout);
+    }
 }

@@ -18,8 +18,10 @@ pub(crate) struct Script {
     pub(crate) refusals: Vec<(u64, u16)>,
     /// Seconds that these answers ask to wait.
     pub(crate) retry_after: Option<u32>,
-    /// Answers every piece with this.
+    /// Answers every `PATCH` with this.
     pub(crate) refuse_pieces: Option<u16>,
+    /// Answers every `PATCH` of unknown length with this.
+    pub(crate) refuse_streams: Option<u16>,
     /// Does not say how much it has.
     pub(crate) no_range: bool,
 }
@@ -87,13 +89,20 @@ fn serve(client: TcpStream, state: &Mutex<State>) {
         return;
     };
     let mut requests = BufReader::new(client);
-    while let Some((method, target, length)) = head(&mut requests) {
+    while let Some(head) = head(&mut requests) {
         let mut state = state.lock().expect("no handler panics");
-        let body = match receive(&mut requests, &method, length, &mut state) {
+        if let Some(refusal) = refuse(&head, &mut state) {
+            drop(state);
+            // As servers do it: at once, and what still comes goes nowhere.
+            let _ = answers.write_all(&refusal);
+            let _ = std::io::copy(&mut requests, &mut std::io::sink());
+            return;
+        }
+        let body = match receive(&mut requests, &head, &mut state) {
             Some(body) => body,
             None => return,
         };
-        let answer = answer(&method, &target, body, &mut state);
+        let answer = answer(&head.method, &head.target, body, &mut state);
         drop(state);
         if answers.write_all(answer.as_slice()).is_err() {
             return;
@@ -101,44 +110,129 @@ fn serve(client: TcpStream, state: &Mutex<State>) {
     }
 }
 
-fn head(requests: &mut impl BufRead) -> Option<(String, String, u64)> {
+struct Head {
+    method: String,
+    target: String,
+    /// `None`: the body is in chunks.
+    length: Option<u64>,
+}
+
+fn head(requests: &mut impl BufRead) -> Option<Head> {
     let mut line = String::new();
     requests.read_line(&mut line).ok()?;
     let mut words = line.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut length = 0;
+    let mut length = Some(0);
     loop {
         let mut line = String::new();
         requests.read_line(&mut line).ok()?;
         match line.trim_end().split_once(": ") {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.parse().ok()?;
+                length = Some(value.parse().ok()?);
+            }
+            Some((name, "chunked")) if name.eq_ignore_ascii_case("transfer-encoding") => {
+                length = None;
             }
             Some(_) => {}
-            None => return Some((method, target, length)),
+            None => {
+                return Some(Head {
+                    method,
+                    target,
+                    length,
+                });
+            }
         }
     }
 }
 
-/// Takes a body, or its beginning, in which case the connection is to be cut.
-fn receive(
-    requests: &mut impl Read,
-    method: &str,
-    length: u64,
-    state: &mut State,
-) -> Option<Vec<u8>> {
-    let start = state.upload.len() as u64;
-    let cut = state.script.cuts.first().copied();
-    let cut = cut.filter(|cut| method == "PATCH" && (start..start + length).contains(cut));
-    let mut body = Vec::new();
-    let taken = cut.map_or(length, |cut| cut - start);
-    requests.take(taken).read_to_end(&mut body).ok()?;
-    if cut.is_some() {
-        state.script.cuts.remove(0);
-        state.upload.extend_from_slice(&body);
+/// The answer to a request whose body is not wanted.
+fn refuse(head: &Head, state: &mut State) -> Option<Vec<u8>> {
+    const CLOSE: &str = "Connection: close";
+    if head.method != "PATCH" {
         return None;
     }
-    Some(body)
+    let start = state.upload.len() as u64;
+    let refusal = state.script.refusals.first().copied();
+    if let Some((_, status)) = refusal.filter(|(offset, _)| start >= *offset) {
+        state.script.refusals.remove(0);
+        state.denied = status == 401;
+        let wait = state.script.retry_after;
+        let wait = wait.map(|seconds| format!("Retry-After: {seconds}"));
+        let headers = wait.iter().map(String::as_str).chain([CLOSE]);
+        return Some(respond(status, &headers.collect::<Vec<_>>(), b""));
+    }
+    let streams = state.script.refuse_streams;
+    let status = state.denied.then_some(401);
+    let status = status.or(state.script.refuse_pieces);
+    let status = status.or(streams.filter(|_| head.length.is_none()));
+    status.map(|status| respond(status, &[CLOSE], b""))
+}
+
+/// Takes a body, or its beginning, in which case the connection is to be cut, or was.
+fn receive(requests: &mut impl BufRead, head: &Head, state: &mut State) -> Option<Vec<u8>> {
+    let mut reader: Box<dyn Read + '_> = match head.length {
+        Some(length) => Box::new(requests.take(length)),
+        None => Box::new(Chunks {
+            requests,
+            left: 0,
+            ended: false,
+        }),
+    };
+    let mut body = Vec::new();
+    if head.method != "PATCH" {
+        reader.read_to_end(&mut body).ok()?;
+        return Some(body);
+    }
+    let start = state.upload.len() as u64;
+    let cut = state.script.cuts.first().copied().unwrap_or(u64::MAX);
+    let taken = reader
+        .by_ref()
+        .take(cut.saturating_sub(start))
+        .read_to_end(&mut body);
+    let more = reader.read(&mut [0]);
+    if matches!((&taken, &more), (Ok(_), Ok(0))) {
+        return Some(body);
+    }
+    if taken.is_ok() && more.is_ok() {
+        state.script.cuts.remove(0);
+    }
+    state.upload.extend_from_slice(&body);
+    None
+}
+
+/// A body in chunks.
+struct Chunks<R> {
+    requests: R,
+    /// Bytes of the present chunk that are still to come.
+    left: u64,
+    ended: bool,
+}
+
+impl<R: BufRead> Read for Chunks<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let broken = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        if self.left == 0 && !self.ended {
+            let mut line = String::new();
+            self.requests.read_line(&mut line)?;
+            self.left = u64::from_str_radix(line.trim_end(), 16).map_err(|_| broken())?;
+            if self.left == 0 {
+                self.ended = true;
+                self.requests.read_line(&mut line)?;
+            }
+        }
+        if self.ended {
+            return Ok(0);
+        }
+        let n = self.requests.by_ref().take(self.left).read(out)?;
+        if n == 0 && !out.is_empty() {
+            return Err(broken());
+        }
+        self.left -= n as u64;
+        if self.left == 0 {
+            self.requests.read_line(&mut String::new())?;
+        }
+        Ok(n)
+    }
 }
 
 fn answer(method: &str, target: &str, body: Vec<u8>, state: &mut State) -> Vec<u8> {
@@ -154,7 +248,10 @@ fn answer(method: &str, target: &str, body: Vec<u8>, state: &mut State) -> Vec<u
             state.upload.clear();
             session(202, state)
         }
-        "PATCH" => piece(body, state),
+        "PATCH" => {
+            state.upload.extend_from_slice(&body);
+            session(202, state)
+        }
         "GET" if path.contains("/uploads/") => session(204, state),
         "DELETE" => respond(204, &[], b""),
         "PUT" if path.contains("/uploads/") => {
@@ -173,27 +270,6 @@ fn answer(method: &str, target: &str, body: Vec<u8>, state: &mut State) -> Vec<u
             None => respond(404, &[], b""),
         },
     }
-}
-
-fn piece(body: Vec<u8>, state: &mut State) -> Vec<u8> {
-    let start = state.upload.len() as u64;
-    let refusal = state.script.refusals.first().copied();
-    if let Some((_, status)) = refusal.filter(|(offset, _)| start >= *offset) {
-        state.script.refusals.remove(0);
-        state.denied = status == 401;
-        let wait = state.script.retry_after;
-        let wait = wait.map(|seconds| format!("Retry-After: {seconds}"));
-        let headers: Vec<&str> = wait.iter().map(String::as_str).collect();
-        return respond(status, &headers, b"");
-    }
-    if state.denied {
-        return respond(401, &[], b"");
-    }
-    if let Some(status) = state.script.refuse_pieces {
-        return respond(status, &[], b"");
-    }
-    state.upload.extend_from_slice(&body);
-    session(202, state)
 }
 
 fn session(status: u16, state: &State) -> Vec<u8> {
