@@ -8,6 +8,7 @@
 //!   [`migration::ports`].
 //! - [`cluster`], [`broker`], [`registry`], [`clock`]: adapters, each implementing its ports.
 //! - [`controller`]: the engine in the cluster, for `StatefulMigration` resources.
+//! - [`check`]: whether a cluster and a migration would do, as grouped results.
 //! - [`install`]: what goes into a cluster for the controller, as objects and manifests.
 //! - [`cli`]: the command line.
 //!
@@ -17,6 +18,7 @@
 
 pub mod api;
 pub mod broker;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -11,6 +11,7 @@ mod management;
 mod probe;
 mod queues;
 mod relay;
+mod trial;
 pub mod url;
 
 pub use amqp::{AmqpBroker, Options};

@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::commands::abort::AbortArgs;
+use super::commands::check::CheckArgs;
 use super::commands::checkpoint::CheckpointArgs;
 use super::commands::completion::CompletionArgs;
 use super::commands::controller::ControllerArgs;
@@ -54,6 +55,7 @@ pub struct Cli {
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Check(Box<CheckArgs>),
     #[command(visible_alias = "move")]
     Migrate(Box<MigrateArgs>),
     Drain(Box<DrainArgs>),

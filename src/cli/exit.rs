@@ -14,6 +14,9 @@ pub struct ExitMeaning {
 /// Code of an error that belongs to no kind, such as a full disk under stdout.
 pub const UNEXPECTED: u8 = 1;
 
+/// Code of what cluster or broker do not allow; of a check that fails, too.
+pub const REFUSED: u8 = 3;
+
 /// Code of something that is half done and can be gone on with.
 pub const UNFINISHED: u8 = 5;
 
@@ -32,8 +35,8 @@ pub const EXIT_CODES: [ExitMeaning; 11] = [
         "usage: the request makes no sense as it was typed or configured; nothing was changed",
     ),
     meaning(
-        3,
-        "refused: cluster or broker do not allow it; nothing was changed",
+        REFUSED,
+        "refused: cluster or broker do not allow it, or a check has failed; nothing was changed",
     ),
     meaning(
         4,

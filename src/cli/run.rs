@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, LogFormat, command};
+use super::commands::check::CheckOutput;
 use super::commands::checkpoint::{CheckpointCommand, InspectOutput};
 use super::commands::create::CreateOutput;
 use super::commands::delete::DeleteOutput;
@@ -17,8 +18,8 @@ use super::commands::logs::LogsOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
 use super::commands::{
-    abort, checkpoint, completion, controller, crd, create, delete, drain, install, logs, man,
-    migrate, retry, status, support_bundle, uninstall, watch,
+    abort, check, checkpoint, completion, controller, crd, create, delete, drain, install, logs,
+    man, migrate, retry, status, support_bundle, uninstall, watch,
 };
 use super::complete;
 use super::failure::{self, Failure, Outcome};
@@ -63,6 +64,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> ExitCode {
 fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
     let own = matches.subcommand().map_or(matches, |(_, own)| own);
     match &cli.command {
+        Command::Check(args) => check::run(ui, &cli.global, args, own),
         Command::Migrate(args) => migrate::run(ui, &cli.global, args, own),
         Command::Drain(args) => drain::run(ui, &cli.global, args, own),
         Command::Create(args) => create::run(ui, &cli.global, args, own),
@@ -85,6 +87,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
 
 fn wants_json(command: &Command) -> bool {
     match command {
+        Command::Check(args) => args.output == CheckOutput::Json,
         Command::Migrate(args) => args.output == ResultOutput::Json,
         Command::Drain(args) => args.output == ResultOutput::Json,
         Command::Create(args) => args.output == CreateOutput::Json,

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use kube::config::Kubeconfig;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::args::GlobalArgs;
 use super::failure::refused;
 use super::settings::migration::Settings;
-use crate::broker::{self, AmqpBroker};
+use crate::api::TransferConfig;
+use crate::broker::{self, AmqpBroker, BrokerUrl};
 use crate::clock::SystemClock;
 use crate::cluster::{self, ConnectOptions, KubeCluster, KubeJournal};
 use crate::migration::engine::{Engine, Ports};
@@ -73,13 +75,8 @@ impl Reached {
         reporter: Arc<dyn Reporter>,
         stop: CancellationToken,
     ) -> Result<Engine, Error> {
-        let broker = AmqpBroker::new(&broker::Options {
-            url: settings.broker.clone(),
-            management: settings.management.clone(),
-        });
-        let plain_http = settings.transfer.plain_http.unwrap_or_default();
-        let registry = OciRegistry::new(plain_http)
-            .map_err(|error| refused("failed to set up the registry's client", &error))?;
+        let broker = broker(&settings.broker, settings.management.as_ref());
+        let registry = registry(&settings.transfer)?;
         let ports = Ports {
             cluster: self.cluster.clone(),
             restore: self.cluster.clone(),
@@ -105,6 +102,20 @@ impl Reached {
             Err(cause) => refused(error.what, &cause),
         }
     }
+}
+
+/// A broker that is connected when it is first used.
+pub(super) fn broker(url: &BrokerUrl, management: Option<&Url>) -> AmqpBroker {
+    AmqpBroker::new(&broker::Options {
+        url: url.clone(),
+        management: management.cloned(),
+    })
+}
+
+/// The registries, as the operator reaches them.
+pub(super) fn registry(transfer: &TransferConfig) -> Result<OciRegistry, Error> {
+    OciRegistry::new(transfer.plain_http.unwrap_or_default())
+        .map_err(|error| refused("failed to set up the registry's client", &error))
 }
 
 /// The context that decides which section of the configuration file counts. A kubeconfig that

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The reason that the client library gives a `Status` that it made itself from an answer that
 /// was not one: plain text, as the kubelet's errors are.
-const NOT_A_STATUS: &str = "Failed to parse error data";
+pub(super) const NOT_A_STATUS: &str = "Failed to parse error data";
 
 /// What the kubelet answers.
 #[derive(Deserialize)]

@@ -12,19 +12,6 @@ use super::pages;
 use crate::migration::ports::PortResult;
 
 impl KubeCluster {
-    /// What the API server says about itself.
-    ///
-    /// # Errors
-    /// It does not answer.
-    pub async fn server_version(&self) -> PortResult<Value> {
-        let client = &self.inner.client;
-        let asked = || client.apiserver_version();
-        let version = self.inner.retry.run("ask for the version", asked).await?;
-        Ok(json!({
-            "gitVersion": version.git_version, "platform": version.platform, "goVersion": version.go_version,
-        }))
-    }
-
     /// A node: versions, capacity, conditions; none if there is no such node.
     ///
     /// # Errors

@@ -11,6 +11,9 @@ use crate::migration::ports::{ContainerView, NodeView, PodView, VolumeKind, Volu
 /// Annotation by which the kubelet marks the mirror of a static pod.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// What the labels begin with by which node-feature-discovery tells what a CPU can do.
+const CPU_FEATURE: &str = "feature.node.kubernetes.io/cpu-cpuid.";
+
 /// The engine's view of a pod.
 pub(super) fn pod_view(pod: &Pod) -> PodView {
     let status = pod.status.as_ref();
@@ -118,6 +121,16 @@ pub(super) fn node_view(node: &Node) -> NodeView {
         architecture: info
             .map(|info| info.architecture.clone())
             .unwrap_or_default(),
+        kernel: info
+            .map(|info| info.kernel_version.clone())
+            .unwrap_or_default(),
+        cpu_features: node
+            .labels()
+            .iter()
+            .filter(|(_, value)| *value == "true")
+            .filter_map(|(key, _)| key.strip_prefix(CPU_FEATURE))
+            .map(str::to_owned)
+            .collect(),
     }
 }
 
@@ -200,13 +213,17 @@ mod tests {
     #[test]
     fn a_node_is_seen_with_its_runtime() {
         let node: Node = serde_json::from_value(json!({
-            "metadata": {"name": "node-a"},
+            "metadata": {"name": "node-a", "labels": {
+                "feature.node.kubernetes.io/cpu-cpuid.AVX2": "true",
+                "feature.node.kubernetes.io/cpu-cpuid.AVX512F": "false",
+                "kubernetes.io/arch": "amd64"
+            }},
             "spec": {"unschedulable": true},
             "status": {
                 "conditions": [{"type": "Ready", "status": "Unknown"}],
                 "nodeInfo": {
                     "architecture": "amd64", "bootID": "", "containerRuntimeVersion": "cri-o://1.36.3",
-                    "kernelVersion": "", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
+                    "kernelVersion": "6.12.48-amd64", "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "",
                     "operatingSystem": "linux", "osImage": "", "systemUUID": ""
                 }
             }
@@ -215,6 +232,8 @@ mod tests {
         let view = node_view(&node);
         assert_eq!(view.runtime, "cri-o://1.36.3");
         assert_eq!(view.architecture, "amd64");
+        assert_eq!(view.kernel, "6.12.48-amd64");
+        assert_eq!(view.cpu_features, ["AVX2".to_owned()].into());
         assert!(view.unschedulable);
         assert!(!view.ready, "a node whose kubelet is silent is not ready");
     }

@@ -11,18 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ErrorKind, PortError};
 use super::event::{Event, EventKind, Reporter};
-use super::handoff::Names;
-use super::handoff::names::control_queue;
 use super::limits::Limits;
-use super::plan::{self, Plan, Request, World};
+use super::look;
+use super::plan::{self, AtBroker, InCluster, Plan, Request, World};
 use super::ports::{
     Broker, Clock, Cluster, Journal, Lock, MissingPermission, PortResult, Registry, Restore,
-    Surroundings,
 };
 use super::record::Record;
 use super::steps::{Run, Signals};
 use super::summary::Summary;
-use crate::api::Strategy;
 
 /// Everything outside.
 #[derive(Clone)]
@@ -101,7 +98,7 @@ impl Engine {
         self.is_free(request).await?;
         let mut world = self.look(request).await?;
         for (node, more) in bound {
-            *world.around.crowd.entry(node.clone()).or_default() += more;
+            *world.cluster.around.crowd.entry(node.clone()).or_default() += more;
         }
         plan::plan(request, &world)
     }
@@ -275,98 +272,66 @@ impl Engine {
     }
 
     async fn look(&self, request: &Request) -> Result<World, Error> {
-        let cluster = &self.ports.cluster;
-        let broker = &self.ports.broker;
-        let pod_name = &request.spec.source_pod;
-        let queue = &request.spec.message_queue_config.queue_name;
-        let exchange = &request.spec.message_queue_config.exchange_name;
-        let of_cluster = |error: PortError| unreadable("the cluster", &error);
-        let of_broker = |error: PortError| {
-            unreadable("the broker", &error)
-                .hint("check --broker-url, and that the broker can be reached from here")
-        };
+        let cluster = &*self.ports.cluster;
+        let of_cluster = |error: PortError| look::of_cluster(&error);
         let missing = self.lacking(None).await.map_err(of_cluster)?;
         if !missing.is_empty() {
             // Reading on would only end in a less helpful refusal.
             return Ok(World::lacking(missing));
         }
-        let (pod, pod_names, nodes) =
-            tokio::try_join!(cluster.pod(pod_name), cluster.pod_names(), cluster.nodes())
-                .map_err(of_cluster)?;
-        let mut around = Surroundings::default();
-        if let Some(pod) = &pod {
-            if let Some(owner) = &pod.owner {
-                let missing = self.lacking(Some(&owner.kind)).await;
-                let missing = missing.map_err(of_cluster)?;
-                if !missing.is_empty() {
-                    return Ok(World::lacking(missing));
-                }
-            }
-            let crowd = request.spec.target_node.is_none();
-            let surroundings = cluster.surroundings(pod, crowd).await;
-            around = surroundings.map_err(of_cluster)?;
-        }
-        let broker_view = broker.describe().await.map_err(of_broker)?;
-        let names = Names::of(queue);
-        let exchange_exists =
-            !exchange.is_empty() && broker.exchange_exists(exchange).await.map_err(of_broker)?;
-        let control_of_source = control_queue(pod_name);
-        let control_of_target =
-            control_queue(&plan::target_pod_name(pod_name, Strategy::ShadowPod));
-        let queues = broker
-            .queues(&[
-                queue,
-                &names.replay,
-                &names.hold,
-                &control_of_source,
-                &control_of_target,
-            ])
-            .await
-            .map_err(of_broker)?;
-        let queue_view = queues.first().copied().flatten();
-        let consumers = |index: usize| {
-            queues
-                .get(index)
-                .copied()
-                .flatten()
-                .map_or(0, |queue| queue.consumers)
-        };
-        let (bindings, who_consumes, limits) = match queue_view {
-            Some(_) => (
-                broker.bindings(queue).await.map_err(of_broker)?,
-                broker.consumers(queue).await.map_err(of_broker)?,
-                broker.limits(queue).await.map_err(of_broker)?,
-            ),
-            None => (None, None, None),
-        };
-        let mut leftovers: Vec<String> = [&names.replay, &names.hold]
-            .into_iter()
-            .zip(queues.iter().skip(1))
-            .filter(|(_, found)| found.is_some())
-            .map(|(name, _)| format!("queue {name}"))
-            .collect();
-        for name in [&names.gate, &names.fanout] {
-            if broker.exchange_exists(name).await.map_err(of_broker)? {
-                leftovers.push(format!("exchange {name}"));
+        let mut seen = look::cluster(cluster, request).await?;
+        if let Some(owner) = seen.pod.as_ref().and_then(|pod| pod.owner.as_ref()) {
+            let missing = self.lacking(Some(&owner.kind)).await;
+            let missing = missing.map_err(of_cluster)?;
+            if !missing.is_empty() {
+                return Ok(World::lacking(missing));
             }
         }
+        look::around(cluster, request, &mut seen).await?;
         Ok(World {
             missing,
-            pod,
-            pod_names,
-            around,
-            nodes,
-            broker: broker_view,
-            exchange_exists,
-            queue: queue_view,
-            limits,
-            bindings,
-            leftovers,
-            consumers: who_consumes,
-            has_control_queue: queues.get(3).copied().flatten().is_some(),
-            control_consumers: (consumers(3), consumers(4)),
+            cluster: seen,
+            broker: look::broker(&*self.ports.broker, request).await?,
         })
     }
+
+    /// Looks at everything that a plan is made from, whatever stands against it, and answers what
+    /// could be seen: for a check.
+    pub async fn survey(&self, request: &Request) -> Survey {
+        let cluster = async {
+            let cluster = &*self.ports.cluster;
+            let mut seen = look::cluster(cluster, request).await?;
+            look::around(cluster, request, &mut seen).await?;
+            Ok::<_, Error>(seen)
+        };
+        let (free, cluster, broker) = tokio::join!(
+            self.is_free(request),
+            cluster,
+            look::broker(&*self.ports.broker, request)
+        );
+        Survey {
+            free,
+            cluster,
+            broker,
+        }
+    }
+}
+
+/// The refusal for a broker that does not answer.
+#[must_use]
+pub fn no_broker(error: &PortError) -> Error {
+    look::of_broker(error)
+}
+
+/// What could be seen for a check, or why it could not.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// Whether the pod is in no migration.
+    pub free: Result<(), Error>,
+    /// The cluster.
+    pub cluster: Result<InCluster, Error>,
+    /// The broker.
+    pub broker: Result<AtBroker, Error>,
 }
 
 /// Whether `record` is a migration of the same pod that was begun and has not ended.

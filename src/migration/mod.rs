@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod handoff;
 pub mod limits;
+mod look;
 pub mod phase;
 pub mod plan;
 pub mod ports;

@@ -7,7 +7,7 @@
 mod receiver;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -80,7 +80,7 @@ pub struct ContainerView {
 }
 
 /// A node, as far as a migration is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeView {
     /// Name.
     pub name: String,
@@ -92,6 +92,10 @@ pub struct NodeView {
     pub runtime: String,
     /// `status.nodeInfo.architecture`, as `amd64`.
     pub architecture: String,
+    /// `status.nodeInfo.kernelVersion`, as `6.12.48-amd64`.
+    pub kernel: String,
+    /// What its CPU can do, as far as labels tell (node-feature-discovery); empty if they do not.
+    pub cpu_features: BTreeSet<String>,
 }
 
 /// A right that the caller lacks.
@@ -437,7 +441,7 @@ pub trait Broker: Send + Sync {
 }
 
 /// What is known of the broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BrokerView {
     /// As `RabbitMQ 3.10.8`.
     pub product: String,

@@ -9,6 +9,7 @@ use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::OciManifest;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
+use reqwest::header::{CONTENT_LENGTH, LOCATION};
 
 use super::credentials::{Source, credentials};
 use super::error::{chain, from_status, port_error};
@@ -104,6 +105,67 @@ impl OciRegistry {
         }
     }
 
+    /// `request` with what the registry asks for of whoever may push to the repository.
+    async fn authorized(
+        &self,
+        reference: &Reference,
+        what: &str,
+        request: reqwest::RequestBuilder,
+    ) -> PortResult<reqwest::RequestBuilder> {
+        let auth = self.credentials(reference.resolve_registry())?;
+        let token = self
+            .client
+            .auth(reference, &auth, RegistryOperation::Push)
+            .await
+            .map_err(|error| port_error(what, &error))?;
+        Ok(match (token, auth) {
+            (Some(token), _) | (None, RegistryAuth::Bearer(token)) => request.bearer_auth(token),
+            (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
+            (None, RegistryAuth::Anonymous) => request,
+        })
+    }
+
+    /// Whether something could be pushed to `repository` with the credentials at hand: begins an
+    /// upload and gives it up, so that nothing is left (OCI distribution, 'Pushing a blob in chunks').
+    ///
+    /// # Errors
+    /// [`PortError::Denied`] without the right to push, [`PortError::Unreachable`] where nobody
+    /// answers.
+    pub async fn try_push(&self, repository: &str) -> PortResult<()> {
+        let reference = parse(repository)?;
+        let (registry, name) = (reference.resolve_registry(), reference.repository());
+        let what = format!("begin an upload to {registry}/{name}");
+        let scheme = self.scheme;
+        let url = format!("{scheme}://{registry}/v2/{name}/blobs/uploads/");
+        let unreachable = |error: &reqwest::Error| {
+            PortError::Unreachable(format!("cannot {what}: {}", chain(error)))
+        };
+        let begin = self.http.post(&url).header(CONTENT_LENGTH, 0);
+        let answer = self.authorized(&reference, &what, begin).await?;
+        let answer = answer.send().await.map_err(|error| unreachable(&error))?;
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(from_status(
+                status.as_u16(),
+                format!("cannot {what}: {status}"),
+            ));
+        }
+        let location = answer.headers().get(LOCATION);
+        let location = location
+            .and_then(|it| it.to_str().ok())
+            .and_then(|it| answer.url().join(it).ok())
+            // Credentials are for the registry alone.
+            .filter(|it| it.origin() == answer.url().origin());
+        if let Some(location) = location {
+            let end = self.http.delete(location);
+            // An upload that is not given up expires by itself.
+            if let Ok(end) = self.authorized(&reference, &what, end).await {
+                let _ = end.send().await;
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes what the repository has under `kind` (`manifests` or `blobs`) by its digest.
     async fn delete_digest(
         &self,
@@ -114,24 +176,13 @@ impl OciRegistry {
         let registry = reference.resolve_registry();
         let repository = reference.repository();
         let what = format!("delete {registry}/{repository}@{digest}");
-        let auth = self.credentials(registry)?;
-        let token = self
-            .client
-            .auth(reference, &auth, RegistryOperation::Push)
-            .await
-            .map_err(|error| port_error(&what, &error))?;
         let scheme = self.scheme;
         let url = format!("{scheme}://{registry}/v2/{repository}/{kind}/{digest}");
-        let mut request = self.http.delete(url);
-        request = match (token, auth) {
-            (Some(token), _) | (None, RegistryAuth::Bearer(token)) => request.bearer_auth(token),
-            (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
-            (None, RegistryAuth::Anonymous) => request,
-        };
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| PortError::Unreachable(format!("cannot {what}: {}", chain(&error))))?;
+        let request = self.authorized(reference, &what, self.http.delete(url));
+        let answer =
+            request.await?.send().await.map_err(|error| {
+                PortError::Unreachable(format!("cannot {what}: {}", chain(&error)))
+            })?;
         let status = answer.status();
         match status.as_u16() {
             200..300 | 404 => Ok(()),

@@ -228,7 +228,7 @@ async fn after_success() {
         "product: \"RabbitMQ",
         "consumers: 1",
         "kubeletVersion",
-        "gitVersion",
+        "API server v1.",
         &format!("/pods/{}.yaml", app.target),
     ] {
         assert!(bundle.contains(part), "no {part} in:\n{bundle}");

@@ -1,6 +1,7 @@
 //! One file a command: its arguments, whose doc comments are the help, above what it does.
 
 pub mod abort;
+pub mod check;
 pub mod checkpoint;
 pub mod completion;
 pub mod controller;

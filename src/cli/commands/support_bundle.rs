@@ -188,7 +188,8 @@ async fn of_logs(bundle: &mut Bundle, reached: &Reached, entry: &Entry, controll
 async fn of_cluster(bundle: &mut Bundle, reached: &Reached, entry: &Entry) {
     let cluster = &reached.cluster;
     let (spec, status) = (&entry.record.spec, &entry.record.status);
-    bundle.part("server.yaml", cluster.server_version().await);
+    let version = cluster.server_version().await;
+    bundle.add("server.txt", version.map(|it| format!("API server {it}\n")));
     let nodes = [
         status.source_node.as_ref(),
         status.target_node.as_ref().or(spec.target_node.as_ref()),

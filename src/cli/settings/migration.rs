@@ -96,6 +96,49 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// The settings that matter to a cluster without a pod, each as far as anybody says it.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    /// Registry path of the checkpoint image.
+    pub repository: Option<String>,
+    /// The broker, with its password.
+    pub broker: Option<BrokerUrl>,
+    /// The management API, with its password.
+    pub management: Option<Url>,
+    /// How checkpoints travel.
+    pub transfer: TransferConfig,
+}
+
+impl Ends {
+    /// Settles them; none is required.
+    ///
+    /// # Errors
+    /// [`crate::migration::error::ErrorKind::Usage`]: a layer has a value that cannot be read.
+    pub fn resolve(
+        args: &SettingArgs,
+        given: Typed,
+        layers: &mut Layers<'_>,
+    ) -> Result<Self, Error> {
+        let repository = args.many.repository.clone();
+        Ok(Self {
+            repository: layers.pick(
+                &table::REPOSITORY,
+                repository,
+                value::repository,
+                Clone::clone,
+            )?,
+            broker: layers.pick(&table::BROKER_URL, given.broker, broker, BrokerUrl::public)?,
+            management: layers.pick(
+                &table::MANAGEMENT_URL,
+                given.management,
+                value::management_url,
+                value::show_url,
+            )?,
+            transfer: transfer(args, layers)?,
+        })
+    }
+}
+
 /// What is wanted of a pod, besides settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {

@@ -1,6 +1,7 @@
 //! What people read on stdout: pure functions from data to text.
 
 pub mod aborted;
+pub mod check;
 pub mod checkpoint;
 pub mod created;
 pub mod drain;

@@ -8,7 +8,7 @@ use k8s_openapi::api::authorization::v1::{
 use kube::Client;
 use kube::api::{Api, PostParams};
 
-use super::{Front, Need, Right, Scope, full_name, of};
+use super::{Front, Need, Needed, Permission, Right, Scope, full_name, of};
 use crate::cluster::retry::Retry;
 use crate::migration::ports::{MissingPermission, PortResult};
 
@@ -27,25 +27,87 @@ pub(in crate::cluster) async fn missing(
             (_, owner) => owner.is_none(),
         })
         .collect();
-    // Administrators may do everything, and one question is enough to know.
-    if wanted.is_empty() || allowed(client, retry, None, "*", "*", "*").await? {
-        return Ok(Vec::new());
-    }
-    let asked = wanted
-        .into_iter()
-        .flat_map(|right| right.verbs.iter().map(move |verb| (right, *verb)));
-    let answers = try_join_all(asked.map(|(right, verb)| async move {
-        let place = (right.scope == Scope::Namespace).then_some(namespace);
-        let has = allowed(client, retry, place, right.group, right.resource, verb).await?;
-        PortResult::Ok((right, verb, has))
-    }))
-    .await?;
+    let answers = ask(client, retry, namespace, &wanted).await?;
     let lacking: Vec<_> = answers
         .into_iter()
         .filter(|(_, _, has)| !has)
         .map(|(right, verb, _)| (right, verb))
         .collect();
     Ok(relevant(&lacking, namespace))
+}
+
+/// Every right of the command line, and whether the caller has it.
+pub(in crate::cluster) async fn review(
+    client: &Client,
+    retry: &Retry,
+    namespace: &str,
+) -> PortResult<Vec<Permission>> {
+    let rows: Vec<_> = of(Front::CommandLine).collect();
+    let answers = ask(client, retry, namespace, &rows).await?;
+    Ok(permissions(&rows, &answers, namespace))
+}
+
+/// A row, a verb of it, and whether the caller has that right.
+type Answer = (&'static Right, &'static str, bool);
+
+async fn ask(
+    client: &Client,
+    retry: &Retry,
+    namespace: &str,
+    rows: &[&'static Right],
+) -> PortResult<Vec<Answer>> {
+    let mut asked = Vec::new();
+    for right in rows {
+        asked.extend(right.verbs.iter().map(|verb| (*right, *verb)));
+    }
+    // Administrators may do everything, and one question is enough to know.
+    if rows.is_empty() || allowed(client, retry, None, "*", "*", "*").await? {
+        let all = asked.into_iter();
+        return Ok(all.map(|(right, verb)| (right, verb, true)).collect());
+    }
+    try_join_all(asked.into_iter().map(|(right, verb)| async move {
+        let place = (right.scope == Scope::Namespace).then_some(namespace);
+        let has = allowed(client, retry, place, right.group, right.resource, verb).await?;
+        PortResult::Ok((right, verb, has))
+    }))
+    .await
+}
+
+/// The rows with what is missing of each. Of the two journals one that is complete is enough, and
+/// without either it is the ConfigMaps that are missed.
+fn permissions(rows: &[&'static Right], answers: &[Answer], namespace: &str) -> Vec<Permission> {
+    let missing = |row: &'static Right| -> Vec<&'static str> {
+        answers
+            .iter()
+            .filter(|(right, _, has)| std::ptr::eq(*right, row) && !has)
+            .map(|(_, verb, _)| *verb)
+            .collect()
+    };
+    let complete = |need| {
+        let mut of_need = rows.iter().filter(|row| row.need == need);
+        of_need.all(|row| missing(row).is_empty())
+    };
+    let (resource, config_map) = (complete(Need::Resource), complete(Need::ConfigMap));
+    rows.iter()
+        .filter(|row| match row.need {
+            Need::Resource => resource,
+            Need::ConfigMap => config_map || !resource,
+            _ => true,
+        })
+        .map(|row| Permission {
+            resource: full_name(row),
+            verbs: row.verbs,
+            missing: missing(row),
+            namespace: (row.scope == Scope::Namespace).then(|| namespace.to_owned()),
+            purpose: row.purpose,
+            needed: match row.need {
+                Need::Always | Need::Resource | Need::ConfigMap => Needed::Always,
+                Need::Owner(kind) => Needed::Owner(kind),
+                Need::Direct => Needed::Direct,
+                Need::Helpful => Needed::Helpful,
+            },
+        })
+        .collect()
 }
 
 /// One journal is enough: rights on the other kind are not missed.
@@ -123,6 +185,32 @@ mod tests {
         assert_eq!(neither.len(), 1);
         assert_eq!(neither[0].what, "get configmaps");
         assert_eq!(neither[0].namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn of_two_journals_one_is_shown_and_missed() {
+        let rows: Vec<_> = of(Front::CommandLine).collect();
+        let with = |has: &dyn Fn(Need) -> bool| {
+            let answers: Vec<_> = rows
+                .iter()
+                .flat_map(|row| row.verbs.iter().map(|verb| (*row, *verb, has(row.need))))
+                .collect();
+            permissions(&rows, &answers, "shop")
+        };
+        let journal = |found: &[Permission], resource: &str| {
+            let purpose = "remember";
+            let mut of = found.iter().filter(|it| it.purpose.starts_with(purpose));
+            of.any(|it| it.resource.starts_with(resource))
+        };
+        let neither = with(&|need| !matches!(need, Need::Resource | Need::ConfigMap));
+        assert!(journal(&neither, "configmaps") && !journal(&neither, "statefulmigrations"));
+        let resource = with(&|need| need != Need::ConfigMap);
+        assert!(!journal(&resource, "configmaps") && journal(&resource, "statefulmigrations"));
+        assert!(resource.iter().all(|it| it.missing.is_empty()));
+        assert_eq!(
+            neither.iter().filter(|it| !it.missing.is_empty()).count(),
+            1
+        );
     }
 
     #[test]

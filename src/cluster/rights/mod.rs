@@ -7,7 +7,7 @@ mod manifest;
 mod role;
 mod table;
 
-pub(super) use check::missing;
+pub(super) use check::{missing, review};
 pub use manifest::{NODES_WARNING, rbac_manifest, users_manifest, users_roles};
 pub use role::{Role, RoleKind, Rule};
 pub use table::CONTROLLER_LEASE;
@@ -51,6 +51,36 @@ enum Need {
     /// For direct transfers. Not asked about beforehand: nothing is changed yet when they are needed.
     Direct,
     /// Only makes messages better, or the check before a migration.
+    Helpful,
+}
+
+/// A row of the command line's rights, as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// As kubectl names it: `jobs.batch`, `pods/log`.
+    pub resource: String,
+    /// The verbs that are needed.
+    pub verbs: &'static [&'static str],
+    /// Those of them that the caller lacks.
+    pub missing: Vec<&'static str>,
+    /// The namespace that they are needed in; none for the whole cluster.
+    pub namespace: Option<String>,
+    /// What ms2m needs them for.
+    pub purpose: &'static str,
+    /// How much they matter.
+    pub needed: Needed,
+}
+
+/// How much a permission matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needed {
+    /// No migration without it.
+    Always,
+    /// For pods of an owner of this kind.
+    Owner(&'static str),
+    /// For direct transfers.
+    Direct,
+    /// Only makes messages better, or a check.
     Helpful,
 }
 

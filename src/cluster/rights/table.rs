@@ -217,6 +217,16 @@ pub(super) const RIGHTS: &[Right] = &[
         purpose: "ask the source node's kubelet for the checkpoint",
     },
     Right {
+        fronts: COMMAND_LINE,
+        scope: Scope::Cluster,
+        need: Need::Helpful,
+        group: "",
+        resource: "nodes/proxy",
+        verbs: &["get"],
+        names: &[],
+        purpose: "see in a kubelet's metrics whether it takes checkpoints (ms2m check)",
+    },
+    Right {
         fronts: BOTH,
         scope: Scope::Cluster,
         need: Need::Helpful,

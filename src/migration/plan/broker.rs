@@ -1,12 +1,12 @@
 //! What is at the broker → whether the handoff can take place, and over which bindings. Pure.
 
-use super::World;
+use super::AtBroker;
 use crate::api::{Handoff, HandoffBinding, StaleIdentity, StatefulMigrationSpec};
 use crate::migration::error::Error;
 use crate::migration::handoff::names::control_queue;
 use crate::migration::ports::ConsumerView;
 
-pub(super) fn queue(spec: &StatefulMigrationSpec, world: &World) -> Result<(), Error> {
+pub(super) fn queue(spec: &StatefulMigrationSpec, world: &AtBroker) -> Result<(), Error> {
     let name = &spec.message_queue_config.queue_name;
     let Some(queue) = &world.queue else {
         return Err(Error::refused(format!("there is no queue {name} on the broker"))
@@ -31,7 +31,7 @@ pub(super) fn queue(spec: &StatefulMigrationSpec, world: &World) -> Result<(), E
 /// a queue is given as arguments is its own affair.
 pub(super) fn limits(
     spec: &StatefulMigrationSpec,
-    world: &World,
+    world: &AtBroker,
     warnings: &mut Vec<String>,
 ) -> Result<(), Error> {
     let limits: Vec<&str> = world
@@ -60,29 +60,45 @@ pub(super) fn limits(
         .hint("lift the limit for the time of the migration, or let the policy's pattern end with $ and say --force"))
 }
 
-/// What makes the result uncertain is refused, unless somebody insists.
-pub(super) fn consumers(
+/// Whether the pod is the only one that takes messages.
+pub(super) fn alone(
     spec: &StatefulMigrationSpec,
-    world: &World,
+    world: &AtBroker,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let several = world.queue.map_or(0, |queue| queue.consumers);
+    if several <= 1 {
+        return Ok(());
+    }
+    let name = &spec.message_queue_config.queue_name;
+    let doubt = Error::refused(format!("queue {name} has {several} consumers"))
+        .because(
+            "the handoff needs the pod to be the only one, or the others take messages that its state then lacks",
+        )
+        .hint("give each pod a queue of its own; if all of them are the pod's own, --force goes on");
+    unless_forced(spec, doubt, warnings)
+}
+
+/// Whether its consumer acknowledges, where the broker tells.
+pub(super) fn acknowledges(
+    spec: &StatefulMigrationSpec,
+    world: &AtBroker,
     warnings: &mut Vec<String>,
 ) -> Result<(), Error> {
     let name = &spec.message_queue_config.queue_name;
     let several = world.queue.map_or(0, |queue| queue.consumers);
-    let mut doubts = Vec::new();
-    if several > 1 {
-        doubts.push((
-            format!("queue {name} has {several} consumers"),
-            "the handoff needs the pod to be the only one, or the others take messages that its state then lacks",
-            "give each pod a queue of its own; if all of them are the pod's own, --force goes on",
-        ));
-    }
     let automatic = |consumer: &ConsumerView| !consumer.acknowledges;
     if world.consumers.iter().flatten().any(automatic) {
-        doubts.push((
-            format!("the consumer of queue {name} uses automatic acknowledgement"),
+        let doubt = Error::refused(format!(
+            "the consumer of queue {name} uses automatic acknowledgement"
+        ))
+        .because(
             "nobody can tell what it has been sent and not applied yet: such messages are lost with its connection",
+        )
+        .hint(
             "let the application acknowledge a message after it has applied it; --force goes on without a promise",
-        ));
+        );
+        unless_forced(spec, doubt, warnings)?;
     }
     if let Some(seen) = &world.consumers
         && (seen.len() as u64) < several
@@ -93,12 +109,19 @@ pub(super) fn consumers(
              acknowledgement messages would be lost"
         ));
     }
-    for (what, why, remedy) in doubts {
-        if spec.force != Some(true) {
-            return Err(Error::refused(what).because(why).hint(remedy));
-        }
-        warnings.push(format!("{what}: {why}"));
+    Ok(())
+}
+
+/// What makes the result uncertain is refused, unless somebody insists.
+fn unless_forced(
+    spec: &StatefulMigrationSpec,
+    doubt: Error,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    if spec.force != Some(true) {
+        return Err(doubt);
     }
+    warnings.push(doubt.to_string());
     Ok(())
 }
 
@@ -106,7 +129,7 @@ pub(super) fn consumers(
 pub(super) fn handoff(
     spec: &StatefulMigrationSpec,
     pod: &str,
-    world: &World,
+    world: &AtBroker,
     warnings: &mut Vec<String>,
 ) -> Result<(), Error> {
     match spec.handoff.unwrap_or_default() {
@@ -136,7 +159,7 @@ pub(super) fn handoff(
 
 /// Control queues are named after pods alone, so two applications on one virtual host can meet
 /// there.
-pub(super) fn control_queues(source: &str, target: &str, world: &World) -> Result<(), Error> {
+pub(super) fn control_queues(source: &str, target: &str, world: &AtBroker) -> Result<(), Error> {
     let (of_source, of_target) = world.control_consumers;
     let shared = if of_source > 1 {
         source
@@ -153,11 +176,7 @@ pub(super) fn control_queues(source: &str, target: &str, world: &World) -> Resul
     .hint("let the two applications use different virtual hosts, or give the pods different names"))
 }
 
-pub(super) fn bindings(
-    spec: &StatefulMigrationSpec,
-    world: &World,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<HandoffBinding>, Error> {
+pub(super) fn exchange(spec: &StatefulMigrationSpec, world: &AtBroker) -> Result<(), Error> {
     let config = &spec.message_queue_config;
     if is_default_exchange(&config.exchange_name) {
         return Err(Error::refused("the producers publish to the default exchange")
@@ -171,6 +190,15 @@ pub(super) fn bindings(
         ))
         .hint("give the exchange that the producers publish to with --exchange"));
     }
+    Ok(())
+}
+
+pub(super) fn bindings(
+    spec: &StatefulMigrationSpec,
+    world: &AtBroker,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<HandoffBinding>, Error> {
+    let config = &spec.message_queue_config;
     let Some(found) = &world.bindings else {
         if world.queue.is_some() {
             warnings.push(format!(

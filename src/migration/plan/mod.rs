@@ -4,13 +4,18 @@
 
 mod broker;
 mod direct;
+mod examine;
 mod node;
 mod owner;
 mod pod;
+mod runtime;
 
 use serde::Serialize;
 
+use examine::examine;
+
 pub use direct::{direct_port, image_of, port_of, receivers_registry, receivers_repository};
+pub use examine::{Finding, Found, Rule, Seen, Subject};
 
 use super::error::Error;
 use super::ports::{
@@ -31,10 +36,19 @@ pub struct Request {
 }
 
 /// The world as it was seen for one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
     /// Rights that the caller lacks. Where there are any, the rest was not looked at.
     pub missing: Vec<MissingPermission>,
+    /// The cluster.
+    pub cluster: InCluster,
+    /// The broker.
+    pub broker: AtBroker,
+}
+
+/// What was seen in the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InCluster {
     /// The source pod.
     pub pod: Option<PodView>,
     /// The other pods of the namespace.
@@ -43,6 +57,11 @@ pub struct World {
     pub around: Surroundings,
     /// All nodes.
     pub nodes: Vec<NodeView>,
+}
+
+/// What was seen at the broker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AtBroker {
     /// The broker.
     pub broker: BrokerView,
     /// Whether the exchange is there.
@@ -69,22 +88,7 @@ impl World {
     pub fn lacking(missing: Vec<MissingPermission>) -> Self {
         Self {
             missing,
-            pod: None,
-            pod_names: Vec::new(),
-            around: Surroundings::default(),
-            nodes: Vec::new(),
-            broker: BrokerView {
-                product: String::new(),
-                management: None,
-            },
-            exchange_exists: false,
-            queue: None,
-            limits: None,
-            bindings: None,
-            leftovers: Vec::new(),
-            consumers: None,
-            has_control_queue: false,
-            control_consumers: (0, 0),
+            ..Self::default()
         }
     }
 }
@@ -137,45 +141,80 @@ pub struct Plan {
 pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
     let spec = &request.spec;
     permissions(&world.missing)?;
+    let seen = Seen {
+        cluster: Some(&world.cluster),
+        broker: Some(&world.broker),
+    };
+    let (findings, chosen) = examine(request, seen);
     let mut warnings = Vec::new();
-    let pod = pod::source_pod(request, world)?;
-    let container = pod::container(pod, spec.container_name.as_deref())?;
-    let (strategy, owner) = owner::strategy(spec, pod, world, &mut warnings)?;
-    direct::suits(spec, strategy, &mut warnings)?;
-    let source_node = node::source_node(pod, world)?;
-    let target_node = node::target_node(spec.target_node.as_deref(), source_node, world)?;
-    let target_pod = target_pod_name(&pod.name, strategy);
-    is_free(request, &pod.name, &target_pod, world)?;
-    pod::what_stays(spec, pod, container, strategy, world, &mut warnings)?;
-    let bindings = broker::bindings(spec, world, &mut warnings)?;
-    broker::queue(spec, world)?;
-    broker::limits(spec, world, &mut warnings)?;
-    broker::consumers(spec, world, &mut warnings)?;
-    broker::handoff(spec, &pod.name, world, &mut warnings)?;
-    broker::control_queues(&pod.name, &target_pod, world)?;
+    for finding in findings {
+        match finding.found {
+            Found::Held(mut said) => warnings.append(&mut said),
+            Found::Refused(error) => return Err(error),
+            // What could not be looked at does not stand against it.
+            Found::Unseen(_) => {}
+        }
+    }
+    let Some(chosen) = chosen else {
+        return Err(Error::refused("not all that a plan needs could be seen"));
+    };
     Ok(Plan {
         name: request.name.clone(),
         namespace: request.namespace.clone(),
-        source_pod: pod.name.clone(),
-        source_uid: pod.uid.clone(),
-        source_node: source_node.name.clone(),
-        container: container.name.clone(),
-        base_image: pod::base_image(container, &mut warnings),
-        target_node: target_node.name.clone(),
-        target_pod,
-        strategy,
-        owner,
+        source_pod: chosen.pod.name.clone(),
+        source_uid: chosen.pod.uid.clone(),
+        source_node: chosen.source_node.name.clone(),
+        container: chosen.container.name.clone(),
+        base_image: chosen.base_image,
+        target_node: chosen.target_node.name.clone(),
+        target_pod: chosen.target_pod,
+        strategy: chosen.strategy,
+        owner: chosen.owner,
         queue: spec.message_queue_config.queue_name.clone(),
-        bindings,
-        checkpoint_image: image_of(spec, &request.name, &pod.uid),
+        bindings: chosen.bindings,
+        checkpoint_image: image_of(spec, &request.name, &chosen.pod.uid),
         transfer_image: transfer_image(spec),
         compression: compression(spec),
         warnings,
     })
 }
 
+/// Whether the node's container runtime takes and restores checkpoints, by its version. What the
+/// version does not tell is a warning.
+///
+/// # Errors
+/// [`super::error::ErrorKind::Refused`]: it certainly does not.
+pub fn runtime_suits(node: &NodeView, warnings: &mut Vec<String>) -> Result<(), Error> {
+    // What nobody has tried is said once.
+    runtime::allows(node, runtime::checkpoints(&node.runtime), &mut Vec::new())?;
+    runtime::allows(node, runtime::restores(&node.runtime), warnings)
+}
+
+/// The runtime's name in a node's `containerRuntimeVersion`, as `cri-o` of `cri-o://1.36.3`.
+#[must_use]
+pub fn runtime_name(runtime: &str) -> &str {
+    runtime::product(runtime)
+}
+
+/// Name of the node that the pod goes to: the one that is named, or that is chosen, if any can be.
+#[must_use]
+pub fn target_node(request: &Request, seen: Option<&InCluster>) -> Option<String> {
+    let wanted = request.spec.target_node.as_deref();
+    let seen = seen?;
+    let source = node::source_node(seen.pod.as_ref()?, seen).ok()?;
+    let node = node::target_node(wanted, source, seen).ok()?;
+    Some(node.name.clone())
+}
+
+/// What every rule of a plan finds, in the order in which [`plan`] refuses, as far as the world could
+/// be seen.
+#[must_use]
+pub fn findings(request: &Request, seen: Seen<'_>) -> Vec<Finding> {
+    examine(request, seen).0
+}
+
 /// Whether the target pod can have its name.
-fn is_free(request: &Request, source: &str, target: &str, world: &World) -> Result<(), Error> {
+fn is_free(request: &Request, source: &str, target: &str, world: &InCluster) -> Result<(), Error> {
     if target == source || !world.pod_names.iter().any(|name| name == target) {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 //! once, a ReplicaSet removes whichever pod it likes least, a Job counts, a DaemonSet has one pod a
 //! node (facts.md, Owners).
 
-use super::World;
+use super::InCluster;
 use crate::api::{Handoff, StatefulMigrationSpec, Strategy};
 use crate::migration::error::Error;
 use crate::migration::ports::{OwnerState, OwnerView, PodView, ReplicaSetView, SetView};
@@ -17,7 +17,7 @@ const REVISION: &str = "controller-revision-hash";
 pub(super) fn strategy(
     spec: &StatefulMigrationSpec,
     pod: &PodView,
-    world: &World,
+    world: &InCluster,
     warnings: &mut Vec<String>,
 ) -> Result<(Strategy, Option<OwnerView>), Error> {
     let wanted = spec.migration_strategy;
@@ -83,7 +83,7 @@ fn shadow_only(
 }
 
 /// Both pods run at once, on two nodes.
-fn one_node_claims(pod: &PodView, world: &World) -> Result<(), Error> {
+fn one_node_claims(pod: &PodView, world: &InCluster) -> Result<(), Error> {
     let one_node = world.around.claims.iter().find(|claim| claim.one_node);
     match one_node {
         None => Ok(()),
@@ -182,7 +182,7 @@ fn of_set(
     spec: &StatefulMigrationSpec,
     pod: &PodView,
     strategy: Strategy,
-    world: &World,
+    world: &InCluster,
 ) -> Result<(), Error> {
     match strategy {
         Strategy::Sequential if spec.handoff == Some(Handoff::Mirror) => {

@@ -41,13 +41,13 @@ fn set() -> SetView {
     }
 }
 
-fn world(owner: Option<OwnerState>) -> World {
-    World {
+fn world(owner: Option<OwnerState>) -> InCluster {
+    InCluster {
         around: Surroundings {
             owner,
             ..Surroundings::default()
         },
-        ..World::lacking(Vec::new())
+        ..InCluster::default()
     }
 }
 
@@ -56,7 +56,11 @@ fn of_set(spec: &StatefulMigrationSpec, set: SetView) -> Result<Strategy, String
     planned(spec, &pod("StatefulSet", "web"), &world)
 }
 
-fn planned(spec: &StatefulMigrationSpec, pod: &PodView, world: &World) -> Result<Strategy, String> {
+fn planned(
+    spec: &StatefulMigrationSpec,
+    pod: &PodView,
+    world: &InCluster,
+) -> Result<Strategy, String> {
     strategy(spec, pod, world, &mut Vec::new())
         .map(|(strategy, _)| strategy)
         .map_err(|error| error.what)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Request, World, closest};
+use super::{InCluster, Request, closest};
 use crate::api::{StatefulMigrationSpec, Strategy};
 use crate::migration::error::Error;
 use crate::migration::ports::{ContainerView, PodView, VolumeKind};
@@ -11,7 +11,10 @@ use crate::migration::ports::{ContainerView, PodView, VolumeKind};
 /// gets this long before its liveness probe kills it is not at risk.
 const FREEZE: Duration = Duration::from_secs(10);
 
-pub(super) fn source_pod<'a>(request: &Request, world: &'a World) -> Result<&'a PodView, Error> {
+pub(super) fn source_pod<'a>(
+    request: &Request,
+    world: &'a InCluster,
+) -> Result<&'a PodView, Error> {
     let name = &request.spec.source_pod;
     let namespace = &request.namespace;
     let Some(pod) = &world.pod else {
@@ -95,7 +98,7 @@ pub(super) fn what_stays(
     pod: &PodView,
     container: &ContainerView,
     strategy: Strategy,
-    world: &World,
+    world: &InCluster,
     warnings: &mut Vec<String>,
 ) -> Result<(), Error> {
     let mut said = Vec::new();

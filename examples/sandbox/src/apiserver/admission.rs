@@ -1,12 +1,12 @@
 //! What the admission plugins of a real cluster do when an object is created: the namespace's
-//! life cycle, service accounts, Pod Security, priority classes, the default storage class and the
+//! life cycle, service accounts, Pod Security, quotas of pods, priority classes, the default storage class and the
 //! protection of volumes in use.
 
 use serde_json::{Value, json};
 
 use super::errors::{ApiError, ApiResult};
 use super::handlers::Call;
-use super::{crd, meta, pod_security};
+use super::{crd, meta, pod_security, quota};
 
 /// Where a pod finds its service account's token.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -54,7 +54,8 @@ pub(crate) fn on_create(call: &Call, object: &mut Value) -> ApiResult<()> {
         "pods" => {
             service_account(call, object)?;
             priority(call, object)?;
-            pod_security::check(call, object)
+            pod_security::check(call, object)?;
+            quota::check(call, object)
         }
         "persistentvolumeclaims" => {
             default_class(call, object);

@@ -28,6 +28,7 @@ mod pod_security;
 mod portforward;
 mod protobuf;
 mod proxy;
+mod quota;
 mod rbac;
 mod rbac_defaults;
 mod request;

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::node::{Fault, Faults};
+use crate::node::{Fault, Faults, SetupOrder};
 use crate::sandbox::Nodes;
 use crate::services::{Broker, ProxyFault, Registry, sockets_of};
 
@@ -117,6 +117,8 @@ struct NodeOrder {
     collect_images: bool,
     /// Whether its CRI-O has been told that localhost speaks plain HTTP.
     insecure_localhost: Option<bool>,
+    /// How it is set up otherwise from now on.
+    setup: Option<SetupOrder>,
 }
 
 async fn node(State(state): State<ControlState>, Json(order): Json<NodeOrder>) -> Response {
@@ -132,6 +134,9 @@ async fn node(State(state): State<ControlState>, Json(order): Json<NodeOrder>) -
         if let Some(insecure) = order.insecure_localhost {
             let nodes = &state.nodes;
             nodes.set_insecure_localhost(&order.node, insecure).await?;
+        }
+        if let Some(setup) = order.setup {
+            state.nodes.set_up(&order.node, setup).await?;
         }
         match order.ready {
             Some(ready) => state.nodes.set_ready(&order.node, ready).await,

@@ -11,4 +11,4 @@ pub mod runtime;
 pub use addresses::{Network, PodAddresses};
 pub use events::{Recorder, Severity};
 pub use faults::{Fault, Faults, Point};
-pub use kubelet::{Error, LEASES, Node, NodeOptions};
+pub use kubelet::{Error, LEASES, Node, NodeOptions, Setup, SetupOrder};

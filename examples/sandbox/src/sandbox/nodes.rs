@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::{Options, client};
 use crate::node::runtime::{Container, Personality};
-use crate::node::{Faults, Network, Node, NodeOptions};
+use crate::node::{Faults, Network, Node, NodeOptions, SetupOrder};
 use crate::storage::Storage;
 
 /// The nodes by name; those that are not running have no value.
@@ -123,6 +123,18 @@ impl Nodes {
         let node = running.get(name).and_then(Option::as_ref);
         node.ok_or_else(|| eyre!("there is no running node {name}"))?
             .set_insecure_localhost(insecure);
+        Ok(())
+    }
+
+    /// Sets a running node up otherwise.
+    ///
+    /// # Errors
+    /// When there is no such node or it is not running.
+    pub async fn set_up(&self, name: &str, order: SetupOrder) -> Result<()> {
+        let running = self.running.lock().await;
+        let node = running.get(name).and_then(Option::as_ref);
+        node.ok_or_else(|| eyre!("there is no running node {name}"))?
+            .set_up(order);
         Ok(())
     }
 

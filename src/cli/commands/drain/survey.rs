@@ -17,7 +17,7 @@ use crate::cli::view::drain::{How, Move, Stay, Survey};
 use crate::cli::wire::Reached;
 use crate::cluster::{FoundPod, NodePods};
 use crate::migration::error::Error;
-use crate::migration::event::{Event, Reporter};
+use crate::migration::event::Silent;
 use crate::migration::plan::{Plan, Request};
 use crate::migration::ports::{Journal as _, PodView};
 use crate::migration::record::Record;
@@ -196,7 +196,7 @@ impl Surveyor<'_> {
         };
         let mut request = settings.request(wanted, &reached.namespace);
         // Planning tells nothing and is not stopped.
-        let engine = reached.engine(&settings, Arc::new(Quiet), CancellationToken::new())?;
+        let engine = reached.engine(&settings, Arc::new(Silent), CancellationToken::new())?;
         let plan = engine.plan_beside(&request, &self.bound).await?;
         // What was shown is what is done.
         request.spec.target_node = Some(plan.target_node.clone());
@@ -262,11 +262,4 @@ fn shares(namespace: &str, pod: Option<&PodView>, queue: &str) -> Vec<String> {
         .into_iter()
         .chain([format!("queue {queue}")])
         .collect()
-}
-
-/// Planning has no events.
-struct Quiet;
-
-impl Reporter for Quiet {
-    fn report(&self, _: Event) {}
 }

@@ -6,6 +6,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::Api;
+use kube::api::PostParams;
 use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +22,9 @@ use crate::node::runtime::Container;
 
 /// The directory of the archives, on the node.
 const DIRECTORY: &str = "/var/lib/kubelet/checkpoints";
+
+/// The name in the client certificate by which kubeadm lets the API server call kubelets.
+const API_SERVER: &str = "kube-apiserver-kubelet-client";
 
 /// How long the runtime may take, in seconds, unless the caller grants more.
 const RUNTIME_TIMEOUT: u64 = 120;
@@ -32,6 +40,13 @@ pub(super) async fn handle(
     Path(target): Path<Target>,
     Query(options): Query<Options>,
 ) -> Response {
+    if let Err(refusal) = authorized(&kubelet).await {
+        return refusal.into_response();
+    }
+    if !kubelet.setup.borrow().container_checkpoint {
+        // There is no such route.
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+    }
     let container = match find(&kubelet, &target) {
         Ok(container) => container,
         Err(message) => return (StatusCode::NOT_FOUND, message).into_response(),
@@ -60,6 +75,44 @@ pub(super) async fn handle(
             let message = format!("checkpointing of {namespace}/{pod}/{name} failed ({error})");
             (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
         }
+    }
+}
+
+/// Whether the API server's own identity may ask for checkpoints: a kubelet looks before it routes the
+/// call.
+async fn authorized(kubelet: &Kubelet) -> Result<(), (StatusCode, String)> {
+    if kubelet.setup.borrow().api_server_is_admin {
+        return Ok(());
+    }
+    let reviews: Api<SubjectAccessReview> = Api::all(kubelet.client.clone());
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(API_SERVER.to_owned()),
+            groups: Some(vec!["system:authenticated".to_owned()]),
+            resource_attributes: Some(ResourceAttributes {
+                verb: Some("create".to_owned()),
+                resource: Some("nodes".to_owned()),
+                subresource: Some("checkpoint".to_owned()),
+                name: Some(kubelet.name.clone()),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let answer = reviews.create(&PostParams::default(), &review).await;
+    match answer {
+        Ok(answer) if answer.status.as_ref().is_some_and(|it| it.allowed) => Ok(()),
+        Ok(_) => Err((
+            StatusCode::FORBIDDEN,
+            format!(
+                "Forbidden (user={API_SERVER}, verb=create, resource=nodes, subresource(s)=[checkpoint])\n"
+            ),
+        )),
+        Err(error) => Err((
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("Authorization error: {error}\n"),
+        )),
     }
 }
 

@@ -24,6 +24,7 @@ pub const LEASES: &str = "kube-node-lease";
 /// Runs until the task is dropped.
 pub(super) async fn beat(kubelet: Arc<Kubelet>, port: u16) {
     let mut ready = kubelet.ready.subscribe();
+    let mut setup = kubelet.setup.subscribe();
     let mut volumes = kubelet.volumes.changes();
     let mut images = kubelet.runtime.images.list().len();
     let mut beats = 0;
@@ -35,6 +36,7 @@ pub(super) async fn beat(kubelet: Arc<Kubelet>, port: u16) {
         let changed = tokio::select! {
             () = tokio::time::sleep(RENEWAL) => false,
             _ = ready.changed() => true,
+            _ = setup.changed() => true,
             // A volume that was let go of can be attached elsewhere.
             _ = volumes.changed() => true,
         };

@@ -6,6 +6,7 @@ mod heartbeat;
 mod logs;
 mod node_object;
 mod server;
+mod setup;
 mod volumes;
 mod watching;
 
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use heartbeat::LEASES;
+pub use setup::{Setup, SetupOrder};
 
 use super::addresses::PodAddresses;
 use super::events::Recorder;
@@ -72,6 +74,8 @@ pub(crate) struct Kubelet {
     pub(crate) pods: Mutex<HashMap<String, PodHandle>>,
     /// Whether the node says that it is ready.
     pub(crate) ready: watch::Sender<bool>,
+    /// How it is set up.
+    pub(crate) setup: watch::Sender<Setup>,
 }
 
 /// A pod that the node runs.
@@ -163,6 +167,11 @@ impl Node {
             .set_insecure(insecure);
     }
 
+    /// Sets the node up otherwise.
+    pub fn set_up(&self, order: SetupOrder) {
+        self.kubelet.setup.send_modify(|setup| setup.change(order));
+    }
+
     /// A container of one of its pods, the pod's first one unless another is named. Nothing if
     /// the node has no such container.
     pub fn container(
@@ -230,6 +239,7 @@ impl Kubelet {
             volumes: VolumesInUse::default(),
             pods: Mutex::default(),
             ready: watch::Sender::new(true),
+            setup: watch::Sender::new(Setup::default()),
         })
     }
 

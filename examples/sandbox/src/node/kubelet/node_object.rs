@@ -89,6 +89,11 @@ fn status(kubelet: &Kubelet, port: u16, old: &[NodeCondition]) -> Value {
         .collect();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let setup = kubelet.setup.borrow().clone();
+    let kernel = setup.kernel_version.unwrap_or(kernel);
+    let runtime = setup
+        .runtime_version
+        .unwrap_or_else(|| kubelet.runtime.personality.version().to_owned());
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     json!({
         "addresses": [
@@ -103,7 +108,7 @@ fn status(kubelet: &Kubelet, port: u16, old: &[NodeCondition]) -> Value {
         "nodeInfo": {
             "architecture": architecture(),
             "bootID": boot.trim(),
-            "containerRuntimeVersion": kubelet.runtime.personality.version(),
+            "containerRuntimeVersion": runtime,
             "kernelVersion": kernel.trim(),
             "kubeProxyVersion": "",
             "kubeletVersion": VERSION,

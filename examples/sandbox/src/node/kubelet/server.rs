@@ -18,7 +18,7 @@ use super::{Kubelet, checkpoint};
 pub(super) async fn serve(kubelet: Arc<Kubelet>, listener: TcpListener) {
     let app = Router::new()
         .route("/healthz", get(async || "ok"))
-        .route("/metrics", get(async || METRICS))
+        .route("/metrics", get(metrics))
         .route("/pods", get(pods))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs))
         .route(
@@ -32,11 +32,14 @@ pub(super) async fn serve(kubelet: Arc<Kubelet>, listener: TcpListener) {
 }
 
 /// The one metric that tells whether the checkpoint call is there.
-const METRICS: &str = "\
-# HELP kubernetes_feature_enabled [BETA] This metric records the data about the stage and enablement of a k8s feature.
-# TYPE kubernetes_feature_enabled gauge
-kubernetes_feature_enabled{name=\"ContainerCheckpoint\",stage=\"BETA\"} 1
-";
+async fn metrics(State(kubelet): State<Arc<Kubelet>>) -> String {
+    let on = u8::from(kubelet.setup.borrow().container_checkpoint);
+    format!(
+        "# HELP kubernetes_feature_enabled [BETA] This metric records the data about the stage and enablement of a k8s feature.\n\
+         # TYPE kubernetes_feature_enabled gauge\n\
+         kubernetes_feature_enabled{{name=\"ContainerCheckpoint\",stage=\"BETA\"}} {on}\n"
+    )
+}
 
 /// A container of a pod, as the endpoint's paths name it.
 #[derive(Debug, Deserialize)]

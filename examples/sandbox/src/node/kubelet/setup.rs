@@ -1,0 +1,59 @@
+//! How a node is set up, as far as a checkpoint depends on it: its kubelet's feature gate, the rights
+//! of the API server's own identity, and the versions that it tells. A version is only told: the
+//! node behaves as it always does.
+
+use serde::Deserialize;
+
+/// A node's set-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Whether the feature gate `ContainerCheckpoint` is on.
+    pub container_checkpoint: bool,
+    /// Whether the API server's identity is one of `system:masters`, as it was before kubeadm 1.36.1.
+    /// Otherwise the kubelet asks whether it may.
+    pub api_server_is_admin: bool,
+    /// What the node tells of its runtime, instead of the truth.
+    pub runtime_version: Option<String>,
+    /// What the node tells of its kernel, instead of the truth.
+    pub kernel_version: Option<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            container_checkpoint: true,
+            api_server_is_admin: true,
+            runtime_version: None,
+            kernel_version: None,
+        }
+    }
+}
+
+/// What is to change of it; what is absent stays. An empty version is the truth again.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SetupOrder {
+    container_checkpoint: Option<bool>,
+    api_server_is_admin: Option<bool>,
+    runtime_version: Option<String>,
+    kernel_version: Option<String>,
+}
+
+impl Setup {
+    /// Changes what `order` says.
+    pub(super) fn change(&mut self, order: SetupOrder) {
+        let told = |version: String| (!version.is_empty()).then_some(version);
+        if let Some(on) = order.container_checkpoint {
+            self.container_checkpoint = on;
+        }
+        if let Some(admin) = order.api_server_is_admin {
+            self.api_server_is_admin = admin;
+        }
+        if let Some(version) = order.runtime_version {
+            self.runtime_version = told(version);
+        }
+        if let Some(version) = order.kernel_version {
+            self.kernel_version = told(version);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `ms2m check [POD]`.
+
+mod of_cluster;
+mod of_pod;
+
+use clap::{ArgMatches, Args, ValueEnum};
+use color_eyre::eyre::WrapErr;
+
+use crate::check::{self, Group, NodeFacts, Report};
+use crate::cli::args::GlobalArgs;
+use crate::cli::exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::run::runtime;
+use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::migration::Typed;
+use crate::cli::settings::value;
+use crate::cli::settings::{Config, Layers};
+use crate::cli::ui::{Ui, without_userinfo};
+use crate::cli::view::check as view;
+use crate::cli::wire::Reached;
+use crate::migration::error::Error;
+use crate::migration::ports::NodeView;
+
+/// Check whether a cluster, or one pod's migration, has everything that it takes
+///
+/// Without a pod the cluster is checked: the API server, your permissions, each node, the namespace, and
+/// registry and broker where a setting names them. With one everything that its migration would
+/// refuse is looked at as well, and all of it is shown, not only what comes first.
+///
+/// Nothing is changed. Pods are made in a dry run only, the checkpoint call is made for a pod that
+/// cannot exist, an upload to the registry is begun and given up, and the broker's permissions are
+/// tried with a queue that goes with its connection.
+///
+/// What holds is marked ✓, what should be known !, what fails ✗, each with what to do about it; what
+/// could not be looked at is marked -. The exit code is 3 if anything fails.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The pod that would be moved, as worker-0 or pod/worker-0
+    #[arg(value_parser = value::pod)]
+    pub pod: Option<String>,
+
+    /// The node that it would be moved to [default: as migrate would choose]
+    #[arg(long, value_name = "NODE", value_parser = value::name, requires = "pod", env = "MS2M_TO", hide_env_values = true)]
+    pub to: Option<String>,
+
+    /// Format of the output
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: CheckOutput,
+
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// Formats of the results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckOutput {
+    /// Groups of marks for people
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+    /// The same in YAML
+    Yaml,
+}
+
+/// Checks.
+///
+/// # Errors
+/// [`crate::migration::error::ErrorKind::Usage`]; or the code of a refusal, if any check fails.
+pub fn run(ui: &Ui, global: &GlobalArgs, args: &CheckArgs, matches: &ArgMatches) -> Outcome {
+    let config = Config::load(global.config.as_deref())?;
+    let layers = Layers::new(matches, &config);
+    let typed = Typed::read(&args.settings.end, &layers)?;
+    let report = runtime()?.block_on(Box::pin(checked(global, args, layers, typed)))?;
+    tell(ui, args.output, &report)
+}
+
+async fn checked(
+    global: &GlobalArgs,
+    args: &CheckArgs,
+    mut layers: Layers<'_>,
+    typed: Typed,
+) -> Result<Report, Error> {
+    let reached = Reached::connect(global).await?;
+    layers.context.clone_from(&reached.context);
+    let version = reached.cluster.server_version().await;
+    let mut groups = vec![check::api(&version)];
+    if version.is_ok() {
+        groups.extend(match &args.pod {
+            Some(pod) => of_pod::groups(&reached, pod, args, &mut layers, typed).await?,
+            None => of_cluster::groups(&reached, args, &mut layers, typed).await?,
+        });
+    }
+    Ok(Report::new(groups))
+}
+
+fn tell(ui: &Ui, output: CheckOutput, report: &Report) -> Outcome {
+    match output {
+        CheckOutput::Table => ui.data(&without_userinfo(&view::text(report, ui.out_paint())))?,
+        CheckOutput::Json => ui.json(report)?,
+        CheckOutput::Yaml => {
+            let text = serde_yaml::to_string(report).wrap_err("failed to write YAML")?;
+            ui.data(&text)?;
+        }
+    }
+    if report.ok {
+        Ok(())
+    } else {
+        Err(Failure::Told(exit::REFUSED))
+    }
+}
+
+/// What the kubelet of `node` can do.
+async fn facts(reached: &Reached, node: NodeView) -> NodeFacts {
+    let (gate, call) = tokio::join!(
+        reached.cluster.feature_gate(&node.name, GATE),
+        reached.cluster.try_checkpoint_call(&node.name)
+    );
+    NodeFacts { node, gate, call }
+}
+
+/// The kubelet's feature gate of the checkpoint call.
+const GATE: &str = "ContainerCheckpoint";
+
+/// The group of something that no setting names.
+fn unnamed(group: &str, setting: &crate::cli::settings::table::Setting) -> Group {
+    let why = format!(
+        "nothing says {} ({}, {})",
+        setting.what,
+        setting.flag(),
+        setting.env()
+    );
+    Group::new(group, vec![check::Check::skipped("it answers", why)])
+}

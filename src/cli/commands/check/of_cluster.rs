@@ -1,0 +1,94 @@
+//! A cluster without a pod: what every migration in it takes.
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use super::{CheckArgs, facts, unnamed};
+use crate::check::{self, Check, Group, Wanted};
+use crate::cli::settings::Layers;
+use crate::cli::settings::migration::{Ends, Typed};
+use crate::cli::settings::table;
+use crate::cli::wire::{self, Reached};
+use crate::cluster::Trial;
+use crate::migration::error::Error;
+use crate::migration::ports::{Broker as _, Cluster as _, TransferOrder};
+
+/// How many kubelets are asked at once.
+const AT_ONCE: usize = 8;
+
+/// All groups but that of the API server itself, which answers.
+pub(super) async fn groups(
+    reached: &Reached,
+    args: &CheckArgs,
+    layers: &mut Layers<'_>,
+    typed: Typed,
+) -> Result<Vec<Group>, Error> {
+    let ends = Ends::resolve(&args.settings, typed, layers)?;
+    let (permissions, nodes, namespace, registry, broker) = tokio::join!(
+        permissions(reached, &ends),
+        nodes(reached),
+        namespace(reached, &ends),
+        registry(&ends),
+        broker(&ends)
+    );
+    let mut groups = vec![permissions];
+    groups.extend(nodes);
+    groups.push(namespace);
+    groups.push(registry?);
+    groups.push(broker);
+    Ok(groups)
+}
+
+async fn permissions(reached: &Reached, ends: &Ends) -> Group {
+    let cluster = &reached.cluster;
+    let (found, user) = tokio::join!(cluster.permissions(), cluster.caller());
+    let wanted = Wanted {
+        direct: ends.transfer.direct.unwrap_or_default(),
+        ..Wanted::default()
+    };
+    check::permissions(&found, user.ok().as_deref(), wanted)
+}
+
+async fn nodes(reached: &Reached) -> Vec<Group> {
+    let nodes = match reached.cluster.nodes().await {
+        Ok(nodes) => nodes,
+        Err(error) => {
+            let unseen = Check::skipped("nodes that pods can be moved between", error.to_string());
+            return vec![Group::new("Nodes", vec![unseen])];
+        }
+    };
+    let mut groups = vec![Group::new("Nodes", vec![check::partners(&nodes)])];
+    let facts = nodes.into_iter().map(|node| facts(reached, node));
+    let facts: Vec<_> = stream::iter(facts).buffered(AT_ONCE).collect().await;
+    groups.extend(facts.iter().map(check::node));
+    groups
+}
+
+/// Whether the namespace takes the pods that a migration makes there besides the target.
+async fn namespace(reached: &Reached, ends: &Ends) -> Group {
+    let order = TransferOrder {
+        credentials_secret: ends.transfer.credentials_secret.clone(),
+        ..super::of_pod::transfer_order("", "")
+    };
+    let answer = reached.cluster.try_pod(Trial::Transfer(&order)).await;
+    let admitted = check::admission(&reached.namespace, "the transfer's pod", &answer);
+    Group::new("Namespace", vec![admitted])
+}
+
+async fn registry(ends: &Ends) -> Result<Group, Error> {
+    let Some(repository) = &ends.repository else {
+        return Ok(unnamed("Registry", &table::REPOSITORY));
+    };
+    let pushed = wire::registry(&ends.transfer)?.try_push(repository).await;
+    Ok(check::registry(repository, &pushed))
+}
+
+async fn broker(ends: &Ends) -> Group {
+    let Some(url) = &ends.broker else {
+        return unnamed("Broker", &table::BROKER_URL);
+    };
+    let broker = wire::broker(url, ends.management.as_ref());
+    let described = broker.describe().await;
+    let described = described.map_err(|error| crate::migration::engine::no_broker(&error));
+    Group::new("Broker", check::at_hand(described.as_ref()))
+}

@@ -1,0 +1,13 @@
+//! `ms2m check`: each check in a case in which it holds and in one in which it does not, and each
+//! remedy that is a command, run as it is printed.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod broker;
+mod cluster;
+mod nodes;
+mod pod;
+mod remedies;
+mod rights;
+mod shown;
