@@ -6,6 +6,7 @@ mod support;
 
 mod direct;
 mod fails;
+mod kept;
 mod manners;
 mod moves;
 mod recovery;

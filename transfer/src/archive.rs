@@ -5,7 +5,7 @@
 //! tar's end marker; an archive without one was cut off.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 pub use crate::tap::Sink;
@@ -138,13 +138,13 @@ impl From<io::Error> for WalkError {
     }
 }
 
-fn walk<R: Read>(
+fn walk<R: Read + Seek>(
     archive: &mut tar::Archive<R>,
     monitor: &Monitor,
     visitor: &mut impl Visitor,
 ) -> Result<Found, WalkError> {
     let mut found = Found::default();
-    let mut entries = archive.entries()?;
+    let mut entries = archive.entries_with_seek()?;
     loop {
         monitor.limit(found.end.saturating_add(HEADERS_MAX));
         let Some(entry) = entries.next() else {

@@ -11,6 +11,7 @@ use std::num::NonZero;
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
+use ms2m_transfer::pool::Pool;
 use oci_client::manifest::{IMAGE_LAYER_GZIP_MEDIA_TYPE, IMAGE_LAYER_MEDIA_TYPE};
 use zstd::zstd_safe::{CParameter, compress_bound};
 
@@ -59,15 +60,14 @@ impl Format {
 }
 
 /// Compresses blocks, one after the other.
-pub(crate) enum Compressor {
-    Zstd {
-        compressor: zstd::bulk::Compressor<'static>,
-        /// Takes what comes of a block before its size is known.
-        scratch: Vec<u8>,
-    },
-    Gzip {
-        scratch: Vec<u8>,
-    },
+pub(crate) struct Compressor {
+    kind: Kind,
+    frames: Pool,
+}
+
+enum Kind {
+    Zstd(zstd::bulk::Compressor<'static>),
+    Gzip,
     None,
 }
 
@@ -75,20 +75,19 @@ impl Compressor {
     /// # Errors
     /// When the compressor cannot be set up, for want of memory.
     pub(crate) fn new(format: Format) -> io::Result<Self> {
-        Ok(match format {
+        let kind = match format {
             Format::Zstd => {
                 let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
                 compressor.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
-                let scratch = Vec::with_capacity(compress_bound(BLOCK));
-                Self::Zstd {
-                    compressor,
-                    scratch,
-                }
+                Kind::Zstd(compressor)
             }
-            Format::Gzip => Self::Gzip {
-                scratch: Vec::new(),
-            },
-            Format::None => Self::None,
+            Format::Gzip => Kind::Gzip,
+            Format::None => Kind::None,
+        };
+        Ok(Self {
+            kind,
+            // Of what is not needed the kernel has nothing.
+            frames: Pool::new(compress_bound(BLOCK)),
         })
     }
 
@@ -97,24 +96,20 @@ impl Compressor {
     /// # Errors
     /// When the compressor fails, which for a block in memory is for want of memory.
     pub(crate) fn compress(&mut self, block: &[u8]) -> io::Result<Bytes> {
-        match self {
-            Self::Zstd {
-                compressor,
-                scratch,
-            } => {
-                scratch.clear();
-                compressor.compress_to_buffer(block, scratch)?;
-                Ok(Bytes::copy_from_slice(scratch))
+        let mut frame = self.frames.take();
+        frame.clear();
+        match &mut self.kind {
+            Kind::Zstd(compressor) => {
+                compressor.compress_to_buffer(block, &mut frame)?;
             }
-            Self::Gzip { scratch } => {
-                scratch.clear();
-                let mut member = GzEncoder::new(&mut *scratch, flate2::Compression::fast());
+            Kind::Gzip => {
+                let mut member = GzEncoder::new(&mut frame, flate2::Compression::fast());
                 member.write_all(block)?;
                 member.finish()?;
-                Ok(Bytes::copy_from_slice(scratch))
             }
-            Self::None => Ok(Bytes::copy_from_slice(block)),
+            Kind::None => frame.extend_from_slice(block),
         }
+        Ok(self.frames.share(frame))
     }
 }
 

@@ -276,11 +276,11 @@ mod tests {
             added.expect("there is room");
         }
         let first = parts.try_recv().expect("there is another after it");
-        assert!(matches!(first, Part::Data(frame) if frame == &b"first"[..]));
+        assert!(matches!(first, Part::Data(frame) if frame == b"first"[..]));
         assert!(parts.try_recv().is_err(), "the second could be the end");
         frames.end(&a_blob()).expect("there is room");
         let second = parts.try_recv().expect("there is more");
-        assert!(matches!(second, Part::Data(frame) if frame == &b"second"[..]));
+        assert!(matches!(second, Part::Data(frame) if frame == b"second"[..]));
         let end = parts.try_recv().expect("it has ended");
         assert!(matches!(end, Part::End(blob) if blob == a_blob()));
     }

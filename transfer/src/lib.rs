@@ -31,6 +31,7 @@ pub mod env;
 pub mod event;
 pub mod exit;
 pub mod metadata;
+pub mod pool;
 pub mod reference;
 pub mod report;
 mod tap;

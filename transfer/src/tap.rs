@@ -2,10 +2,12 @@
 //! tar parser, the digest and the layer at once, without a copy for each of them.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
 use bytes::Bytes;
+
+use crate::pool::Pool;
 
 /// Takes the archive's blocks, in order.
 pub trait Sink {
@@ -47,6 +49,12 @@ impl Monitor {
         self.limit.set(offset);
     }
 
+    /// Keeps what went wrong, which the parser is only told of.
+    fn failed(&self, fault: Fault) -> io::Error {
+        self.fault.replace(Some(fault));
+        io::Error::other("the tap has failed")
+    }
+
     pub(crate) fn take_fault(&self) -> Option<Fault> {
         self.fault.borrow_mut().take()
     }
@@ -57,6 +65,7 @@ pub(crate) struct Tap<R, S> {
     sink: S,
     /// Bytes taken from the source at a time.
     size: usize,
+    blocks: Pool,
     /// The block that is being read: the sink gets it when it is full, the parser what is there of it
     /// at once. A file that still grows ends where the parser says so.
     block: Vec<u8>,
@@ -78,6 +87,7 @@ impl<R: Read, S: Sink> Tap<R, S> {
             source,
             sink,
             size,
+            blocks: Pool::new(size),
             block: Vec::new(),
             filled: 0,
             served: 0,
@@ -99,7 +109,8 @@ impl<R: Read, S: Sink> Tap<R, S> {
     fn refill(&mut self) -> Result<(), Fault> {
         if self.filled == self.block.len() {
             self.pass_on()?;
-            self.block = vec![0; self.size];
+            self.block = self.blocks.take();
+            self.block.resize(self.size, 0);
         }
         let room = &mut self.block[self.filled..];
         let n = self.source.read(room).map_err(Fault::Source)?;
@@ -118,30 +129,53 @@ impl<R: Read, S: Sink> Tap<R, S> {
         if block.is_empty() {
             return Ok(());
         }
-        self.sink.take(block.into()).map_err(Fault::Sink)
+        let block = self.blocks.share(block);
+        self.sink.take(block).map_err(Fault::Sink)
     }
 
-    fn serve(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
+    /// The next bytes that are there, `most` at most. None are the end.
+    fn serve(&mut self, most: usize) -> Result<&[u8], Fault> {
         if self.position >= self.monitor.limit.get() {
             return Err(Fault::Limit);
         }
         if self.served == self.filled {
             self.refill()?;
         }
-        let n = out.len().min(self.filled - self.served);
-        out[..n].copy_from_slice(&self.block[self.served..self.served + n]);
+        let from = self.served;
+        let n = most.min(self.filled - from);
         self.served += n;
         self.position += n as u64;
-        Ok(n)
+        Ok(&self.block[from..from + n])
     }
 }
 
 impl<R: Read, S: Sink> Read for Tap<R, S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.serve(out).map_err(|fault| {
-            self.monitor.fault.replace(Some(fault));
-            io::Error::other("the tap has failed")
-        })
+        let monitor = self.monitor.clone();
+        let bytes = self
+            .serve(out.len())
+            .map_err(|fault| monitor.failed(fault))?;
+        out[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+}
+
+/// Forwards only: what a parser passes over goes to the sink without a copy for the parser.
+impl<R: Read, S: Sink> Seek for Tap<R, S> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::Current(forwards @ 0..) = to else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let mut left = forwards as usize;
+        let monitor = self.monitor.clone();
+        while left > 0 {
+            match self.serve(left) {
+                Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(bytes) => left -= bytes.len(),
+                Err(fault) => return Err(monitor.failed(fault)),
+            }
+        }
+        Ok(self.position)
     }
 }
 
@@ -183,6 +217,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_passed_over_reaches_the_sink_all_the_same() {
+        let data: Vec<u8> = (0..3 * SIZE + 17).map(|i| (i % 251) as u8).collect();
+        let (mut tap, monitor) = Tap::new(Slow(&data), Vec::new(), SIZE);
+        let mut out = [0; 10];
+        tap.read_exact(&mut out).expect("reads memory");
+        let over = SeekFrom::Current(2 * SIZE as i64);
+        let position = tap.seek(over).expect("there is more");
+        assert_eq!(position, 2 * SIZE as u64 + 10);
+        tap.read_exact(&mut out).expect("reads memory");
+        assert_eq!(out, data[2 * SIZE + 10..][..10]);
+        assert!(tap.seek(SeekFrom::Current(-1)).is_err(), "it is gone");
+        let beyond = tap.seek(over).expect_err("there is less");
+        assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(monitor.take_fault().is_none());
+        assert_eq!(tap.into_sink().concat(), data);
+    }
+
+    #[test]
     fn the_limit_stops_the_reader() {
         let data = [7; 2 * SIZE];
         let (mut tap, monitor) = Tap::new(&data[..], (), SIZE);
@@ -191,6 +243,8 @@ mod tests {
         assert_eq!(tap.read(&mut out).expect("below the limit"), 64);
         assert_eq!(tap.read(&mut out).expect("across the limit"), 64);
         assert!(tap.read(&mut out).is_err());
+        assert!(matches!(monitor.take_fault(), Some(Fault::Limit)));
+        assert!(tap.seek(SeekFrom::Current(1)).is_err());
         assert!(matches!(monitor.take_fault(), Some(Fault::Limit)));
     }
 }

@@ -2,6 +2,7 @@
 //! can be had again from the archive: its frames do not depend on each other, so nothing has to be
 //! kept of them but their sizes, and memory stays flat however far back the registry stands.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -154,7 +155,7 @@ impl State {
         Frames {
             next: first as u64,
             skip: (offset - start) as usize,
-            sizes: self.frames[first..].to_vec().into_iter(),
+            sizes: self.frames[first..].iter().copied().collect(),
         }
     }
 }
@@ -166,7 +167,7 @@ struct Frames {
     /// How much of it is not wanted.
     skip: usize,
     /// What they had.
-    sizes: std::vec::IntoIter<u32>,
+    sizes: VecDeque<u32>,
 }
 
 /// Makes frames again.
@@ -180,7 +181,7 @@ struct Again {
 impl Again {
     fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send {
         stream::try_unfold(self, |mut again| async move {
-            if again.frames.sizes.len() == 0 {
+            if again.frames.sizes.is_empty() {
                 return Ok(None);
             }
             let made = tokio::task::spawn_blocking(move || {
@@ -193,7 +194,7 @@ impl Again {
     }
 
     fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let Some(size) = self.frames.sizes.next() else {
+        let Some(size) = self.frames.sizes.pop_front() else {
             return Ok(None);
         };
         let mut block = vec![0; BLOCK];

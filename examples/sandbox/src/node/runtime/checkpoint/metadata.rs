@@ -178,6 +178,7 @@ fn annotations(container: &Container) -> BTreeMap<&'static str, String> {
             let own = json!({ "io.kubernetes.container.restartCount": attempt.to_string() });
             let metadata = json!({ "name": config.name, "attempt": attempt });
             BTreeMap::from([
+                ("io.container.manager", "cri-o".to_owned()),
                 (names::CRIO_ANNOTATIONS, own.to_string()),
                 ("io.kubernetes.cri-o.ContainerID", container.id.clone()),
                 ("io.kubernetes.cri-o.ContainerType", "container".to_owned()),
