@@ -85,7 +85,7 @@ fn permissions(rows: &[&'static Right], answers: &[Answer], namespace: &str) -> 
     };
     let complete = |need| {
         let mut of_need = rows.iter().filter(|row| row.need == need);
-        of_need.all(|row| missing(*row).is_empty())
+        of_need.all(|row| missing(row).is_empty())
     };
     let (resource, config_map) = (complete(Need::Resource), complete(Need::ConfigMap));
     rows.iter()
@@ -97,7 +97,7 @@ fn permissions(rows: &[&'static Right], answers: &[Answer], namespace: &str) -> 
         .map(|row| Permission {
             resource: full_name(row),
             verbs: row.verbs,
-            missing: missing(*row),
+            missing: missing(row),
             namespace: (row.scope == Scope::Namespace).then(|| namespace.to_owned()),
             purpose: row.purpose,
             needed: match row.need {
