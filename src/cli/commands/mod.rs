@@ -13,6 +13,7 @@ pub mod drain;
 pub mod install;
 pub mod logs;
 pub mod migrate;
+pub mod plan;
 pub mod retry;
 pub mod status;
 mod subject;
