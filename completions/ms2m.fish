@@ -43,6 +43,7 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -s q -l quiet -d 'No progress, n
 complete -c ms2m -n "__fish_ms2m_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_needs_command" -s V -l version -d 'Print version'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "check" -d 'Check whether a cluster, or one pod\'s migration, has everything that it takes'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "plan" -d 'Show what moving a pod would do, and about how long that would take'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "migrate" -d 'Move a running pod to another node'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "move" -d 'Move a running pod to another node'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "drain" -d 'Move every movable pod of a node to other nodes'
@@ -108,6 +109,52 @@ json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l to -d 'The node that it would be moved to [default: as migrate would choose]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s o -l output -d 'Format of the output' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l settle -d 'How long a queue must stay empty to count as quiet, where the broker does not count what is unacknowledged; longer than the application takes for one message [default: 2s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l obey-timeout -d 'How long the application may take to obey a control message [default: 30s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l source-grace -d 'Grace period that the source is deleted with [default: 1s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l container -d 'Container to move [default: the pod\'s first one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l queue -d 'Queue that the pod consumes' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l routing-key -d 'Key by which the queue is bound to the exchange' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l repository -d 'Registry path to push the checkpoint image to, as registry.example.com/checkpoints' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l exchange -d 'Exchange that the producers publish to' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l strategy -d 'ShadowPod or Sequential [default: Sequential when a StatefulSet owns the pod, else ShadowPod]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l handoff -d 'How the messages change over, gate or mirror. Mirror is for an application that does not listen on its control queue: the source stays on its queue, and the target\'s state may have messages twice or not at all around the checkpoint; only the end is exact [default: gate]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l stale-identity -d 'What to do about a target that listens on the source\'s control queue, since it has kept the source\'s name: roll-back, or stop-source, after which there is no way back to the source [default: roll-back]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l force -d 'Go on where the result is uncertain: several consumers on the queue, or automatic acknowledgement. Messages may be lost or applied twice then [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l orphan -d 'Move a pod whose owner ms2m does not know, or whose StatefulSet somebody else manages. What that owner does about it is its own affair [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l strict -d 'Refuse what is else only warned about: volumes whose contents stay behind, containers that start fresh, a liveness probe that the checkpoint may trip [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l replay-cutoff -d 'How long source and target may run side by side before the handoff is forced [default: 2m]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l transfer-image -d 'Image of the transfer Job [default: ms2m-transfer of this version beside the repository]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l compression -d 'Compression of the checkpoint, zstd, gzip, none or auto [default: zstd]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l registry-secret -d 'Secret of type kubernetes.io/dockerconfigjson with the registry\'s credentials' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l keep-checkpoint -d 'Keep the archive on the source node and the image in the registry [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l direct -d 'Send the checkpoint straight to the target node, without a registry. CRI-O has to be told that localhost:5351 speaks plain HTTP [default: false]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l direct-port -d 'Port for that on the target node\'s loopback; the next one is used on its address [default: 5351]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l max-pause -d 'Open the gate once the rest of the replay takes no longer than this [default: 1s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l drain-timeout -d 'How long the source may take to empty its queue before the checkpoint [default: 1m]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r

@@ -18,6 +18,7 @@ use super::commands::install::InstallArgs;
 use super::commands::logs::LogsArgs;
 use super::commands::man::ManArgs;
 use super::commands::migrate::MigrateArgs;
+use super::commands::plan::PlanArgs;
 use super::commands::retry::RetryArgs;
 use super::commands::status::StatusArgs;
 use super::commands::support_bundle::SupportBundleArgs;
@@ -56,6 +57,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Check(Box<CheckArgs>),
+    Plan(Box<PlanArgs>),
     #[command(visible_alias = "move")]
     Migrate(Box<MigrateArgs>),
     Drain(Box<DrainArgs>),

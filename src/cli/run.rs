@@ -19,7 +19,7 @@ use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
 use super::commands::{
     abort, check, checkpoint, completion, controller, crd, create, delete, drain, install, logs,
-    man, migrate, retry, status, support_bundle, uninstall, watch,
+    man, migrate, plan, retry, status, support_bundle, uninstall, watch,
 };
 use super::complete;
 use super::failure::{self, Failure, Outcome};
@@ -65,6 +65,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
     let own = matches.subcommand().map_or(matches, |(_, own)| own);
     match &cli.command {
         Command::Check(args) => check::run(ui, &cli.global, args, own),
+        Command::Plan(args) => plan::run(ui, &cli.global, args, own),
         Command::Migrate(args) => migrate::run(ui, &cli.global, args, own),
         Command::Drain(args) => drain::run(ui, &cli.global, args, own),
         Command::Create(args) => create::run(ui, &cli.global, args, own),
@@ -88,6 +89,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
 fn wants_json(command: &Command) -> bool {
     match command {
         Command::Check(args) => args.output == CheckOutput::Json,
+        Command::Plan(args) => args.output == ResultOutput::Json,
         Command::Migrate(args) => args.output == ResultOutput::Json,
         Command::Drain(args) => args.output == ResultOutput::Json,
         Command::Create(args) => args.output == CreateOutput::Json,

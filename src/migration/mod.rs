@@ -7,6 +7,7 @@
 pub mod carry;
 pub mod engine;
 pub mod error;
+pub mod estimate;
 pub mod event;
 pub mod handoff;
 pub mod limits;

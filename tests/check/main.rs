@@ -7,6 +7,7 @@ mod support;
 mod broker;
 mod cluster;
 mod nodes;
+mod plan;
 mod pod;
 mod remedies;
 mod rights;

@@ -6,6 +6,7 @@
 mod bindings;
 mod consumers;
 mod limits;
+mod rates;
 mod totals;
 
 use std::sync::OnceLock;

@@ -14,6 +14,7 @@ pub mod install;
 pub mod logs;
 pub mod man;
 pub mod migrate;
+pub mod plan;
 pub mod retry;
 pub mod status;
 mod subject;

@@ -5,6 +5,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod created;
 pub mod drain;
+pub mod estimate;
 pub mod plan;
 pub mod status;
 pub mod summary;

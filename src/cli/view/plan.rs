@@ -24,22 +24,30 @@ pub fn brief(plan: &Plan, settings: &[Resolved], paint: Paint) -> String {
     text
 }
 
+/// What ends a plan that is only shown.
+pub const UNCHANGED: &str = "Nothing was changed.";
+
 /// The plan, its steps, and where each setting comes from.
 #[must_use]
 pub fn full(plan: &Plan, settings: &[Resolved], paint: Paint, columns: u16) -> String {
+    format!("{}\n\n{UNCHANGED}", body(plan, settings, paint, columns))
+}
+
+/// The same with more to come.
+#[must_use]
+pub fn body(plan: &Plan, settings: &[Resolved], paint: Paint, columns: u16) -> String {
     let steps: Vec<String> = steps(plan)
         .iter()
         .enumerate()
         .map(|(index, step)| format!("  {}. {step}", index + 1))
         .collect();
     format!(
-        "{}\n\n{}\n{}\n\n{}\n{}\n\n{}",
+        "{}\n\n{}\n{}\n\n{}\n{}",
         brief(plan, settings, paint),
         paint.tone(Tone::Strong, "Steps"),
         steps.join("\n"),
         paint.tone(Tone::Strong, "Settings"),
-        origins(settings, columns),
-        "Nothing was changed."
+        origins(settings, columns)
     )
 }
 

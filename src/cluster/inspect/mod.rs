@@ -3,6 +3,7 @@
 
 mod admission;
 mod kubelet;
+mod memory;
 mod ports;
 mod remedies;
 

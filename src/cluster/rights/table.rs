@@ -224,7 +224,8 @@ pub(super) const RIGHTS: &[Right] = &[
         resource: "nodes/proxy",
         verbs: &["get"],
         names: &[],
-        purpose: "see in a kubelet's metrics whether it takes checkpoints (ms2m check)",
+        purpose: "see in a kubelet's metrics and summary whether it takes checkpoints, and how much memory a pod \
+                  has in use (ms2m check, ms2m plan)",
     },
     Right {
         fronts: BOTH,

@@ -7,6 +7,7 @@ mod logs;
 mod node_object;
 mod server;
 mod setup;
+mod stats;
 mod volumes;
 mod watching;
 

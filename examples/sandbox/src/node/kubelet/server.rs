@@ -12,13 +12,14 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::logs::{LogQuery, follow};
-use super::{Kubelet, checkpoint};
+use super::{Kubelet, checkpoint, stats};
 
 /// Serves until the task is dropped.
 pub(super) async fn serve(kubelet: Arc<Kubelet>, listener: TcpListener) {
     let app = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/metrics", get(metrics))
+        .route("/stats/summary", get(stats::summary))
         .route("/pods", get(pods))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs))
         .route(

@@ -1,0 +1,135 @@
+//! `ms2m plan POD --to NODE`.
+
+use std::sync::Arc;
+
+use clap::{ArgMatches, Args};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::migrate::ResultOutput;
+use super::subject::Subject;
+use crate::api::Phase;
+use crate::cli::args::GlobalArgs;
+use crate::cli::failure::Outcome;
+use crate::cli::run::runtime;
+use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::migration::{Settings, Typed, Wanted};
+use crate::cli::settings::value;
+use crate::cli::settings::{Config, Layers};
+use crate::cli::ui::Ui;
+use crate::cli::view::{estimate as estimate_view, plan as plan_view};
+use crate::cli::wire::{self, Reached};
+use crate::migration::error::Error;
+use crate::migration::estimate::{Earlier, Estimate, Load, estimate};
+use crate::migration::event::Silent;
+use crate::migration::plan::Plan;
+use crate::migration::ports::{Broker as _, Journal as _};
+use crate::migration::record::Record;
+
+/// Show what moving a pod would do, and about how long that would take
+///
+/// The plan is that of migrate --dry-run, and what migrate would refuse is refused here. The estimate
+/// rests on the container's memory, on the messages that the broker counts, and on what an earlier
+/// migration took, if there was one; each step says on what. Nothing is changed.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The pod that would be moved, as worker-0 or pod/worker-0
+    #[arg(value_parser = value::pod)]
+    pub pod: String,
+
+    /// The node that it would be moved to [default: as migrate would choose]
+    #[arg(long, value_name = "NODE", value_parser = value::name, env = "MS2M_TO", hide_env_values = true)]
+    pub to: Option<String>,
+
+    /// Format of the output
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: ResultOutput,
+
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// Plans and reckons.
+///
+/// # Errors
+/// As migrate: usage, or what stands against the migration.
+pub fn run(ui: &Ui, global: &GlobalArgs, args: &PlanArgs, matches: &ArgMatches) -> Outcome {
+    let config = Config::load(global.config.as_deref())?;
+    let mut layers = Layers::new(matches, &config);
+    let typed = Typed::read(&args.settings.end, &layers)?;
+    let planned = planned(global, args, &mut layers, typed);
+    let (plan, estimate) = runtime()?.block_on(Box::pin(planned))?;
+    let settings = &layers.resolved;
+    match args.output {
+        ResultOutput::Table => {
+            let (paint, columns) = (ui.out_paint(), ui.columns());
+            let plan = plan_view::body(&plan, settings, paint, columns);
+            let estimate = estimate_view::text(&estimate, paint, columns);
+            ui.data(&format!("{plan}\n\n{estimate}\n\n{}", plan_view::UNCHANGED))?;
+        }
+        ResultOutput::Json => {
+            ui.json(&json!({ "plan": plan, "estimate": estimate, "settings": settings }))?;
+        }
+    }
+    Ok(())
+}
+
+async fn planned(
+    global: &GlobalArgs,
+    args: &PlanArgs,
+    layers: &mut Layers<'_>,
+    typed: Typed,
+) -> Result<(Plan, Estimate), Error> {
+    let reached = Reached::connect(global).await?;
+    let subject = Subject::of_pod(&reached, &args.pod).await?;
+    layers.context.clone_from(&reached.context);
+    let settings = subject.settle(&args.settings, layers, typed)?;
+    let wanted = Wanted {
+        pod: &subject.pod,
+        to: args.to.as_deref(),
+        name: None,
+    };
+    let request = settings.request(wanted, &reached.namespace);
+    let engine = reached.engine(&settings, Arc::new(Silent), CancellationToken::new())?;
+    let plan = engine.plan(&request).await?;
+    let load = load(&reached, &settings, &plan).await;
+    let estimate = estimate(&plan, &load, &settings.limits);
+    Ok((plan, estimate))
+}
+
+/// What is known of the pod and its queue. Whatever cannot be seen is left out: the estimate says so.
+async fn load(reached: &Reached, settings: &Settings, plan: &Plan) -> Load {
+    let broker = wire::broker(&settings.broker, settings.management.as_ref());
+    let queues = [plan.queue.as_str()];
+    let (memory, rates, queues, records) = tokio::join!(
+        reached
+            .cluster
+            .memory_of(&plan.source_node, &plan.source_pod, &plan.container),
+        broker.rates(&plan.queue),
+        broker.queues(&queues),
+        reached.journal.list()
+    );
+    let queue = queues.unwrap_or_default().into_iter().flatten().next();
+    Load {
+        memory: memory.ok().flatten(),
+        rates,
+        waiting: queue.map_or(0, |queue| queue.ready),
+        earlier: earlier(&records.unwrap_or_default(), &plan.source_pod),
+    }
+}
+
+/// The latest migration that has left a receipt, one of the same application before any other.
+/// Records are oldest first.
+fn earlier(records: &[Record], pod: &str) -> Option<Earlier> {
+    let of = |record: &Record| {
+        let status = &record.status;
+        let ended = status.phase == Some(Phase::Completed);
+        let receipt = status.receipt.as_ref().filter(|_| ended)?;
+        let same = record.spec.source_pod == pod || status.target_pod.as_deref() == Some(pod);
+        Earlier::of(&record.name, same, receipt)
+    };
+    let mut all: Vec<Earlier> = records.iter().rev().filter_map(of).collect();
+    all.sort_by_key(|earlier| !earlier.same_pod);
+    all.into_iter().next()
+}
