@@ -90,7 +90,8 @@ fn help_names_commands_and_exit_codes() {
         "migrate",
         "status",
         "crd",
-        "completions",
+        "completion",
+        "support-bundle",
         "Exit codes:",
         "130",
     ] {
@@ -322,15 +323,40 @@ fn the_crd_is_the_same_in_both_formats() {
 }
 
 #[test]
+fn every_command_has_a_manual_page() {
+    let machine = Machine::new();
+    let directory = machine.write("man", "");
+    std::fs::remove_file(&directory).expect("it was made just now");
+    let run = machine.run(&["man", &directory]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for (page, words) in [
+        ("ms2m.1", "Exit codes"),
+        ("ms2m-migrate.1", "strategy"),
+        ("ms2m-checkpoint-inspect.1", "FILE"),
+    ] {
+        let text = std::fs::read_to_string(format!("{directory}/{page}")).expect("it is there");
+        assert!(
+            text.starts_with(".ie") && text.contains(words),
+            "{page}: {text}"
+        );
+    }
+}
+
+#[test]
 fn every_shell_has_a_completion_script_that_it_can_read() {
     let machine = Machine::new();
     for shell in ["bash", "zsh", "fish"] {
-        let run = machine.run(&["completions", shell]);
-        assert_eq!(run.code, 0);
-        assert!(run.stdout.contains("ms2m"), "{shell}");
+        for arguments in [
+            &["completion", shell][..],
+            &["completion", shell, "--static"],
+        ] {
+            let run = machine.run(arguments);
+            assert_eq!(run.code, 0);
+            assert!(run.stdout.contains("ms2m"), "{shell}");
+        }
     }
     // Bash is everywhere that tests run.
-    let script = machine.write("ms2m.bash", &machine.run(&["completions", "bash"]).stdout);
+    let script = machine.write("ms2m.bash", &machine.run(&["completion", "bash"]).stdout);
     let read = std::process::Command::new("bash")
         .args(["-n", &script])
         .status()
