@@ -50,8 +50,13 @@ pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
 }
 
 /// The moments that pods of an owner have on top.
-const OWNED: [(Kind, &str, &str); 4] = [
+const OWNED: [(Kind, &str, &str); 5] = [
     (Kind::Sequential, "after_the_commit", "committed:"),
+    (
+        Kind::Sequential,
+        "with_the_gate_opening",
+        "told the target START_REPLAY",
+    ),
     (Kind::Sequential, "with_nobody_there", "target pod"),
     (Kind::Sequential, "while_replaying", "] Replaying"),
     (

@@ -81,6 +81,15 @@ impl Run {
                     done = 0;
                     backoff.reset();
                 }
+                Ok(Move::Do(effect)) if self.is_of_this_moment(effect) => {
+                    if self.try_open_gate().await? {
+                        self.tell_undone_effect(effect, undone);
+                        done += 1;
+                        backoff.reset();
+                    } else {
+                        backoff.pause(&*self.ports.clock).await;
+                    }
+                }
                 Ok(Move::Do(effect)) => {
                     self.perform(effect).await?;
                     self.tell_undone_effect(effect, undone);

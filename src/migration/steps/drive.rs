@@ -182,6 +182,16 @@ impl Run {
                 self.put_owner_back_early().await?;
             }
             match decide(self.rules(), stage, done, &seen) {
+                Move::Do(effect) if self.is_of_this_moment(effect) => {
+                    if self.try_open_gate().await? {
+                        done += 1;
+                        backoff.reset();
+                    } else {
+                        backoff
+                            .pause(&*std::sync::Arc::clone(&self.ports.clock))
+                            .await;
+                    }
+                }
                 Move::Do(effect) => {
                     self.perform(effect).await?;
                     done += usize::from(effect.is_counted());

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::api::{HandoffBinding, HandoffStage as Stage, MicroTime};
+use crate::api::{Handoff, HandoffBinding, HandoffStage as Stage, MicroTime};
 use crate::migration::error::PortError;
 use crate::migration::event::EventKind;
 use crate::migration::handoff::names::{ControlMessage, control_queue};
@@ -112,6 +112,37 @@ impl Run {
 
     pub(super) async fn open_gate(&mut self) -> Result<(), Trouble> {
         self.rearrange(Effect::OpenGate).await?;
+        self.note_opening();
+        Ok(())
+    }
+
+    /// Whether `effect` is right at the moment that was seen, and perhaps not at a later one: what
+    /// comes after it is not repeated, but decided anew. So it is with the opening of a gate that was
+    /// closed. While the broker is away, messages are published nowhere; when it is back they go to R
+    /// or H again, and whoever drains that starts on the primary queue by habit. To open the gate then
+    /// would give it the newest messages first.
+    pub(super) fn is_of_this_moment(&self, effect: Effect) -> bool {
+        let gate = self.rules().handoff == Handoff::Gate;
+        effect == Effect::OpenGate && gate && self.was_closed()
+    }
+
+    /// Opens the gate in one attempt; `false` if that failed in passing.
+    pub(super) async fn try_open_gate(&mut self) -> Result<bool, Trouble> {
+        for request in topology::requests(Effect::OpenGate, &self.names, self.own_bindings()) {
+            let since = self.opening_since;
+            let tried = request.carry_out(&*self.ports.broker);
+            if !self.once(&request.purpose(), since, tried).await? {
+                let now = self.ports.clock.elapsed();
+                self.opening_since.get_or_insert(now);
+                return Ok(false);
+            }
+        }
+        self.opening_since = None;
+        self.note_opening();
+        Ok(true)
+    }
+
+    fn note_opening(&mut self) {
         if self.was_closed() {
             self.watch.gate_reopened(self.ports.clock.elapsed());
             self.handoff().reopened_time = Some(MicroTime(self.ports.clock.now()));
@@ -120,7 +151,6 @@ impl Run {
                 self.names.queue
             ));
         }
-        Ok(())
     }
 
     async fn close_gate(&mut self) -> Result<(), Trouble> {

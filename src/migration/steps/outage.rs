@@ -46,6 +46,11 @@ impl Run {
             return self.rearrange_all(&OPEN).await;
         }
         let leaked = self.is_open().await?;
+        if leaked && self.opening_since.is_some() {
+            // It was being opened, at a moment at which nothing was left to drain. What has reached the
+            // queue since would be behind newer messages were it closed again.
+            return Ok(());
+        }
         self.rearrange_all(&CLOSED).await?;
         if !leaked {
             return Ok(());

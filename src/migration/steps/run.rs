@@ -64,6 +64,8 @@ pub(in crate::migration) struct Run {
     pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
     pub(super) said_committed: bool,
+    /// Since when the gate could not be opened that was to be.
+    pub(super) opening_since: Option<Duration>,
     /// Whether the target has not become ready, where it must before the source may go.
     pub(super) target_unready: bool,
     phase_began: Duration,
@@ -145,6 +147,7 @@ impl Run {
             receiver: None,
             archive_is_gone: false,
             said_committed: false,
+            opening_since: None,
             target_unready: false,
             phase_began: now,
         }
@@ -255,6 +258,38 @@ impl Run {
             self.ports.journal.save(&self.record)
         })
         .await
+    }
+
+    /// Does `request` once; `false` if it failed in passing. One that has failed since `since` fails
+    /// for good once patience has ended.
+    pub(super) async fn once(
+        &self,
+        what: &str,
+        since: Option<Duration>,
+        request: impl Future<Output = PortResult<()>>,
+    ) -> Result<bool, Trouble> {
+        if !self.lock.is_held() {
+            return Err(Trouble::LockLost);
+        }
+        if self.leave.is_cancelled() {
+            return Err(Trouble::Left);
+        }
+        let result = tokio::select! {
+            biased;
+            () = self.lock.lost() => return Err(Trouble::LockLost),
+            result = request => result,
+        };
+        let waited = since.map_or(Duration::ZERO, |it| self.ports.clock.elapsed() - it);
+        match result {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_transient() && waited < PATIENCE => {
+                if since.is_none() {
+                    self.warn(format!("could not {what} yet: {error}"));
+                }
+                Ok(false)
+            }
+            Err(error) => Err(while_doing(format!("could not {what}"))(error)),
+        }
     }
 
     /// Does `request` until it succeeds, fails for good, or patience ends. It must be idempotent.
