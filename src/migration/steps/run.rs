@@ -260,6 +260,24 @@ impl Run {
         .await
     }
 
+    /// What comes of `request`, as long as it may be made at all.
+    async fn attempt<T>(
+        &self,
+        request: impl Future<Output = PortResult<T>>,
+    ) -> Result<PortResult<T>, Trouble> {
+        if !self.lock.is_held() {
+            return Err(Trouble::LockLost);
+        }
+        if self.leave.is_cancelled() {
+            return Err(Trouble::Left);
+        }
+        tokio::select! {
+            biased;
+            () = self.lock.lost() => Err(Trouble::LockLost),
+            result = request => Ok(result),
+        }
+    }
+
     /// Does `request` once; `false` if it failed in passing. One that has failed since `since` fails
     /// for good once patience has ended.
     pub(super) async fn once(
@@ -268,17 +286,7 @@ impl Run {
         since: Option<Duration>,
         request: impl Future<Output = PortResult<()>>,
     ) -> Result<bool, Trouble> {
-        if !self.lock.is_held() {
-            return Err(Trouble::LockLost);
-        }
-        if self.leave.is_cancelled() {
-            return Err(Trouble::Left);
-        }
-        let result = tokio::select! {
-            biased;
-            () = self.lock.lost() => return Err(Trouble::LockLost),
-            result = request => result,
-        };
+        let result = self.attempt(request).await?;
         let waited = since.map_or(Duration::ZERO, |it| self.ports.clock.elapsed() - it);
         match result {
             Ok(()) => Ok(true),
@@ -302,18 +310,7 @@ impl Run {
         let began = self.ports.clock.elapsed();
         let mut warned = false;
         loop {
-            if !self.lock.is_held() {
-                return Err(Trouble::LockLost);
-            }
-            if self.leave.is_cancelled() {
-                return Err(Trouble::Left);
-            }
-            let result = tokio::select! {
-                biased;
-                () = self.lock.lost() => return Err(Trouble::LockLost),
-                result = request() => result,
-            };
-            match result {
+            match self.attempt(request()).await? {
                 Ok(value) => return Ok(value),
                 Err(PortError::Fenced(words)) => {
                     self.warn(words);
