@@ -1,8 +1,8 @@
 //! The file itself: what was collected, and a note of what was not.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use flate2::Compression;
@@ -80,6 +80,8 @@ impl Bundle {
             .truncate(true)
             .mode(0o600)
             .open(path)?;
+        // One that was there already has the mode that it had.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
         for (name, text) in &self.files {
             let mut header = tar::Header::new_gnu();
