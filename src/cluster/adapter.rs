@@ -17,7 +17,7 @@ use super::journal::KubeJournal;
 use super::pages::{self, PAGE};
 use super::retry::Retry;
 use super::rights;
-use super::transfer::Following;
+use super::transfer::{Following, MadeJob};
 use super::view::{node_view, pod_view};
 use super::watch::PodWatches;
 use crate::migration::ports::{
@@ -49,8 +49,8 @@ pub(super) struct Inner {
 /// What is known of the transfer Jobs that this process has dealt with.
 #[derive(Default)]
 pub(super) struct Transfers {
-    /// The deadline of each Job made here.
-    pub(super) deadlines: HashMap<String, Duration>,
+    /// The Jobs made here.
+    pub(super) made: HashMap<String, MadeJob>,
     /// Those that are followed.
     pub(super) following: HashMap<String, Following>,
     /// Jobs whose pod has ended.

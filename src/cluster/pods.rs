@@ -23,7 +23,7 @@ use super::image_pull::image_pull_pod;
 use super::naming::{TRANSFER_LABEL, role};
 use super::start::{Start, is_pulled, start_of};
 use super::target::handed_over;
-use super::transfer::{Following, TransferView, job_label, transfer_job};
+use super::transfer::{Following, MadeJob, TransferView, job_label, transfer_job};
 use super::view::is_node_ready;
 use crate::api::{MIGRATION_LABEL, ROLE_LABEL};
 use crate::migration::error::PortError;
@@ -126,10 +126,11 @@ impl KubeCluster {
 
     pub(super) async fn make_transfer(&self, order: &TransferOrder) -> PortResult<()> {
         let job = transfer_job(&self.inner.namespace, order)?;
-        self.ensure(&job).await?;
+        let made = self.ensure(&job).await?;
+        let made = MadeJob::of(&made);
         lock(&self.inner.transfers)
-            .deadlines
-            .insert(order.name.clone(), order.deadline);
+            .made
+            .insert(order.name.clone(), made);
         Ok(())
     }
 
@@ -142,14 +143,8 @@ impl KubeCluster {
         {
             return following.view();
         }
-        let deadline = transfers.deadlines.get(name).copied();
-        let following = Following::start(
-            &inner.client,
-            &inner.retry,
-            &inner.namespace,
-            name,
-            deadline,
-        );
+        let made = transfers.made.get(name).cloned();
+        let following = Following::start(&inner.client, &inner.retry, &inner.namespace, name, made);
         let view = following.view();
         transfers.following.insert(name.to_owned(), following);
         view
@@ -172,7 +167,7 @@ impl KubeCluster {
             let mut transfers = lock(&self.inner.transfers);
             // Another one of that name is another one.
             transfers.following.remove(name);
-            transfers.deadlines.remove(name);
+            transfers.made.remove(name);
             transfers.ended.remove(name)
         };
         if has_ended {

@@ -183,6 +183,41 @@ async fn a_pod_or_job_that_is_taken_away_ends_the_wait() {
     assert!(words.contains("Job m1-transfer was deleted"), "{words}");
 }
 
+/// The Job controller can be behind: a Job was removed and made again under its name, and the pod of the
+/// first one comes and goes beside that of the second.
+#[tokio::test]
+async fn the_pod_of_an_earlier_job_of_that_name_is_not_its_own() {
+    let world = World::start().await;
+    let cluster = made(&world).await;
+    world
+        .make::<Pod>(json!({
+            "metadata": {
+                "name": "m1-transfer-old",
+                "labels": {"migration.ms2m.io/transfer": NAME},
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": NAME, "uid": "an-earlier-one", "controller": true}]
+            },
+            "spec": {"nodeName": "node-a", "containers": [{"name": "transfer", "image": "i"}]}
+        }))
+        .await;
+    let kubelet = async {
+        job_pod(&world).await;
+        state(&world, "Running", json!({"running": {}})).await;
+        world.end_pod("m1-transfer-old").await;
+        let message = r#"{"result":"failed","code":"registry-denied","message":"no"}"#;
+        state(
+            &world,
+            "Failed",
+            json!({"terminated": {"exitCode": 5, "message": message}}),
+        )
+        .await;
+    };
+    let (end, ()) = tokio::join!(follow(&cluster), kubelet);
+    assert!(
+        matches!(end, TransferEnd::Reported(Report::Failed(_))),
+        "{end:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_cut_watch_is_no_end() {
     let world = World::start().await;

@@ -4,21 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, pin_mut};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
-use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use ms2m_transfer::Report;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::super::naming::TRANSFER_LABEL;
-use super::super::retry::{Retry, with_jitter};
+use super::super::retry::Retry;
 use super::super::start::{Start, main_status, start_of, terminated_words};
 use super::super::view::{is_node_ready, is_ready};
 use super::job::{CONTAINER, label_value};
+use super::job_pods::{MadeJob, PodsOf};
 use super::progress::{self, Told};
 use crate::migration::ports::{PortResult, TransferEnd};
 
@@ -28,19 +28,11 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long a Job may take to make its pod.
 const NO_POD: Duration = Duration::from_secs(60);
 
-/// The deadline of a Job that has none, which ms2m never makes.
-const ASSUMED_SECONDS: u64 = 3600;
-
 /// How long after the Job's own deadline its end is waited for.
 const AFTER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a pod that was asked to end may take.
 const TERMINATING: Duration = Duration::from_secs(30);
-
-/// How long the API server is asked to keep the watch open, and when its connection counts as
-/// dead.
-const WATCH_SECONDS: u32 = 60;
-const DEAD_AFTER: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 
 /// Follows one Job.
 pub(super) struct Follow {
@@ -76,23 +68,26 @@ impl Follow {
         }
     }
 
-    /// Until the Job has ended. `deadline` is the Job's own, if the caller knows it.
+    /// Until the Job has ended. `made` is the Job, if the caller knows it.
     pub(super) async fn run(
         self,
-        deadline: Option<Duration>,
+        made: Option<MadeJob>,
         tells: impl Fn(Told) + Send,
     ) -> PortResult<TransferEnd> {
-        let known = match deadline {
-            Some(deadline) => Some(deadline),
-            None => self.deadline().await?,
+        let known = match made {
+            Some(made) => Some(made),
+            None => self.job().await?.as_ref().map(MadeJob::of),
         };
-        let Some(deadline) = known else {
+        let Some(made) = known else {
             return Ok(TransferEnd::Lost(format!("there is no Job {}", self.name)));
         };
         let (tell, mut told) = mpsc::channel(16);
         // Boxed: a channel has room for 32 of what it carries from the start.
         let (see, mut seen) = mpsc::channel(16);
-        let watch = tokio::spawn(watch_pods(self.pods.clone(), label_value(&self.name), see));
+        let deadline = made.deadline;
+        let selector = format!("{TRANSFER_LABEL}={}", label_value(&self.name));
+        let watch = PodsOf::new(self.pods.clone(), selector, made).run(see);
+        let watch = tokio::spawn(watch);
         let _watch = AbortOnDrop(watch.abort_handle());
         let begin = Instant::now();
         let end = begin + deadline + AFTER_DEADLINE;
@@ -124,16 +119,6 @@ impl Follow {
                 }
             }
         }
-    }
-
-    /// The Job's own deadline; none if there is no Job.
-    async fn deadline(&self) -> PortResult<Option<Duration>> {
-        let job = self.job().await?;
-        Ok(job.map(|job| {
-            let seconds = job.spec.and_then(|it| it.active_deadline_seconds);
-            let seconds = seconds.and_then(|it| u64::try_from(it).ok());
-            Duration::from_secs(seconds.unwrap_or(ASSUMED_SECONDS))
-        }))
     }
 
     async fn job(&self) -> PortResult<Option<Job>> {
@@ -312,77 +297,11 @@ fn failure(job: &Job) -> Option<String> {
     ))
 }
 
-/// Tells each state of the Job's pod, and `None` when it is gone. A Job with no second attempt has
-/// one pod; of several, the newest counts.
-async fn watch_pods(pods: Api<Pod>, value: String, see: mpsc::Sender<Option<Box<Pod>>>) {
-    let selector = format!("{TRANSFER_LABEL}={value}");
-    let list = ListParams::default().labels(&selector);
-    let watch = WatchParams::default()
-        .labels(&selector)
-        .timeout(WATCH_SECONDS);
-    let mut pause = Duration::from_millis(200);
-    loop {
-        let listed = timeout(DEAD_AFTER, pods.list(&list)).await;
-        if let Ok(Ok(listed)) = listed {
-            let version = listed.metadata.resource_version.clone();
-            let newest = listed
-                .items
-                .into_iter()
-                .max_by_key(|pod| pod.metadata.creation_timestamp.clone());
-            if see.send(newest.map(Box::new)).await.is_err() {
-                return;
-            }
-            if let Some(version) = version
-                && watch_from(&pods, &watch, version, &see).await.is_break()
-            {
-                return;
-            }
-            pause = Duration::from_millis(200);
-        }
-        sleep(with_jitter(pause)).await;
-        pause = (pause * 2).min(Duration::from_secs(3));
-    }
-}
-
-/// Until the watch breaks and the pods have to be listed again.
-async fn watch_from(
-    pods: &Api<Pod>,
-    params: &WatchParams,
-    mut version: String,
-    see: &mpsc::Sender<Option<Box<Pod>>>,
-) -> std::ops::ControlFlow<()> {
-    use std::ops::ControlFlow::{Break, Continue};
-    loop {
-        let Ok(Ok(events)) = timeout(DEAD_AFTER, pods.watch(params, &version)).await else {
-            return Continue(());
-        };
-        pin_mut!(events);
-        let begin = Instant::now();
-        loop {
-            let pod = match timeout(DEAD_AFTER, events.next()).await {
-                Ok(Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)))) => {
-                    version = pod.resource_version().unwrap_or(version);
-                    Some(pod)
-                }
-                Ok(Some(Ok(WatchEvent::Deleted(_)))) => None,
-                Ok(Some(Ok(WatchEvent::Bookmark(mark)))) => {
-                    version = mark.metadata.resource_version;
-                    continue;
-                }
-                // Over in an orderly way, and not at once: go on where it ended.
-                Ok(None) if begin.elapsed() > Duration::from_secs(1) => break,
-                _ => return Continue(()),
-            };
-            if see.send(pod.map(Box::new)).await.is_err() {
-                return Break(());
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    use tokio::time::sleep;
 
     use super::*;
 

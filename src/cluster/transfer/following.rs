@@ -2,7 +2,6 @@
 //! and after it, to its end. One watch and one stream of its log serve both.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::Client;
 use ms2m_transfer::event::Progress;
@@ -10,6 +9,7 @@ use tokio::sync::watch;
 
 use super::super::retry::Retry;
 use super::follow::{AbortOnDrop, Follow};
+use super::job_pods::MadeJob;
 use super::progress::Told;
 use crate::migration::error::PortError;
 use crate::migration::ports::{PortResult, TransferEnd, TransferReadiness};
@@ -28,19 +28,19 @@ pub(in super::super) struct Following {
 }
 
 impl Following {
-    /// Begins. `deadline` is the Job's own, if it is known.
+    /// Begins. `made` is the Job, if it is known.
     pub(in super::super) fn start(
         client: &Client,
         retry: &Arc<Retry>,
         namespace: &str,
         name: &str,
-        deadline: Option<Duration>,
+        made: Option<MadeJob>,
     ) -> Self {
         let follow = Follow::new(client, Arc::clone(retry), namespace, name);
         let (see, seen) = watch::channel(Seen::default());
         let task = tokio::spawn(async move {
             let told = |told| see.send_modify(|seen| seen.told = Some(told));
-            let end = follow.run(deadline, told).await;
+            let end = follow.run(made, told).await;
             see.send_modify(|seen| seen.end = Some(end));
         });
         Self {
