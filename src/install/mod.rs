@@ -12,7 +12,7 @@ mod workload;
 use std::collections::BTreeMap;
 
 pub use document::{Document, yaml};
-pub use names::{CONTROLLER, LISTEN, NAMESPACE};
+pub use names::{ALLOCATOR, CONTROLLER, LISTEN, NAMESPACE};
 
 /// Label of everything that an install makes: that it was one.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";

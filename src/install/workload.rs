@@ -182,6 +182,11 @@ fn container(options: &Options) -> Container {
             field("POD_NAME", "metadata.name"),
             field("POD_NAMESPACE", "metadata.namespace"),
             field("POD_IP", "status.podIP"),
+            EnvVar {
+                name: names::ALLOCATOR.0.to_owned(),
+                value: Some(names::ALLOCATOR.1.to_owned()),
+                ..EnvVar::default()
+            },
         ]),
         ports: Some(vec![ContainerPort {
             name: Some(PORT.to_owned()),

@@ -190,7 +190,9 @@ impl Controller {
         ]
         .concat();
         let path = kubeconfig.path().display().to_string();
-        let running = start(app.world, &arguments, &[("KUBECONFIG", &path)]);
+        // As in a pod.
+        let environment = [("KUBECONFIG", path.as_str()), ms2m::install::ALLOCATOR];
+        let running = start(app.world, &arguments, &environment);
         running.says("the controller listens").await;
         let said = running.stderr();
         let address = said
