@@ -144,7 +144,8 @@ pub(crate) fn reference(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Ok(ours) = reference::parse(text) {
+    for ours in [reference::parse(text), reference::parse_any(text)] {
+        let Ok(ours) = ours else { continue };
         if text.starts_with('[') {
             return;
         }

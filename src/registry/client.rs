@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ms2m_transfer::annotation::RESTORE_KEYS;
+use ms2m_transfer::reference;
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::OciManifest;
 use oci_client::secrets::RegistryAuth;
@@ -242,7 +243,7 @@ fn layers(manifest: &OciManifest) -> Vec<&str> {
 }
 
 fn parse(image: &str) -> PortResult<Reference> {
-    image.parse().map_err(|error| {
+    reference::parse_any(image).map_err(|error| {
         PortError::Invalid(format!("{image:?} is not the name of an image: {error}"))
     })
 }

@@ -103,6 +103,30 @@ async fn at_1000_messages_a_second() {
     move_at("fast", 1000.0, Options::default(), &[]).await;
 }
 
+/// A Job that was made early and does not run in time is removed, and made again for the archive.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_transfer_that_starts_late() {
+    let app = App::start("latejob", &Options::default()).await;
+    if !app.world.is_sandbox() {
+        app.end().await;
+        return;
+    }
+    let pods = format!("{}/.*-transfer-", app.namespace);
+    let fault = json!({"node": app.world.source_node, "pod": pods, "on": "start", "delayMs": 60_000, "times": 1});
+    app.world.order("/kubelet", fault).await;
+    let producers = app.produce(50.0, None);
+    let outcome = app.migrate(&[]).await.expect_code(0);
+    assert!(
+        outcome
+            .stderr
+            .contains("it starts after the checkpoint instead"),
+        "{outcome:?}"
+    );
+    let record = producers.stop().await;
+    app.assert_exact(&record, &app.target).await;
+    app.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn through_a_direct_exchange_without_compression() {
     let options = Options {

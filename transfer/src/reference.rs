@@ -21,13 +21,51 @@ pub fn parse(text: &str) -> Result<Reference, &'static str> {
     if text.contains('@') {
         return Err("it has a digest or a user in it");
     }
-    let (name, tag) = text.rsplit_once(':').ok_or("it has no tag")?;
-    if tag.contains('/') {
-        return Err("it has no tag");
-    }
+    let (name, tag) = split_tag(text);
+    let tag = tag.ok_or("it has no tag")?;
+    let (host, repository) = named(name)?;
     if !is_tag(tag) {
         return Err("its tag is not valid");
     }
+    Ok(Reference::with_tag(host, repository, tag.to_owned()))
+}
+
+/// Reads `[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]`, with the tag `latest` if there is neither.
+///
+/// # Errors
+/// Says what is wrong, without repeating the text.
+pub fn parse_any(text: &str) -> Result<Reference, &'static str> {
+    let (rest, digest) = match text.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (text, None),
+    };
+    let (name, tag) = split_tag(rest);
+    let (host, repository) = named(name)?;
+    if tag.is_some_and(|tag| !is_tag(tag)) {
+        return Err("its tag is not valid");
+    }
+    if digest.is_some_and(|digest| !is_digest(digest)) {
+        return Err("what follows the @ is no digest");
+    }
+    Ok(match (tag, digest.map(str::to_owned)) {
+        (tag, None) => Reference::with_tag(host, repository, tag.unwrap_or("latest").to_owned()),
+        (None, Some(digest)) => Reference::with_digest(host, repository, digest),
+        (Some(tag), Some(digest)) => {
+            Reference::with_tag_and_digest(host, repository, tag.to_owned(), digest)
+        }
+    })
+}
+
+/// What follows the last colon, unless that is the port of a host.
+fn split_tag(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (text, None),
+    }
+}
+
+/// Host and repository.
+fn named(name: &str) -> Result<(String, String), &'static str> {
     let (host, repository) = split_host(name);
     if !is_host(host) {
         return Err("its host is not valid");
@@ -35,18 +73,13 @@ pub fn parse(text: &str) -> Result<Reference, &'static str> {
     if !is_repository(repository) {
         return Err("its repository is not valid (lower case, digits, and . _ - / between them)");
     }
-    let (host, repository) = match (host, repository) {
+    Ok(match (host, repository) {
         ("docker.io" | "index.docker.io", official) if !official.contains('/') => {
-            ("docker.io", format!("library/{official}"))
+            ("docker.io".to_owned(), format!("library/{official}"))
         }
-        ("index.docker.io", repository) => ("docker.io", repository.to_owned()),
-        (host, repository) => (host, repository.to_owned()),
-    };
-    Ok(Reference::with_tag(
-        host.to_owned(),
-        repository,
-        tag.to_owned(),
-    ))
+        ("index.docker.io", repository) => ("docker.io".to_owned(), repository.to_owned()),
+        (host, repository) => (host.to_owned(), repository.to_owned()),
+    })
 }
 
 /// Only a first component that looks like one is a host.
@@ -114,6 +147,20 @@ fn is_tag(tag: &str) -> bool {
             .all(|byte| is_word(byte) || b".-".contains(&byte))
 }
 
+/// A digest of one of the specification's registered algorithms, in hexadecimal.
+fn is_digest(digest: &str) -> bool {
+    let Some((algorithm, hex)) = digest.split_once(':') else {
+        return false;
+    };
+    let length = match algorithm {
+        "sha256" => 64,
+        "sha384" => 96,
+        "sha512" => 128,
+        _ => return false,
+    };
+    hex.len() == length && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +180,37 @@ mod tests {
             "cp:1",
         ] {
             let ours = parse(text).expect(text);
-            assert_eq!(Ok(ours), Reference::try_from(text), "{text}");
+            assert_eq!(Ok(&ours), Reference::try_from(text).as_ref(), "{text}");
+            assert_eq!(Ok(ours), parse_any(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn tag_and_digest_may_be_there_or_not() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let long = format!("sha512:{}", "0a".repeat(64));
+        for text in [
+            "cp".to_owned(),
+            "localhost:5000/cp".to_owned(),
+            format!("cp@{digest}"),
+            format!("registry.example:5000/a/cp@{digest}"),
+            format!("registry.example:5000/a/cp:1@{digest}"),
+            format!("docker.io/cp:1@{long}"),
+        ] {
+            let library = Reference::try_from(text.as_str());
+            assert_eq!(Ok(parse_any(&text).expect(&text)), library, "{text}");
+        }
+        for text in [
+            format!("cp@{}", &digest[..40]),
+            format!("cp@{digest}@{digest}"),
+            format!("cp@md5:{}", "0a".repeat(16)),
+            "me:hunter2@host.example/cp:1".to_owned(),
+            "cp@".to_owned(),
+            "cp:1 2".to_owned(),
+            format!("@{digest}"),
+            String::new(),
+        ] {
+            assert!(parse_any(&text).is_err(), "{text}");
         }
     }
 
