@@ -1,6 +1,7 @@
 //! The engine's port `Broker` over AMQP and, where it can be reached, the management API.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use super::channels::{ANSWER, Channels};
 use super::failure::port_error;
 use super::management::Management;
 use super::relay::relay;
+use super::route::Route;
 use super::url::BrokerUrl;
 use super::{arguments, probe};
 use crate::api::HandoffBinding;
@@ -59,6 +61,17 @@ impl AmqpBroker {
             management: Management::new(&options.url, options.management.as_ref()),
             lags: Mutex::default(),
         }
+    }
+
+    /// The same broker, to which `route` knows the way.
+    #[must_use]
+    pub fn by(mut self, route: &Arc<dyn Route>) -> Self {
+        self.channels.route = Some(Arc::clone(route));
+        self.relays.route = Some(Arc::clone(route));
+        if let Ok(management) = &mut self.management {
+            management.route = Some(Arc::clone(route));
+        }
+        self
     }
 
     /// Runs `work`; what the broker answers against it is an error.

@@ -31,6 +31,7 @@ pub mod rights;
 mod start;
 mod target;
 mod transfer;
+mod tunnel;
 mod view;
 mod watch;
 
@@ -45,3 +46,4 @@ pub use names::Named;
 pub use node_pods::{FoundPod, NodePods};
 pub use objects::{Change, Kind, Which, Writing};
 pub use rights::rbac_manifest;
+pub use tunnel::{Noted, Notes, ServiceName, Tunnel, Tunnels, services_of};

@@ -13,3 +13,4 @@ mod recovery;
 mod refuses;
 mod status;
 mod stops;
+mod tunnel;

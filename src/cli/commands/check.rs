@@ -18,8 +18,10 @@ use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::{Ui, without_userinfo};
 use crate::cli::view::check as view;
 use crate::cli::wire::Reached;
+use crate::cluster::ServiceName;
+use crate::cluster::rights::Permission;
 use crate::migration::error::Error;
-use crate::migration::ports::NodeView;
+use crate::migration::ports::{NodeView, PortResult};
 
 /// Check whether a cluster, or one pod's migration, has everything that it takes
 ///
@@ -122,6 +124,19 @@ async fn facts(reached: &Reached, node: NodeView) -> NodeFacts {
 
 /// The kubelet's feature gate of the checkpoint call.
 const GATE: &str = "ContainerCheckpoint";
+
+/// The caller's permissions, with those of the tunnel to a broker where it takes one.
+async fn permissions(
+    reached: &Reached,
+    tunnel: Option<&ServiceName>,
+) -> PortResult<Vec<Permission>> {
+    let mut all = reached.cluster.permissions().await?;
+    if let Some(service) = tunnel {
+        let namespace = &service.namespace;
+        all.extend(reached.cluster.tunnel_permissions(namespace).await?);
+    }
+    Ok(all)
+}
 
 /// The group of something that no setting names.
 fn unnamed(group: &str, setting: &crate::cli::settings::table::Setting) -> Group {

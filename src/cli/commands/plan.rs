@@ -18,7 +18,7 @@ use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
 use crate::cli::view::{estimate as estimate_view, plan as plan_view};
-use crate::cli::wire::{self, Reached};
+use crate::cli::wire::Reached;
 use crate::migration::error::Error;
 use crate::migration::estimate::{Earlier, Estimate, Load, estimate};
 use crate::migration::event::Silent;
@@ -100,7 +100,7 @@ async fn planned(
 
 /// What is known of the pod and its queue. Whatever cannot be seen is left out: the estimate says so.
 async fn load(reached: &Reached, settings: &Settings, plan: &Plan) -> Load {
-    let broker = wire::broker(&settings.broker, settings.management.as_ref());
+    let broker = reached.broker(&settings.broker, settings.management.as_ref());
     let queues = [plan.queue.as_str()];
     let (memory, rates, queues, records) = tokio::join!(
         reached

@@ -11,14 +11,15 @@ use axum::response::IntoResponse;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use http::Response;
 use http::request::Parts;
+use http::{HeaderMap, Response, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{ApiError, ApiResult};
+use super::faults::Asked;
 use super::handlers::Call;
 use super::meta;
 
@@ -44,15 +45,28 @@ pub(crate) async fn handle(call: &Call, mut parts: Parts) -> ApiResult<Response<
         .await
         .map_err(|error| ApiError::bad_request(format!("unable to upgrade: {error}")))?;
     let stop = call.server.stop.clone();
+    let target = parts.uri.path_and_query();
+    let (cut, entry) = call.server.streams.enter(Asked {
+        info: call.info.clone(),
+        target: target.map_or_else(String::new, ToString::to_string),
+        user: call.user.name.clone(),
+        agent: agent(&parts.headers),
+    });
     let response = upgrade
         .protocols([PROTOCOL])
         .on_upgrade(move |socket| async move {
+            let _entry = entry;
+            let run = cut.run_until_cancelled_owned(run(socket, address, ports));
             // The connection is out of the listener's hands, so it has to hear of the end by itself.
-            let _ = stop
-                .run_until_cancelled_owned(run(socket, address, ports))
-                .await;
+            let _ = stop.run_until_cancelled_owned(run).await;
         });
     Ok(response.into_response())
+}
+
+fn agent(headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok());
+    agent.unwrap_or_default().to_owned()
 }
 
 /// The ports asked for, as `ports=1,2` or `ports=1&ports=2`.

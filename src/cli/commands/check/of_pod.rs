@@ -42,13 +42,15 @@ pub(super) async fn groups(
         name: None,
     };
     let request = settings.request(wanted, &reached.namespace);
+    let tunnel = reached.ways.tunnels.service_of(settings.broker.host());
+    let tunnel = tunnel.await;
     let engine = reached.engine(&settings, Arc::new(Silent), CancellationToken::new())?;
     let (survey, found, user, registry, refused) = tokio::join!(
         engine.survey(&request),
-        reached.cluster.permissions(),
+        super::permissions(reached, tunnel.as_ref()),
         reached.cluster.caller(),
         registry(&settings),
-        refusals(&settings)
+        refusals(reached, &settings)
     );
     let registry = registry?;
     let findings = plan::findings(
@@ -75,7 +77,9 @@ pub(super) async fn groups(
         .chain([under_way(&survey.free)])
         .chain(check::findings(&findings, Subject::Pod));
     let refused = survey.broker.is_ok().then_some(&refused);
-    let broker = check::at_hand(survey.broker.as_ref().map(|it| &it.broker))
+    let tunnel = tunnel.map(|it| it.to_string());
+    let described = survey.broker.as_ref().map(|it| &it.broker);
+    let broker = check::at_hand(described, tunnel.as_deref())
         .into_iter()
         .chain([check::refusals(&settings.broker, refused)])
         .chain(check::findings(&findings, Subject::Broker));
@@ -181,8 +185,9 @@ async fn registry(settings: &Settings) -> Result<Group, Error> {
     Ok(check::registry(repository, &pushed))
 }
 
-async fn refusals(settings: &Settings) -> PortResult<Vec<String>> {
-    wire::broker(&settings.broker, settings.management.as_ref())
+async fn refusals(reached: &Reached, settings: &Settings) -> PortResult<Vec<String>> {
+    reached
+        .broker(&settings.broker, settings.management.as_ref())
         .refusals(&settings.exchange, &settings.queue)
         .await
 }
