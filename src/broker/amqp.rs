@@ -74,6 +74,18 @@ impl AmqpBroker {
         self
     }
 
+    /// The queues that connections from one of these addresses consume, as the management API knows:
+    /// a new consumer is in its list after some seconds.
+    ///
+    /// # Errors
+    /// It cannot be asked, or refuses the user.
+    pub async fn consumed_from(&self, addresses: &[String]) -> PortResult<Vec<String>> {
+        match &self.management {
+            Ok(management) => management.consumed_from(addresses).await,
+            Err(error) => Err(error.clone()),
+        }
+    }
+
     /// Runs `work`; what the broker answers against it is an error.
     pub(super) async fn done<T>(
         &self,

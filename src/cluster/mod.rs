@@ -7,6 +7,7 @@ mod adapter;
 mod amounts;
 mod checkpoint;
 mod connect;
+mod environment;
 mod error;
 mod everywhere;
 mod evidence;
@@ -37,6 +38,7 @@ mod watch;
 
 pub use adapter::KubeCluster;
 pub use connect::{ConnectOptions, connect};
+pub use environment::{Surrounding, Variable};
 pub(crate) use error::port_error;
 pub use everywhere::Unended;
 pub use inspect::{Answer, Gate, Trial};

@@ -5,6 +5,7 @@
 mod support;
 
 mod direct;
+mod discover;
 mod fails;
 mod kept;
 mod manners;

@@ -8,7 +8,7 @@ use crate::support::inside::Inside;
 use crate::support::{App, Options, World, eventually};
 
 /// Settings that have nothing to do with the broker, as annotations.
-fn annotations(world: &World) -> Value {
+pub(crate) fn annotations(world: &World) -> Value {
     json!({
         "migration.ms2m.io/repository": format!("{}/checkpoints", world.places.registry),
         "migration.ms2m.io/transfer-image": world.places.transfer_image,
@@ -17,7 +17,7 @@ fn annotations(world: &World) -> Value {
 }
 
 /// Runs `ms2m` as it is typed, with nothing in its environment.
-fn ms2m(app: &App, words: &[&str]) -> Running {
+pub(crate) fn ms2m(app: &App, words: &[&str]) -> Running {
     let words = [words, &["-n", &app.namespace]].concat();
     start(app.world, &words, &[])
 }
@@ -39,7 +39,7 @@ async fn application(name: &str, broker: &Inside, annotated: bool) -> App {
 }
 
 /// Nothing that names the way through the API server, and no password, is written anywhere.
-async fn leaves_no_trace(app: &App, outcome: &Outcome) {
+pub(crate) async fn leaves_no_trace(app: &App, outcome: &Outcome) {
     let url = ms2m::broker::BrokerUrl::parse(&app.world.places.broker_url).expect("a URL");
     let said = format!("{}{}", outcome.stdout, outcome.stderr);
     assert!(!said.contains(&url.password()), "{said}");

@@ -36,6 +36,18 @@ struct Channel {
     peer_port: serde_json::Value,
 }
 
+/// A consumer in the list of all of them.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    queue: QueueName,
+    channel_details: Channel,
+}
+
+#[derive(Debug, Deserialize)]
+struct QueueName {
+    name: String,
+}
+
 #[derive(Debug, Deserialize)]
 struct Connection {
     #[serde(default)]
@@ -68,6 +80,24 @@ impl Management {
             });
         }
         Ok(views)
+    }
+
+    /// The queues of the virtual host that connections from one of these addresses consume, one for
+    /// each consumer.
+    pub(in crate::broker) async fn consumed_from(
+        &self,
+        addresses: &[String],
+    ) -> PortResult<Vec<String>> {
+        let listed: Vec<Listed> = self.get(&["api", "consumers", &self.vhost], &[]).await?;
+        let from = |listed: &Listed| {
+            let peer = listed.channel_details.peer_host.as_ref();
+            peer.is_some_and(|peer| addresses.contains(peer))
+        };
+        Ok(listed
+            .into_iter()
+            .filter(from)
+            .map(|it| it.queue.name)
+            .collect())
     }
 
     /// The name that a client has given its connection. Only a help: a user who may not see other

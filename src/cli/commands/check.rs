@@ -11,7 +11,7 @@ use crate::cli::args::GlobalArgs;
 use crate::cli::exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::run::runtime;
-use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::flags::{DiscoverArgs, SettingArgs};
 use crate::cli::settings::migration::Typed;
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
@@ -49,6 +49,10 @@ pub struct CheckArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: CheckOutput,
 
+    /// Whether what is missing is looked up.
+    #[command(flatten)]
+    pub discover: DiscoverArgs,
+
     /// The settings.
     #[command(flatten)]
     pub settings: SettingArgs,
@@ -71,14 +75,18 @@ pub enum CheckOutput {
 /// # Errors
 /// [`crate::migration::error::ErrorKind::Usage`]; or the code of a refusal, if any check fails.
 pub fn run(ui: &Ui, global: &GlobalArgs, args: &CheckArgs, matches: &ArgMatches) -> Outcome {
+    if args.discover.discover && args.pod.is_none() {
+        return Err(Error::usage("--discover takes a pod to look at").into());
+    }
     let config = Config::load(global.config.as_deref())?;
     let layers = Layers::new(matches, &config);
     let typed = Typed::read(&args.settings.end, &layers)?;
-    let report = runtime()?.block_on(Box::pin(checked(global, args, layers, typed)))?;
+    let report = runtime()?.block_on(Box::pin(checked(ui, global, args, layers, typed)))?;
     tell(ui, args.output, &report)
 }
 
 async fn checked(
+    ui: &Ui,
     global: &GlobalArgs,
     args: &CheckArgs,
     mut layers: Layers<'_>,
@@ -90,7 +98,7 @@ async fn checked(
     let mut groups = vec![check::api(&version)];
     if version.is_ok() {
         groups.extend(match &args.pod {
-            Some(pod) => of_pod::groups(&reached, pod, args, &mut layers, typed).await?,
+            Some(pod) => of_pod::groups(ui, &reached, pod, args, &mut layers, typed).await?,
             None => of_cluster::groups(&reached, args, &mut layers, typed).await?,
         });
     }

@@ -12,7 +12,7 @@ use crate::api::Phase;
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::Outcome;
 use crate::cli::run::runtime;
-use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::flags::{DiscoverArgs, SettingArgs};
 use crate::cli::settings::migration::{Settings, Typed, Wanted};
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
@@ -45,6 +45,10 @@ pub struct PlanArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ResultOutput,
 
+    /// Whether what is missing is looked up.
+    #[command(flatten)]
+    pub discover: DiscoverArgs,
+
     /// The settings.
     #[command(flatten)]
     pub settings: SettingArgs,
@@ -58,7 +62,7 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &PlanArgs, matches: &ArgMatches) 
     let config = Config::load(global.config.as_deref())?;
     let mut layers = Layers::new(matches, &config);
     let typed = Typed::read(&args.settings.end, &layers)?;
-    let planned = planned(global, args, &mut layers, typed);
+    let planned = planned(ui, global, args, &mut layers, typed);
     let (plan, estimate) = runtime()?.block_on(Box::pin(planned))?;
     let settings = &layers.resolved;
     match args.output {
@@ -76,6 +80,7 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &PlanArgs, matches: &ArgMatches) 
 }
 
 async fn planned(
+    ui: &Ui,
     global: &GlobalArgs,
     args: &PlanArgs,
     layers: &mut Layers<'_>,
@@ -84,6 +89,10 @@ async fn planned(
     let reached = Reached::connect(global).await?;
     let subject = Subject::of_pod(&reached, &args.pod).await?;
     layers.context.clone_from(&reached.context);
+    if args.discover.discover {
+        let looked = subject.discover(ui, &reached, &args.settings, &typed, layers);
+        Box::pin(looked).await?;
+    }
     let settings = subject.settle(&args.settings, layers, typed)?;
     let wanted = Wanted {
         pod: &subject.pod,

@@ -22,7 +22,7 @@ pub(in crate::cluster) async fn missing(
 ) -> PortResult<Vec<MissingPermission>> {
     let wanted: Vec<_> = of(Front::CommandLine)
         .filter(|right| match (right.need, owner) {
-            (Need::Helpful | Need::Direct | Need::Tunnel, _) => false,
+            (Need::Helpful | Need::Direct | Need::Tunnel | Need::Discover, _) => false,
             (Need::Owner(kind), owner) => owner == Some(kind),
             (_, owner) => owner.is_none(),
         })
@@ -43,7 +43,9 @@ pub(in crate::cluster) async fn review(
     namespace: &str,
 ) -> PortResult<Vec<Permission>> {
     let all = of(Front::CommandLine);
-    let rows: Vec<_> = all.filter(|row| row.need != Need::Tunnel).collect();
+    let rows: Vec<_> = all
+        .filter(|row| !matches!(row.need, Need::Tunnel | Need::Discover))
+        .collect();
     let answers = ask(client, retry, namespace, &rows).await?;
     Ok(permissions(&rows, &answers, namespace))
 }
@@ -118,7 +120,7 @@ fn permissions(rows: &[&'static Right], answers: &[Answer], namespace: &str) -> 
                 Need::Owner(kind) => Needed::Owner(kind),
                 Need::Direct => Needed::Direct,
                 Need::Tunnel => Needed::Tunnel,
-                Need::Helpful => Needed::Helpful,
+                Need::Helpful | Need::Discover => Needed::Helpful,
             },
         })
         .collect()
@@ -133,7 +135,7 @@ fn relevant(lacking: &[(&'static Right, &'static str)], namespace: &str) -> Vec<
         .filter(|(right, _)| match right.need {
             Need::Always | Need::Owner(_) => true,
             Need::ConfigMap => !has_journal,
-            Need::Resource | Need::Helpful | Need::Direct | Need::Tunnel => false,
+            Need::Resource | Need::Helpful | Need::Direct | Need::Tunnel | Need::Discover => false,
         })
         .map(|(right, verb)| MissingPermission {
             what: format!("{verb} {}", full_name(right)),

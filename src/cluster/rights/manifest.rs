@@ -23,11 +23,13 @@ pub fn rbac_manifest() -> String {
     );
     let nodes = role("ms2m-cli-nodes", NODES_WARNING, Scope::Cluster);
     let broker = role("ms2m-cli-broker", BROKER, Scope::Broker);
+    let discover = role("ms2m-cli-discover", DISCOVER, Scope::Discovery);
     format!(
-        "{CLI_HEAD}{}---\n{}---\n{}{BINDINGS}",
+        "{CLI_HEAD}{}---\n{}---\n{}---\n{}{BINDINGS}",
         pods.yaml(),
         nodes.yaml(),
-        broker.yaml()
+        broker.yaml(),
+        discover.yaml()
     )
 }
 
@@ -39,6 +41,9 @@ moved away from.";
 const BROKER: &str = "In the namespace of a broker inside the cluster, for a workstation that reaches it through the API \
 server. Of no use where the broker can be reached otherwise.";
 
+const DISCOVER: &str = "In the namespace of the pods, for `--discover`. It reads Secrets: of no use to whoever says by a \
+flag, the environment or annotations where the broker is.";
+
 const CLI_HEAD: &str = "\
 # What the user of `ms2m migrate`, `ms2m drain`, `ms2m abort` and `ms2m status` needs. Generated from
 # the table that the command checks before it changes anything (src/cluster/rights/table.rs).
@@ -47,7 +52,7 @@ const CLI_HEAD: &str = "\
 # namespaces (`ms2m drain -A`) bind ms2m-cli with a ClusterRoleBinding instead. Who only has a
 # controller do the work (`ms2m create`) needs none of this, but rbac-users.yaml.
 #
-# ms2m-cli-broker is bound by hand, where it is needed:
+# ms2m-cli-broker and ms2m-cli-discover are bound by hand, where they are needed:
 #   kubectl create rolebinding ms2m-cli-broker -n NAMESPACE --clusterrole=ms2m-cli-broker --group=ms2m-operators
 ";
 
@@ -142,6 +147,7 @@ mod tests {
         assert_eq!(
             kinds,
             [
+                "ClusterRole",
                 "ClusterRole",
                 "ClusterRole",
                 "ClusterRole",

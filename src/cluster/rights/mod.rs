@@ -37,6 +37,8 @@ pub enum Scope {
     Own,
     /// In the namespace of a broker that is reached by port-forward.
     Broker,
+    /// In the namespaces of the pods, for whoever has settings looked up there.
+    Discovery,
 }
 
 /// How much a right matters.
@@ -54,6 +56,8 @@ enum Need {
     Direct,
     /// For a broker inside the cluster, from a workstation. Asked about by the check of that alone.
     Tunnel,
+    /// For `--discover`. Not asked about: what may not be read is told when it is needed.
+    Discover,
     /// Only makes messages better, or the check before a migration.
     Helpful,
 }
@@ -129,7 +133,7 @@ pub fn rules(front: Front, scope: Scope) -> Vec<Rule> {
 
 fn remark(need: Need) -> &'static str {
     match need {
-        Need::Always | Need::ConfigMap | Need::Tunnel => "",
+        Need::Always | Need::ConfigMap | Need::Tunnel | Need::Discover => "",
         Need::Owner("StatefulSet") => " For pods of a StatefulSet alone.",
         Need::Owner(_) => " For pods of a ReplicaSet or Deployment alone.",
         Need::Direct => " For direct transfers alone.",

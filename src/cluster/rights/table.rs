@@ -239,6 +239,27 @@ pub(super) const RIGHTS: &[Right] = &[
     },
     Right {
         fronts: COMMAND_LINE,
+        scope: Scope::Discovery,
+        need: Need::Discover,
+        group: "",
+        resource: "secrets",
+        verbs: &["get"],
+        names: &[],
+        purpose: "find the broker's user and password where the pod's environment has them from, with \
+                  --discover alone. `resourceNames` can narrow it to those",
+    },
+    Right {
+        fronts: COMMAND_LINE,
+        scope: Scope::Discovery,
+        need: Need::Discover,
+        group: "",
+        resource: "configmaps",
+        verbs: &["get"],
+        names: &[],
+        purpose: "find the rest of the pod's environment, with --discover alone",
+    },
+    Right {
+        fronts: COMMAND_LINE,
         scope: Scope::Broker,
         need: Need::Tunnel,
         group: "",

@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{CheckArgs, facts};
 use crate::api::Compression;
 use crate::check::{self, Check, Group, Wanted};
+use crate::cli::discover::discover;
 use crate::cli::settings::Layers;
 use crate::cli::settings::migration::{Settings, Typed, Wanted as WantedOfPod};
+use crate::cli::ui::Ui;
 use crate::cli::wire::{self, Reached};
 use crate::cluster::Trial;
 use crate::migration::engine::Survey;
@@ -23,6 +25,7 @@ use crate::migration::ports::{
 
 /// All groups but that of the API server itself, which answers.
 pub(super) async fn groups(
+    ui: &Ui,
     reached: &Reached,
     pod: &str,
     args: &CheckArgs,
@@ -32,6 +35,11 @@ pub(super) async fn groups(
     // Without the right to see it there is more to be said than that.
     if let Ok(Some(view)) = reached.cluster.pod(pod).await {
         layers.annotations = view.annotations;
+    }
+    if args.discover.discover {
+        let pods = [pod];
+        let looked = discover(ui, reached, &pods, &args.settings, &typed, layers);
+        Box::pin(looked).await?;
     }
     let Some(settings) = Settings::resolve(&args.settings, typed, layers)? else {
         return Err(layers.incomplete());
