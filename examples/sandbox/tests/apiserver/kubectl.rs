@@ -517,13 +517,16 @@ async fn mistakes_in_manifests_are_refused() {
     assert!(err.contains("namespaces \"nowhere\" not found"), "{err}");
 }
 
-/// Since 1.31 kubectl speaks SPDY within a WebSocket; before that without, which is not served.
+/// Since 1.31 kubectl speaks SPDY within a WebSocket, unless it is told otherwise; before that without.
 #[tokio::test]
 async fn port_forward() {
-    let cluster = Cluster::start().await;
-    if cluster.kubectl_minor().await < 31 {
-        return;
+    for in_web_socket in ["true", "false"] {
+        forwards(in_web_socket).await;
     }
+}
+
+async fn forwards(in_web_socket: &str) {
+    let cluster = Cluster::start().await;
     let port = kubelet().await;
     cluster
         .create("/api/v1/namespaces/default/pods", pod("one"))
@@ -540,6 +543,7 @@ async fn port_forward() {
         .await;
     let mut child = cluster
         .kubectl(&["port-forward", "pod/one", &format!(":{port}"), ":1"])
+        .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", in_web_socket)
         .spawn()
         .expect("kubectl");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();

@@ -1,4 +1,4 @@
-//! Forwarding as kubectl does it since 1.31: SPDY/3.1 within a WebSocket
+//! Forwarding as kubectl does it: SPDY/3.1, since 1.31 within a WebSocket
 //! (`SPDY/3.1+portforward.k8s.io`, KEP-4006). Each connection has two streams, `error` and `data`, which
 //! belong together by their `requestID`.
 
@@ -10,14 +10,20 @@ use std::io;
 
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, Stream, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
+use tokio_util::io::ReaderStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::pod::{self, Said};
 use frames::{Frame, Reader, Writer};
 
-pub(super) const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
+pub(super) const IN_WEB_SOCKET: &str = "SPDY/3.1+portforward.k8s.io";
+pub(super) const UPGRADE: &str = "SPDY/3.1";
+pub(super) const PROTOCOL: &str = "portforward.k8s.io";
 
 /// The streams that are open.
 struct Session {
@@ -30,34 +36,16 @@ struct Session {
     outgoing: mpsc::Sender<Bytes>,
 }
 
-/// Forwards until the client goes, or says what is no SPDY.
-pub(super) async fn run(socket: WebSocket, address: String) {
-    let Ok(writer) = Writer::new() else {
-        return;
-    };
+/// Forwards in the messages of a WebSocket.
+pub(super) async fn in_messages(socket: WebSocket, address: String) {
+    let (mut sink, stream) = socket.split();
+    let bytes = stream.map(|message| match message {
+        Ok(Message::Binary(bytes)) => Some(bytes),
+        Ok(Message::Close(_)) | Err(_) => None,
+        // Pings are answered by themselves.
+        Ok(_) => Some(Bytes::new()),
+    });
     let (outgoing, mut frames) = mpsc::channel::<Bytes>(64);
-    let mut session = Session {
-        address,
-        writer,
-        errors: HashMap::new(),
-        open: HashMap::new(),
-        outgoing,
-    };
-    let (mut sink, mut stream) = socket.split();
-    let receive = async {
-        let mut reader = Reader::new();
-        while let Some(Ok(message)) = stream.next().await {
-            match message {
-                Message::Binary(bytes) => reader.push(&bytes),
-                Message::Close(_) => return Ok(()),
-                _ => continue,
-            }
-            while let Some(frame) = reader.next()? {
-                session.obey(frame).await?;
-            }
-        }
-        io::Result::Ok(())
-    };
     let transmit = async {
         while let Some(frame) = frames.recv().await {
             if sink.send(Message::Binary(frame)).await.is_err() {
@@ -66,16 +54,66 @@ pub(super) async fn run(socket: WebSocket, address: String) {
         }
     };
     tokio::select! {
-        ended = receive => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a forwarded connection ends");
-            }
-        }
+        () = receive(bytes, outgoing, address) => {}
         () = transmit => {}
     }
 }
 
+/// Forwards on a connection of its own.
+pub(super) async fn on_connection(upgrade: OnUpgrade, address: String) {
+    let Ok(upgraded) = upgrade.await else {
+        return;
+    };
+    let (reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
+    let bytes = ReaderStream::new(reader).map(Result::ok);
+    let (outgoing, mut frames) = mpsc::channel::<Bytes>(64);
+    let transmit = async {
+        while let Some(frame) = frames.recv().await {
+            if writer.write_all(&frame).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = receive(bytes, outgoing, address) => {}
+        () = transmit => {}
+    }
+}
+
+/// Does what the client says until it goes, or says what is no SPDY.
+async fn receive(
+    mut stream: impl Stream<Item = Option<Bytes>> + Unpin,
+    outgoing: mpsc::Sender<Bytes>,
+    address: String,
+) {
+    let Ok(writer) = Writer::new() else {
+        return;
+    };
+    let mut session = Session {
+        address,
+        writer,
+        errors: HashMap::new(),
+        open: HashMap::new(),
+        outgoing,
+    };
+    let mut reader = Reader::new();
+    while let Some(Some(bytes)) = stream.next().await {
+        reader.push(&bytes);
+        if let Err(error) = session.obey_all(&mut reader).await {
+            tracing::debug!(%error, "a forwarded connection ends");
+            return;
+        }
+    }
+}
+
 impl Session {
+    async fn obey_all(&mut self, reader: &mut Reader) -> io::Result<()> {
+        while let Some(frame) = reader.next()? {
+            self.obey(frame).await?;
+        }
+        Ok(())
+    }
+
     async fn obey(&mut self, frame: Frame) -> io::Result<()> {
         match frame {
             Frame::Open { stream, headers } => {
