@@ -4,6 +4,8 @@
 //! from the list at once, a new one shows up within 5 s, when the broker next gathers its
 //! statistics. AMQP's count is exact at once, so a list shorter than that is a list that is late.
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 
 use super::Management;
@@ -90,8 +92,8 @@ impl Management {
     ) -> PortResult<Vec<String>> {
         let listed: Vec<Listed> = self.get(&["api", "consumers", &self.vhost], &[]).await?;
         let from = |listed: &Listed| {
-            let peer = listed.channel_details.peer_host.as_ref();
-            peer.is_some_and(|peer| addresses.contains(peer))
+            let peer = listed.channel_details.peer_host.as_deref();
+            peer.is_some_and(|peer| addresses.iter().any(|address| is_same(peer, address)))
         };
         Ok(listed
             .into_iter()
@@ -109,6 +111,15 @@ impl Management {
     }
 }
 
+/// Whether both are one address, however it is written: brackets, an IPv4 address within IPv6.
+fn is_same(one: &str, other: &str) -> bool {
+    let read = |text: &str| -> Option<IpAddr> {
+        let address: IpAddr = text.trim_matches(['[', ']']).parse().ok()?;
+        Some(address.to_canonical())
+    };
+    read(one).is_some_and(|one| read(other) == Some(one))
+}
+
 /// Erlang's `undefined` is told as a string.
 fn known(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty() && text != "undefined")
@@ -121,6 +132,15 @@ fn port(value: &serde_json::Value) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        assert!(is_same("10.1.2.3", "10.1.2.3"));
+        assert!(is_same("::ffff:10.1.2.3", "10.1.2.3"));
+        assert!(is_same("[2001:db8::7]", "2001:db8:0::7"));
+        assert!(!is_same("10.1.2.3", "10.1.2.30"));
+        assert!(!is_same("undefined", "undefined"));
+    }
 
     #[test]
     fn a_connection_without_statistics_is_unknown() {

@@ -137,7 +137,7 @@ impl Forward {
         let forwarder = tokio::time::timeout(REACHING, pods.portforward(pod, &ports)).await;
         let mut forwarder = match forwarder {
             Ok(Ok(forwarder)) => forwarder,
-            Ok(Err(error)) => return Err(port_error(what, &error)),
+            Ok(Err(error)) => return Err(passing(port_error(what, &error))),
             Err(_) => {
                 let seconds = REACHING.as_secs();
                 return Err(PortError::Unreachable(format!(
@@ -158,7 +158,7 @@ impl Forward {
     async fn places(&self) -> PortResult<Vec<Place>> {
         let (service, cluster) = (&self.service, &self.cluster);
         let Some(found) = read(cluster, service).await? else {
-            return Err(PortError::NotFound(format!("{service} is gone")));
+            return Err(PortError::Unreachable(format!("{service} is gone")));
         };
         let slices: Api<EndpointSlice> = Api::namespaced(cluster.client(), &service.namespace);
         let of_service = format!("kubernetes.io/service-name={}", service.name);
@@ -169,13 +169,22 @@ impl Forward {
             Nowhere::NoneReady => PortError::Unreachable(format!("no pod of {service} is ready")),
             Nowhere::NoSuchPort(ports) => {
                 let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
-                PortError::Invalid(format!(
-                    "{service} has no port {}; it has {}",
-                    self.port,
-                    ports.join(", ")
-                ))
+                let has = match ports.join(", ") {
+                    none if none.is_empty() => "none".to_owned(),
+                    ports => ports,
+                };
+                let port = self.port;
+                PortError::Invalid(format!("{service} has no port {port}; it has {has}"))
             }
         })
+    }
+}
+
+/// A pod that is gone, or does not run any more, was ready a moment ago: another one will be.
+fn passing(error: PortError) -> PortError {
+    match error {
+        PortError::NotFound(words) | PortError::Invalid(words) => PortError::Unreachable(words),
+        other => other,
     }
 }
 
