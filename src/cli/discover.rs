@@ -3,6 +3,10 @@
 //! Only what is missing is looked up, and each thing that is found is told in a line, never with a
 //! password. What it amounts to is decided in [`crate::discover`].
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
 use super::failure::refused;
 use super::settings::flags::SettingArgs;
 use super::settings::layers::Layers;
@@ -16,6 +20,12 @@ use crate::cluster::Surrounding;
 use crate::discover::{self, Bound, Found, Unclear};
 use crate::migration::error::Error;
 use crate::migration::ports::Broker as _;
+
+/// How late RabbitMQ's statistics may be (5 s, measured on 3.10), and a moment.
+const STATISTICS: Duration = Duration::from_secs(6);
+
+/// How long to wait before asking again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Looks up what is missing and adds it to `layers`. The first of `pods` that is there is looked at.
 ///
@@ -118,26 +128,36 @@ async fn surrounding(
     Ok(None)
 }
 
+/// The queue that the pod consumes. A consumer that is new is waited for: the broker tells of it
+/// when it next gathers its statistics.
 async fn queue(broker: &AmqpBroker, around: &Surrounding) -> Result<Found<String>, Error> {
-    let addresses = around.addresses.join(", ");
-    let consumed = broker.consumed_from(&around.addresses).await;
-    let consumed = consumed.map_err(|error| {
-        refused(
-            "failed to ask the broker's management API which queue the pod consumes",
-            &error,
-        )
-        .hint("say it: --queue QUEUE --exchange EXCHANGE --routing-key KEY")
-    })?;
-    discover::queue(&consumed, &around.addresses).map_err(|why| match why {
+    let begin = Instant::now();
+    loop {
+        let consumed = broker.consumed_from(&around.addresses).await;
+        let consumed = consumed.map_err(|error| {
+            let what = "failed to ask the broker's management API which queue the pod consumes";
+            refused(what, &error)
+                .hint("say it: --queue QUEUE --exchange EXCHANGE --routing-key KEY")
+        })?;
+        match discover::queue(&consumed, &around.addresses) {
+            Err(Unclear::Nothing) if begin.elapsed() < STATISTICS => sleep(AGAIN).await,
+            found => return found.map_err(|why| no_queue(why, around)),
+        }
+    }
+}
+
+fn no_queue(why: Unclear, around: &Surrounding) -> Error {
+    match why {
         Unclear::Nothing => Error::usage(format!(
-            "the broker knows of no consumer at the pod's address {addresses}"
+            "the broker knows of no consumer at the pod's address {}",
+            around.addresses.join(", ")
         ))
-        .because("one that is new is known after some seconds, one behind a proxy never")
+        .because("one that connects through a proxy has another address")
         .hint("say which queue it consumes: --queue QUEUE"),
         Unclear::Several(queues) => {
             several("the pod consumes several queues", &queues).hint("say which one: --queue QUEUE")
         }
-    })
+    }
 }
 
 async fn binding(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::inside::Inside;
-use crate::support::{App, Options, World, eventually};
+use crate::support::{App, Options, World};
 use crate::tunnel::{annotations, leaves_no_trace, ms2m};
 
 /// An application that says nothing of its broker and its queue; with these variables, and a Secret
@@ -40,16 +40,11 @@ fn from_secret(name: &str, key: &str) -> Value {
     json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "broker", "key": key}}})
 }
 
-/// Plans until the broker knows the pod's consumer, which takes it some seconds.
+/// What a plan says.
 async fn planned(app: &App, more: &[&str]) -> String {
-    eventually("the broker knows the consumer", async || {
-        let words = ["plan", &app.pod, "--to", &app.to, "--discover"];
-        let words = [&words[..], more].concat();
-        let outcome = ms2m(app, &words).outcome().await;
-        let early = outcome.stderr.contains("knows of no consumer");
-        (!early).then(|| format!("{}{}", outcome.stdout, outcome.stderr))
-    })
-    .await
+    let words = ["plan", &app.pod, "--to", &app.to, "--discover"];
+    let outcome = ms2m(app, &[&words[..], more].concat()).outcome().await;
+    format!("{}{}", outcome.stdout, outcome.stderr)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,5 +139,35 @@ async fn what_cannot_be_said_is_told_with_the_choices() {
     assert!(refused.contains("has several bindings"), "{refused}");
     assert!(refused.contains("by key 'orders.old'"), "{refused}");
     second.end().await;
+    broker.end().await;
+}
+
+/// A record holds no password, so whoever goes on with a migration has it looked up again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_was_left_is_gone_on_with() {
+    let world = World::get();
+    if !world.is_sandbox() {
+        return;
+    }
+    let broker = Inside::start(world).await;
+    let app = application("left", &broker, &[from_secret("AMQP_URL", "url")]).await;
+    let producers = app.produce(20.0, None);
+    let words = ["migrate", &app.pod, "--to", &app.to, "--discover"];
+    for end in ["gate closed", "restored and running"] {
+        let left = ms2m(&app, &words);
+        left.says(end).await;
+        left.signal("KILL").await;
+        left.outcome().await;
+        if end == "gate closed" {
+            let aborted = ms2m(&app, &["abort", "--pod", &app.pod, "--discover"]);
+            let aborted = aborted.outcome().await.expect_code(0);
+            assert!(aborted.stderr.contains("found broker-url"), "{aborted:?}");
+            assert!(!aborted.stderr.contains("found queue"), "{aborted:?}");
+        }
+    }
+    ms2m(&app, &words).outcome().await.expect_code(0);
+    let record = producers.stop().await;
+    app.assert_exact(&record, &app.target).await;
+    app.end().await;
     broker.end().await;
 }

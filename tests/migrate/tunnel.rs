@@ -135,6 +135,28 @@ async fn another_pod_of_the_service_takes_over() {
     broker.end().await;
 }
 
+/// A forward that is not to be had for a moment is asked for again, as everything else is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_busy_for_a_moment_is_no_broker_that_is_away() {
+    let world = World::get();
+    if !world.is_sandbox() {
+        return;
+    }
+    let broker = Inside::start(world).await;
+    let app = application("busy", &broker, true).await;
+    let path = format!("/namespaces/{}/pods/.*/portforward", broker.namespace);
+    // Both pods, twice.
+    let order = json!({
+        "match": {"path": path}, "times": 4,
+        "action": {"status": 503, "message": "the server is currently unable to handle the request"},
+    });
+    world.order_of_api(order).await;
+    let planned = ms2m(&app, &["plan", &app.pod, "--to", &app.to]);
+    planned.outcome().await.expect_code(0);
+    app.end().await;
+    broker.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_not_there_or_has_no_pod_is_told() {
     let world = World::get();

@@ -16,6 +16,7 @@ use super::pods::{Nowhere, Place, places};
 use crate::cluster::KubeCluster;
 use crate::cluster::error::port_error;
 use crate::cluster::pages;
+use crate::cluster::retry::with_jitter;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
@@ -25,6 +26,13 @@ const REACHING: Duration = Duration::from_secs(4);
 
 /// How long to wait after the listener has failed to take a connection, as without file descriptors.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// The pause after the first attempt has failed in passing; each one after it is twice as long. All
+/// together they are short beside the time that whoever connects gives it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The last one.
+const LAST_PAUSE: Duration = Duration::from_millis(400);
 
 /// What became of a connection: an error, or nothing when it was made.
 pub type Noted = Option<PortError>;
@@ -111,8 +119,23 @@ impl Forward {
         }
     }
 
-    /// Reaches a pod that is ready, the next one where one cannot be reached.
+    /// Reaches a pod that is ready, again as long as that may help, as with any other request.
     async fn dial(&self) -> PortResult<Connection> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.dial_once().await {
+                Err(error) if error.is_transient() && pause <= LAST_PAUSE => {
+                    tracing::debug!(%error, "a connection to {} is tried again", self.service);
+                    tokio::time::sleep(with_jitter(pause)).await;
+                    pause *= 2;
+                }
+                reached => return reached,
+            }
+        }
+    }
+
+    /// The next pod where one cannot be reached.
+    async fn dial_once(&self) -> PortResult<Connection> {
         let mut places = self.places().await?;
         let turn = self.failed.load(Ordering::Relaxed) % places.len();
         places.rotate_left(turn);
