@@ -43,10 +43,12 @@ pub(super) async fn discover(
     let given = args.one.container.clone();
     let container = layers.pick(&table::CONTAINER, given, value::name, Clone::clone)?;
     // Without the pod there is nothing to look at; whoever needs it says so.
-    let Some(around) = surrounding(reached, pods, container.as_deref()).await? else {
+    let wants_broker = !layers.is_said(&table::BROKER_URL, true);
+    let around = surrounding(reached, pods, container.as_deref(), wants_broker).await?;
+    let Some(around) = around else {
         return Ok(());
     };
-    if !layers.is_said(&table::BROKER_URL, true) {
+    if wants_broker {
         for line in &around.unread {
             ui.words(&format!("not looked at: {line}"));
         }
@@ -60,15 +62,28 @@ pub(super) async fn discover(
         return Ok(());
     }
     let ends = Ends::resolve(args, typed.clone(), layers)?;
-    let Some(url) = &ends.broker else {
-        return Ok(());
-    };
-    let broker = reached.broker(url, ends.management.as_ref());
+    match &ends.broker {
+        Some(url) => {
+            let broker = reached.broker(url, ends.management.as_ref());
+            at_broker(ui, &broker, &around, args, layers).await
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the broker knows: the queue, and where its messages come from.
+async fn at_broker(
+    ui: &Ui,
+    broker: &AmqpBroker,
+    around: &Surrounding,
+    args: &SettingArgs,
+    layers: &mut Layers<'_>,
+) -> Result<(), Error> {
     let given = args.one.queue.clone();
     let queue = match layers.pick(&table::QUEUE, given, value::name, Clone::clone)? {
         Some(queue) => queue,
         None => {
-            let found = queue(&broker, &around).await?;
+            let found = queue(broker, around).await?;
             add(
                 ui,
                 layers,
@@ -82,7 +97,7 @@ pub(super) async fn discover(
     };
     let given = args.many.exchange.clone();
     let exchange = layers.pick(&table::EXCHANGE, given, value::text, Clone::clone)?;
-    let found = binding(&broker, &queue, exchange.as_deref()).await?;
+    let found = binding(broker, &queue, exchange.as_deref()).await?;
     let Bound {
         exchange,
         routing_key,
@@ -116,9 +131,13 @@ async fn surrounding(
     reached: &Reached,
     pods: &[&str],
     container: Option<&str>,
+    with_variables: bool,
 ) -> Result<Option<Surrounding>, Error> {
     for pod in pods {
-        let found = reached.cluster.surrounding(pod, container).await;
+        let found = reached
+            .cluster
+            .surrounding(pod, container, with_variables)
+            .await;
         let found =
             found.map_err(|error| refused(format!("failed to look at pod {pod}"), &error))?;
         if found.is_some() {

@@ -52,7 +52,7 @@ struct Sources {
 
 impl KubeCluster {
     /// What `container` of `pod` finds, the first one if none is named; `None` without the pod or that
-    /// container.
+    /// container. Its variables, and the Secrets for them, are read for `with_variables` alone.
     ///
     /// # Errors
     /// The pod cannot be read. What else cannot be read is in the answer.
@@ -60,6 +60,7 @@ impl KubeCluster {
         &self,
         pod: &str,
         container: Option<&str>,
+        with_variables: bool,
     ) -> PortResult<Option<Surrounding>> {
         let Some(pod) = self.known_pod(pod).await? else {
             return Ok(None);
@@ -67,7 +68,11 @@ impl KubeCluster {
         let Some(container) = container_of(&pod, container) else {
             return Ok(None);
         };
-        let (secrets, config_maps) = named(container);
+        let (secrets, config_maps) = if with_variables {
+            named(container)
+        } else {
+            Default::default()
+        };
         let mut sources = Sources::default();
         let mut unread = Vec::new();
         for name in secrets {

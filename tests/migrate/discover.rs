@@ -36,6 +36,22 @@ async fn application(name: &str, broker: &Inside, environment: &[Value]) -> App 
     app
 }
 
+/// How often `ms2m` has read Secrets of the application since request number `since`, and the number of
+/// the latest request, as the sandbox has logged.
+async fn secrets_read(app: &App, since: u64) -> (usize, u64) {
+    let path = format!("/sandbox/requests?since={since}&user=admin");
+    let log = app.world.kubectl(&["get", "--raw", &path]).await;
+    let log: Value = serde_json::from_str(&log).expect("JSON");
+    let path = format!("/namespaces/{}/secrets/", app.namespace);
+    let all = log["log"].as_array().into_iter().flatten();
+    let reads = all.filter(|it| {
+        let agent = it["userAgent"].as_str().unwrap_or_default();
+        let asked = it["path"].as_str().unwrap_or_default();
+        it["verb"] == "get" && asked.contains(&path) && agent.starts_with("ms2m/")
+    });
+    (reads.count(), log["last"].as_u64().expect("a number"))
+}
+
 fn from_secret(name: &str, key: &str) -> Value {
     json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "broker", "key": key}}})
 }
@@ -98,6 +114,7 @@ async fn what_cannot_be_said_is_told_with_the_choices() {
         json!({"name": "OTHER_URL", "value": "amqp://u:hunter2@elsewhere/"}),
     ];
     let app = application("several", &broker, &variables).await;
+    let (_, last) = secrets_read(&app, 0).await;
     let words = ["plan", &app.pod, "--discover"];
     let refused = ms2m(&app, &words).outcome().await.expect_code(2).stderr;
     for words in [
@@ -110,7 +127,10 @@ async fn what_cannot_be_said_is_told_with_the_choices() {
     assert!(!refused.contains("hunter2"), "{refused}");
 
     // What is said is not looked up, and the queue is found all the same.
+    let (read, last) = secrets_read(&app, last).await;
+    assert!(read > 0, "to find the broker");
     let planned = planned(&app, &["--broker-url", &broker.url]).await;
+    assert_eq!(secrets_read(&app, last).await.0, 0, "nothing else");
     assert!(!planned.contains("found broker-url"), "{planned}");
     assert!(planned.contains("found queue"), "{planned}");
 
