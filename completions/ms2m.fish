@@ -106,6 +106,7 @@ never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l discover -d 'Look up what is not said: the broker with user and password in the pod\'s environment, Secrets included, queue, exchange and key at the broker. What is found is told, without passwords'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -152,6 +153,7 @@ never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l discover -d 'Look up what is not said: the broker with user and password in the pod\'s environment, Secrets included, queue, exchange and key at the broker. What is found is told, without passwords'
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -204,6 +206,7 @@ json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l via-controller -d 'Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops waiting then'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s y -l yes -d 'Ask nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l discover -d 'Look up what is not said: the broker with user and password in the pod\'s environment, Secrets included, queue, exchange and key at the broker. What is found is told, without passwords'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -256,6 +259,7 @@ json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l via-controller -d 'Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops waiting then'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l dry-run -d 'Show the plan and change nothing'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s y -l yes -d 'Ask nothing'
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l discover -d 'Look up what is not said: the broker with user and password in the pod\'s environment, Secrets included, queue, exchange and key at the broker. What is found is told, without passwords'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -452,6 +456,7 @@ never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l discover -d 'Look up what is not said: the broker with user and password in the pod\'s environment, Secrets included, queue, exchange and key at the broker. What is found is told, without passwords'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s h -l help -d 'Print help (see more with \'--help\')'

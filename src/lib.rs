@@ -9,6 +9,7 @@
 //! - [`cluster`], [`broker`], [`registry`], [`clock`]: adapters, each implementing its ports.
 //! - [`controller`]: the engine in the cluster, for `StatefulMigration` resources.
 //! - [`check`]: whether a cluster and a migration would do, as grouped results.
+//! - [`discover`]: what a pod tells of its broker and its queue.
 //! - [`install`]: what goes into a cluster for the controller, as objects and manifests.
 //! - [`cli`]: the command line.
 //!
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
+pub mod discover;
 pub mod install;
 pub mod migration;
 pub mod registry;

@@ -1,6 +1,7 @@
 //! The engine's port `Broker` over AMQP and, where it can be reached, the management API.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use super::channels::{ANSWER, Channels};
 use super::failure::port_error;
 use super::management::Management;
 use super::relay::relay;
+use super::route::Route;
 use super::url::BrokerUrl;
 use super::{arguments, probe};
 use crate::api::HandoffBinding;
@@ -58,6 +60,29 @@ impl AmqpBroker {
             relays: Channels::new(options.url.clone()),
             management: Management::new(&options.url, options.management.as_ref()),
             lags: Mutex::default(),
+        }
+    }
+
+    /// The same broker, to which `route` knows the way.
+    #[must_use]
+    pub fn by(mut self, route: &Arc<dyn Route>) -> Self {
+        self.channels.route = Some(Arc::clone(route));
+        self.relays.route = Some(Arc::clone(route));
+        if let Ok(management) = &mut self.management {
+            management.route = Some(Arc::clone(route));
+        }
+        self
+    }
+
+    /// The queues that connections from one of these addresses consume, as the management API knows:
+    /// a new consumer is in its list after some seconds.
+    ///
+    /// # Errors
+    /// It cannot be asked, or refuses the user.
+    pub async fn consumed_from(&self, addresses: &[String]) -> PortResult<Vec<String>> {
+        match &self.management {
+            Ok(management) => management.consumed_from(addresses).await,
+            Err(error) => Err(error.clone()),
         }
     }
 

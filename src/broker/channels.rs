@@ -4,13 +4,18 @@
 //! that has seen an error is dropped. A connection that has died is made anew by the next call;
 //! whether that call is repeated is the engine's decision.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::ConfirmSelectOptions;
+use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties};
 use tokio::sync::Mutex;
 
 use super::failure::port_error;
+use super::route::{Detour, Route};
 use super::url::BrokerUrl;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
@@ -30,6 +35,7 @@ struct Pool {
 /// A connection on demand and its idle channels.
 pub(super) struct Channels {
     url: BrokerUrl,
+    pub(super) route: Option<Arc<dyn Route>>,
     pool: Mutex<Pool>,
 }
 
@@ -37,6 +43,7 @@ impl Channels {
     pub(super) fn new(url: BrokerUrl) -> Self {
         Self {
             url,
+            route: None,
             pool: Mutex::new(Pool::default()),
         }
     }
@@ -112,18 +119,55 @@ impl Channels {
     }
 
     async fn connect(&self) -> PortResult<Connection> {
-        let properties = ConnectionProperties::default().with_connection_name("ms2m".into());
-        let connecting = Connection::connect_uri(self.url.uri(), properties);
-        let address = format!("{}:{}", self.url.host(), self.url.port());
-        match tokio::time::timeout(CONNECT, connecting).await {
+        let (host, port) = (self.url.host(), self.url.port());
+        let named = format!("{host}:{port}");
+        let detour = match &self.route {
+            Some(route) => route.detour(host, port).await,
+            None => Ok(None),
+        };
+        let detour = detour.map_err(|error| refused(&named, error))?;
+        let address = match &detour {
+            Some(detour) => format!("{named} (by {})", detour.words),
+            None => named,
+        };
+        let connecting = self.open(detour.as_ref().map(|it| it.address));
+        match tokio::time::timeout(CONNECT, Box::pin(connecting)).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(refused(&address, port_error(&error))),
+            Ok(Err(error)) => Err(refused(&address, cause(port_error(&error), detour))),
             Err(_) => Err(PortError::Unreachable(format!(
                 "the broker at {address} has not answered within {} s",
                 CONNECT.as_secs()
             ))),
         }
     }
+
+    async fn open(&self, address: Option<SocketAddr>) -> lapin::Result<Connection> {
+        let properties = ConnectionProperties::default().with_connection_name("ms2m".into());
+        let uri = self.url.uri();
+        let Some(address) = address else {
+            return Connection::connect_uri(uri, properties).await;
+        };
+        let runtime = lapin::runtime::default_runtime()?;
+        let connect = async move |uri: AMQPUri, runtime| {
+            let stream = AsyncTcpStream::connect(&runtime, address).await?;
+            Ok(match uri.scheme {
+                AMQPScheme::AMQP => stream,
+                // The certificate has to bear the broker's name, whichever way the bytes go.
+                AMQPScheme::AMQPS => {
+                    let config = OwnedTLSConfig::default();
+                    let host = &uri.authority.host;
+                    stream.into_tls(host, config.as_ref()).await?
+                }
+            })
+        };
+        Connection::connector(uri, runtime, connect, properties).await
+    }
+}
+
+/// Why a connection came to nothing: by a detour, what happened there, where it is known.
+fn cause(error: PortError, detour: Option<Detour>) -> PortError {
+    let there = detour.and_then(|detour| detour.trouble.latest());
+    there.unwrap_or(error)
 }
 
 /// A new channel in confirm mode.

@@ -11,8 +11,10 @@ mod management;
 mod probe;
 mod queues;
 mod relay;
+mod route;
 mod trial;
 pub mod url;
 
 pub use amqp::{AmqpBroker, Options};
+pub use route::{Detour, Route, Trouble};
 pub use url::{BrokerUrl, BrokerUrlError};

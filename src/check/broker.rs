@@ -6,18 +6,20 @@ use crate::broker::BrokerUrl;
 use crate::migration::error::Error;
 use crate::migration::ports::{BrokerView, PortResult};
 
-/// Whether the broker answers, and whether its management API does.
+/// Whether the broker answers, and whether its management API does. `tunnel` is the Service that it
+/// is reached by, where it is reached through the API server.
 #[must_use]
-pub fn at_hand(broker: Result<&BrokerView, &Error>) -> Vec<Check> {
+pub fn at_hand(broker: Result<&BrokerView, &Error>, tunnel: Option<&str>) -> Vec<Check> {
     const ANSWERS: &str = "it answers";
+    let by = tunnel.map_or_else(String::new, |it| format!(", by port-forward to {it}"));
     const TELLS: &str = "its management API tells bindings and unacknowledged messages";
     match broker {
         Err(error) => vec![
-            Check::refused(ANSWERS, error),
+            Check::refused(format!("{ANSWERS}{by}"), error),
             Check::skipped(TELLS, "the broker does not answer"),
         ],
         Ok(view) => vec![
-            Check::pass(format!("{ANSWERS} ({})", view.product)),
+            Check::pass(format!("{ANSWERS} ({}){by}", view.product)),
             match &view.management {
                 None => Check::pass(TELLS),
                 Some(why) => Check::warn(TELLS, why.clone())

@@ -39,7 +39,7 @@ pub fn permissions(
 /// What it comes to when such a right is missing; nothing where it does not matter.
 fn weight(needed: Needed, wanted: Wanted<'_>) -> Option<Outcome> {
     match needed {
-        Needed::Always => Some(Outcome::Fail),
+        Needed::Always | Needed::Tunnel => Some(Outcome::Fail),
         Needed::Owner(kind) if wanted.owner == Some(kind) => Some(Outcome::Fail),
         Needed::Direct if wanted.direct => Some(Outcome::Fail),
         Needed::Owner(_) | Needed::Direct if wanted.of_pod => None,
@@ -71,6 +71,7 @@ fn check(permission: &Permission, weight: Outcome, user: Option<&str>) -> Check 
 fn remark(needed: Needed) -> String {
     match needed {
         Needed::Always => String::new(),
+        Needed::Tunnel => " (to reach the broker by port-forward)".to_owned(),
         Needed::Owner(kind) => format!(" (for pods of a {kind})"),
         Needed::Direct => " (for --direct)".to_owned(),
         Needed::Helpful => " (can be left out)".to_owned(),

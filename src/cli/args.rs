@@ -257,6 +257,7 @@ mod tests {
             "crd",
             "file",
             "static",
+            "discover",
             "kubectl",
         ];
         let root = command();

@@ -41,6 +41,16 @@ impl Again {
             abort: format!("ms2m abort {name} {flags}"),
         }
     }
+
+    /// The same for whoever had settings looked up.
+    #[must_use]
+    pub fn discovering(mut self, discover: bool) -> Self {
+        if discover {
+            self.resume.push_str(" --discover");
+            self.abort.push_str(" --discover");
+        }
+        self
+    }
 }
 
 /// The flags that reach the same namespace of the same cluster, as somebody would type them.

@@ -13,6 +13,7 @@
 pub mod args;
 pub mod commands;
 mod complete;
+mod discover;
 pub mod exit;
 pub mod failure;
 mod follow;

@@ -1,7 +1,9 @@
 //! The only place that puts adapters and engine together.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use kube::config::Kubeconfig;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -10,14 +12,14 @@ use super::args::GlobalArgs;
 use super::failure::refused;
 use super::settings::migration::Settings;
 use crate::api::TransferConfig;
-use crate::broker::{self, AmqpBroker, BrokerUrl};
+use crate::broker::{self, AmqpBroker, BrokerUrl, Detour, Route, Trouble};
 use crate::clock::SystemClock;
-use crate::cluster::{self, ConnectOptions, KubeCluster, KubeJournal};
+use crate::cluster::{self, ConnectOptions, KubeCluster, KubeJournal, Noted, Tunnels};
 use crate::migration::engine::{Engine, Ports};
 use crate::migration::error::Error;
 use crate::migration::event::Reporter;
 use crate::migration::plan::closest;
-use crate::migration::ports::Cluster;
+use crate::migration::ports::{Cluster, PortResult};
 use crate::registry::OciRegistry;
 
 /// A cluster that can be asked, and one namespace of it.
@@ -27,6 +29,8 @@ pub(super) struct Reached {
     pub(super) cluster: Arc<KubeCluster>,
     /// Where migrations are remembered.
     pub(super) journal: Arc<KubeJournal>,
+    /// Ways to a broker inside the cluster.
+    pub(super) ways: Arc<Ways>,
     /// The namespace.
     pub(super) namespace: String,
     /// The kubeconfig's context in use, if there is one.
@@ -47,6 +51,7 @@ impl Reached {
             .map_err(|error| refused("failed to find the cluster", &error))?;
         Ok(Self {
             journal: Arc::new(cluster.journal()),
+            ways: Arc::new(Ways::into(&cluster)),
             namespace: cluster.namespace().to_owned(),
             context: context(global),
             cluster: Arc::new(cluster),
@@ -61,6 +66,7 @@ impl Reached {
         let cluster = self.cluster.in_namespace(namespace);
         Self {
             journal: Arc::new(cluster.journal()),
+            ways: Arc::new(Ways::into(&cluster)),
             namespace: namespace.to_owned(),
             context: self.context.clone(),
             cluster: Arc::new(cluster),
@@ -75,7 +81,7 @@ impl Reached {
         reporter: Arc<dyn Reporter>,
         stop: CancellationToken,
     ) -> Result<Engine, Error> {
-        let broker = broker(&settings.broker, settings.management.as_ref());
+        let broker = self.broker(&settings.broker, settings.management.as_ref());
         let registry = registry(&settings.transfer)?;
         let ports = Ports {
             cluster: self.cluster.clone(),
@@ -86,6 +92,17 @@ impl Reached {
             clock: Arc::new(SystemClock::new()),
         };
         Ok(Engine::new(ports, reporter, settings.limits.clone(), stop))
+    }
+
+    /// A broker that is connected when it is first used, through the API server where its name is a
+    /// Service's and leads nowhere from here.
+    pub(super) fn broker(&self, url: &BrokerUrl, management: Option<&Url>) -> AmqpBroker {
+        let route: Arc<dyn Route> = self.ways.clone();
+        AmqpBroker::new(&broker::Options {
+            url: url.clone(),
+            management: management.cloned(),
+        })
+        .by(&route)
     }
 
     /// The refusal for a pod that is not there, with the nearest one that is.
@@ -104,14 +121,6 @@ impl Reached {
     }
 }
 
-/// A broker that is connected when it is first used.
-pub(super) fn broker(url: &BrokerUrl, management: Option<&Url>) -> AmqpBroker {
-    AmqpBroker::new(&broker::Options {
-        url: url.clone(),
-        management: management.cloned(),
-    })
-}
-
 /// The registries, as the operator reaches them.
 pub(super) fn registry(transfer: &TransferConfig) -> Result<OciRegistry, Error> {
     OciRegistry::new(transfer.plain_http.unwrap_or_default())
@@ -128,4 +137,43 @@ fn context(global: &GlobalArgs) -> Option<String> {
         };
         kubeconfig.ok()?.current_context
     })
+}
+
+/// The cluster's tunnels as ways to a broker.
+pub(super) struct Ways {
+    /// The tunnels.
+    pub(super) tunnels: Tunnels,
+    /// What became of the latest connection by each, by host and port.
+    troubles: Mutex<HashMap<(String, u16), Trouble>>,
+}
+
+impl Ways {
+    fn into(cluster: &KubeCluster) -> Self {
+        Self {
+            tunnels: cluster.tunnels(),
+            troubles: Mutex::default(),
+        }
+    }
+
+    fn trouble(&self, host: &str, port: u16) -> Trouble {
+        let mut all = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry((host.to_owned(), port)).or_default().clone()
+    }
+}
+
+#[async_trait]
+impl Route for Ways {
+    async fn detour(&self, host: &str, port: u16) -> PortResult<Option<Detour>> {
+        let trouble = self.trouble(host, port);
+        let notes = || {
+            let trouble = trouble.clone();
+            Box::new(move |noted: Noted| trouble.note(noted)) as cluster::Notes
+        };
+        let tunnel = self.tunnels.to(host, port, notes).await?;
+        Ok(tunnel.map(|tunnel| Detour {
+            address: tunnel.address,
+            words: format!("port-forward to {}", tunnel.service),
+            trouble,
+        }))
+    }
 }

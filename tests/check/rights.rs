@@ -7,7 +7,7 @@ use crate::support::cli::start;
 use crate::support::{App, Options};
 
 /// A kubeconfig of a user of that name, who has no right but to ask about his rights.
-fn kubeconfig(app: &App, user: &str) -> tempfile::NamedTempFile {
+pub(crate) fn kubeconfig(app: &App, user: &str) -> tempfile::NamedTempFile {
     let text = std::fs::read_to_string(&app.world.places.kubeconfig).expect("a kubeconfig");
     let mut config: Value = serde_yaml::from_str(&text).expect("YAML");
     config["users"][0]["user"] = json!({"token": format!("user/{user}")});

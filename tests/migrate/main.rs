@@ -5,6 +5,7 @@
 mod support;
 
 mod direct;
+mod discover;
 mod fails;
 mod kept;
 mod manners;
@@ -13,3 +14,4 @@ mod recovery;
 mod refuses;
 mod status;
 mod stops;
+mod tunnel;

@@ -29,6 +29,10 @@ pub(crate) struct Options {
     pub(crate) nodes: Option<(String, String)>,
     /// Who owns the pod.
     pub(crate) owner: Owner,
+    /// The pod's `hostAliases`.
+    pub(crate) hosts: serde_json::Value,
+    /// Annotations of the pod besides those.
+    pub(crate) annotations: serde_json::Value,
 }
 
 /// Who owns the pod of an application.
@@ -51,6 +55,8 @@ impl Default for Options {
             labels: json!({}),
             nodes: None,
             owner: Owner::Nobody,
+            hosts: json!([]),
+            annotations: json!({}),
         }
     }
 }
@@ -227,13 +233,11 @@ impl App {
         );
         let mut labels = options.labels.clone();
         labels["app"] = json!("worker");
-        let mut annotations = json!({});
+        let mut annotations = options.annotations.clone();
         if options.annotated {
-            annotations = json!({
-                "migration.ms2m.io/queue": self.queue,
-                "migration.ms2m.io/exchange": self.exchange,
-                "migration.ms2m.io/routing-key": self.routing_key,
-            });
+            annotations["migration.ms2m.io/queue"] = json!(self.queue);
+            annotations["migration.ms2m.io/exchange"] = json!(self.exchange);
+            annotations["migration.ms2m.io/routing-key"] = json!(self.routing_key);
         }
         json!({
             "apiVersion": "v1",
@@ -241,6 +245,7 @@ impl App {
             "metadata": {"name": self.pod, "labels": labels, "annotations": annotations},
             "spec": {
                 "nodeSelector": {"kubernetes.io/hostname": self.from},
+                "hostAliases": options.hosts,
                 "containers": [{
                     "name": "worker",
                     "image": places.worker_image,

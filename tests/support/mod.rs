@@ -15,6 +15,7 @@ pub(crate) mod app;
 pub(crate) mod cli;
 pub(crate) mod controller;
 pub(crate) mod image;
+pub(crate) mod inside;
 pub(crate) mod recorder;
 pub(crate) mod recording;
 pub(crate) mod world;

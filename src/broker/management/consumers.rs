@@ -4,6 +4,8 @@
 //! from the list at once, a new one shows up within 5 s, when the broker next gathers its
 //! statistics. AMQP's count is exact at once, so a list shorter than that is a list that is late.
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 
 use super::Management;
@@ -34,6 +36,18 @@ struct Channel {
     peer_host: Option<String>,
     #[serde(default)]
     peer_port: serde_json::Value,
+}
+
+/// A consumer in the list of all of them.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    queue: QueueName,
+    channel_details: Channel,
+}
+
+#[derive(Debug, Deserialize)]
+struct QueueName {
+    name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +84,24 @@ impl Management {
         Ok(views)
     }
 
+    /// The queues of the virtual host that connections from one of these addresses consume, one for
+    /// each consumer.
+    pub(in crate::broker) async fn consumed_from(
+        &self,
+        addresses: &[String],
+    ) -> PortResult<Vec<String>> {
+        let listed: Vec<Listed> = self.get(&["api", "consumers", &self.vhost], &[]).await?;
+        let from = |listed: &Listed| {
+            let peer = listed.channel_details.peer_host.as_deref();
+            peer.is_some_and(|peer| addresses.iter().any(|address| is_same(peer, address)))
+        };
+        Ok(listed
+            .into_iter()
+            .filter(from)
+            .map(|it| it.queue.name)
+            .collect())
+    }
+
     /// The name that a client has given its connection. Only a help: a user who may not see other
     /// users' connections gets none.
     async fn client_name(&self, connection: Option<&str>) -> Option<String> {
@@ -77,6 +109,15 @@ impl Management {
         let connection: Connection = self.get(&path, &[]).await.ok()?;
         known(connection.user_provided_name)
     }
+}
+
+/// Whether both are one address, however it is written: brackets, an IPv4 address within IPv6.
+fn is_same(one: &str, other: &str) -> bool {
+    let read = |text: &str| -> Option<IpAddr> {
+        let address: IpAddr = text.trim_matches(['[', ']']).parse().ok()?;
+        Some(address.to_canonical())
+    };
+    read(one).is_some_and(|one| read(other) == Some(one))
 }
 
 /// Erlang's `undefined` is told as a string.
@@ -91,6 +132,15 @@ fn port(value: &serde_json::Value) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        assert!(is_same("10.1.2.3", "10.1.2.3"));
+        assert!(is_same("::ffff:10.1.2.3", "10.1.2.3"));
+        assert!(is_same("[2001:db8::7]", "2001:db8:0::7"));
+        assert!(!is_same("10.1.2.3", "10.1.2.30"));
+        assert!(!is_same("undefined", "undefined"));
+    }
 
     #[test]
     fn a_connection_without_statistics_is_unknown() {

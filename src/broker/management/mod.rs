@@ -9,7 +9,8 @@ mod limits;
 mod rates;
 mod totals;
 
-use std::sync::OnceLock;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
@@ -19,6 +20,7 @@ use url::Url;
 pub(super) use bindings::ToldBinding;
 pub(super) use totals::Totals;
 
+use super::route::{Detour, Route};
 use super::url::BrokerUrl;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
@@ -33,6 +35,9 @@ pub(super) struct Management {
     password: String,
     vhost: String,
     client: Client,
+    pub(super) route: Option<Arc<dyn Route>>,
+    /// The client that goes by a detour, once there was one.
+    detoured: OnceLock<Client>,
 }
 
 /// Broker product and version.
@@ -97,6 +102,8 @@ impl Management {
             password,
             vhost,
             client,
+            route: None,
+            detoured: OnceLock::new(),
         })
     }
 
@@ -129,8 +136,13 @@ impl Management {
     /// The answer to a GET. A server may close a connection that was kept open just when it is
     /// used again (RFC 9112, section 9.3.1): a request that only reads is then sent once more.
     async fn sent(&self, url: &Url, query: &[(&str, &str)]) -> PortResult<(StatusCode, Vec<u8>)> {
+        let detour = self.detour().await?;
+        let (client, url) = match &detour {
+            Some(detour) => self.by(detour, url)?,
+            None => (&self.client, url.clone()),
+        };
         let attempt = async || {
-            let request = self.client.get(url.clone()).query(query);
+            let request = client.get(url.clone()).query(query);
             let request = request.basic_auth(&self.user, Some(&self.password));
             let response = request.send().await?;
             let status = response.status();
@@ -140,7 +152,41 @@ impl Management {
             Err(error) if !error.is_timeout() && !error.is_connect() => attempt().await,
             answer => answer,
         };
-        answer.map_err(|error| self.unreachable(error))
+        answer.map_err(|error| {
+            let there = detour.and_then(|detour| detour.trouble.latest());
+            there.unwrap_or_else(|| self.unreachable(error))
+        })
+    }
+
+    async fn detour(&self) -> PortResult<Option<Detour>> {
+        let (Some(route), Some(host)) = (&self.route, self.base.host_str()) else {
+            return Ok(None);
+        };
+        let port = self.base.port_or_known_default().unwrap_or_default();
+        route.detour(host, port).await
+    }
+
+    /// The same request by a detour. The host keeps its name, which a certificate has to bear; the
+    /// port has to be in the URL, since a client that is told an address takes no port from it.
+    fn by(&self, detour: &Detour, url: &Url) -> PortResult<(&Client, Url)> {
+        let unmade = || PortError::Invalid(format!("no request can be sent by {}", detour.words));
+        let mut url = url.clone();
+        url.set_port(Some(detour.address.port()))
+            .map_err(|()| unmade())?;
+        if self.detoured.get().is_none() {
+            let host = url.host_str().ok_or_else(unmade)?;
+            let address = SocketAddr::from((detour.address.ip(), 0));
+            // A proxy would look for the detour on its own machine.
+            let made = Client::builder().timeout(ANSWER).no_proxy();
+            let made = made.resolve(host, address).build();
+            let made = made.map_err(|_| unmade())?;
+            // Somebody else may have been quicker: either is good.
+            let _ = self.detoured.set(made);
+        }
+        self.detoured
+            .get()
+            .map(|client| (client, url))
+            .ok_or_else(unmade)
     }
 
     fn check(&self, status: StatusCode) -> PortResult<()> {

@@ -16,7 +16,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::interrupt::{self, Again};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
-use crate::cli::settings::flags::{EndArgs, SettingArgs};
+use crate::cli::settings::flags::{DiscoverArgs, EndArgs, SettingArgs};
 use crate::cli::settings::migration::Typed;
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
@@ -53,6 +53,10 @@ pub struct AbortArgs {
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ResultOutput,
+
+    /// Whether what is missing is looked up.
+    #[command(flatten)]
+    pub discover: DiscoverArgs,
 
     /// The settings.
     #[command(flatten)]
@@ -96,6 +100,10 @@ async fn abort(
         end: args.settings.clone(),
         ..SettingArgs::default()
     };
+    if args.discover.discover {
+        let looked = subject.discover(ui, &reached, &given, &typed, &mut layers);
+        Box::pin(looked).await?;
+    }
     let settings = subject.settle(&given, &mut layers, typed)?;
     let Some(record) = &subject.record else {
         return Err(Error::refused("there is no migration to abort").into());

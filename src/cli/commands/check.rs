@@ -11,15 +11,17 @@ use crate::cli::args::GlobalArgs;
 use crate::cli::exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::run::runtime;
-use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::flags::{DiscoverArgs, SettingArgs};
 use crate::cli::settings::migration::Typed;
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::{Ui, without_userinfo};
 use crate::cli::view::check as view;
 use crate::cli::wire::Reached;
+use crate::cluster::ServiceName;
+use crate::cluster::rights::Permission;
 use crate::migration::error::Error;
-use crate::migration::ports::NodeView;
+use crate::migration::ports::{NodeView, PortResult};
 
 /// Check whether a cluster, or one pod's migration, has everything that it takes
 ///
@@ -47,6 +49,10 @@ pub struct CheckArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: CheckOutput,
 
+    /// Whether what is missing is looked up.
+    #[command(flatten)]
+    pub discover: DiscoverArgs,
+
     /// The settings.
     #[command(flatten)]
     pub settings: SettingArgs,
@@ -69,14 +75,18 @@ pub enum CheckOutput {
 /// # Errors
 /// [`crate::migration::error::ErrorKind::Usage`]; or the code of a refusal, if any check fails.
 pub fn run(ui: &Ui, global: &GlobalArgs, args: &CheckArgs, matches: &ArgMatches) -> Outcome {
+    if args.discover.discover && args.pod.is_none() {
+        return Err(Error::usage("--discover takes a pod to look at").into());
+    }
     let config = Config::load(global.config.as_deref())?;
     let layers = Layers::new(matches, &config);
     let typed = Typed::read(&args.settings.end, &layers)?;
-    let report = runtime()?.block_on(Box::pin(checked(global, args, layers, typed)))?;
+    let report = runtime()?.block_on(Box::pin(checked(ui, global, args, layers, typed)))?;
     tell(ui, args.output, &report)
 }
 
 async fn checked(
+    ui: &Ui,
     global: &GlobalArgs,
     args: &CheckArgs,
     mut layers: Layers<'_>,
@@ -88,7 +98,7 @@ async fn checked(
     let mut groups = vec![check::api(&version)];
     if version.is_ok() {
         groups.extend(match &args.pod {
-            Some(pod) => of_pod::groups(&reached, pod, args, &mut layers, typed).await?,
+            Some(pod) => of_pod::groups(ui, &reached, pod, args, &mut layers, typed).await?,
             None => of_cluster::groups(&reached, args, &mut layers, typed).await?,
         });
     }
@@ -122,6 +132,19 @@ async fn facts(reached: &Reached, node: NodeView) -> NodeFacts {
 
 /// The kubelet's feature gate of the checkpoint call.
 const GATE: &str = "ContainerCheckpoint";
+
+/// The caller's permissions, with those of the tunnel to a broker where it takes one.
+async fn permissions(
+    reached: &Reached,
+    tunnel: Option<&ServiceName>,
+) -> PortResult<Vec<Permission>> {
+    let mut all = reached.cluster.permissions().await?;
+    if let Some(service) = tunnel {
+        let namespace = &service.namespace;
+        all.extend(reached.cluster.tunnel_permissions(namespace).await?);
+    }
+    Ok(all)
+}
 
 /// The group of something that no setting names.
 fn unnamed(group: &str, setting: &crate::cli::settings::table::Setting) -> Group {

@@ -15,7 +15,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::interrupt::{self, Again, Listening};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
-use crate::cli::settings::flags::{ControllerArgs, SettingArgs};
+use crate::cli::settings::flags::{ControllerArgs, DiscoverArgs, SettingArgs};
 use crate::cli::settings::migration::{Typed, Wanted};
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
@@ -57,7 +57,7 @@ pub struct MigrateArgs {
 
     /// Make a resource for the controller to carry out, and follow it to its end. Ctrl-C only stops
     /// waiting then
-    #[arg(long, conflicts_with_all = ["resume", "dry_run"], env = "MS2M_VIA_CONTROLLER", hide_env_values = true)]
+    #[arg(long, conflicts_with_all = ["resume", "dry_run", "discover"], env = "MS2M_VIA_CONTROLLER", hide_env_values = true)]
     pub via_controller: bool,
 
     /// Show the plan and change nothing
@@ -71,6 +71,10 @@ pub struct MigrateArgs {
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ResultOutput,
+
+    /// Whether what is missing is looked up.
+    #[command(flatten)]
+    pub discover: DiscoverArgs,
 
     /// Where the controller has credentials from.
     #[command(flatten)]
@@ -121,6 +125,10 @@ async fn migrate(
         (None, pod) => Subject::of_pod(&reached, pod.as_deref().unwrap_or_default()).await?,
     };
     layers.context.clone_from(&reached.context);
+    if args.discover.discover {
+        let looked = subject.discover(ui, &reached, &args.settings, &typed, &mut layers);
+        Box::pin(looked).await?;
+    }
     let settings = subject.settle(&args.settings, &mut layers, typed)?;
     let wanted = Wanted {
         pod: &subject.pod,
@@ -211,7 +219,8 @@ impl Job<'_> {
             self.stop.clone(),
             Arc::clone(&self.progress),
             self.ui.clone(),
-            Again::new(self.global, &self.request.namespace, name),
+            Again::new(self.global, &self.request.namespace, name)
+                .discovering(self.args.discover.discover),
         )
     }
 

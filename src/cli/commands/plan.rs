@@ -12,13 +12,13 @@ use crate::api::Phase;
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::Outcome;
 use crate::cli::run::runtime;
-use crate::cli::settings::flags::SettingArgs;
+use crate::cli::settings::flags::{DiscoverArgs, SettingArgs};
 use crate::cli::settings::migration::{Settings, Typed, Wanted};
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
 use crate::cli::view::{estimate as estimate_view, plan as plan_view};
-use crate::cli::wire::{self, Reached};
+use crate::cli::wire::Reached;
 use crate::migration::error::Error;
 use crate::migration::estimate::{Earlier, Estimate, Load, estimate};
 use crate::migration::event::Silent;
@@ -45,6 +45,10 @@ pub struct PlanArgs {
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ResultOutput,
 
+    /// Whether what is missing is looked up.
+    #[command(flatten)]
+    pub discover: DiscoverArgs,
+
     /// The settings.
     #[command(flatten)]
     pub settings: SettingArgs,
@@ -58,7 +62,7 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &PlanArgs, matches: &ArgMatches) 
     let config = Config::load(global.config.as_deref())?;
     let mut layers = Layers::new(matches, &config);
     let typed = Typed::read(&args.settings.end, &layers)?;
-    let planned = planned(global, args, &mut layers, typed);
+    let planned = planned(ui, global, args, &mut layers, typed);
     let (plan, estimate) = runtime()?.block_on(Box::pin(planned))?;
     let settings = &layers.resolved;
     match args.output {
@@ -76,6 +80,7 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &PlanArgs, matches: &ArgMatches) 
 }
 
 async fn planned(
+    ui: &Ui,
     global: &GlobalArgs,
     args: &PlanArgs,
     layers: &mut Layers<'_>,
@@ -84,6 +89,10 @@ async fn planned(
     let reached = Reached::connect(global).await?;
     let subject = Subject::of_pod(&reached, &args.pod).await?;
     layers.context.clone_from(&reached.context);
+    if args.discover.discover {
+        let looked = subject.discover(ui, &reached, &args.settings, &typed, layers);
+        Box::pin(looked).await?;
+    }
     let settings = subject.settle(&args.settings, layers, typed)?;
     let wanted = Wanted {
         pod: &subject.pod,
@@ -100,7 +109,7 @@ async fn planned(
 
 /// What is known of the pod and its queue. Whatever cannot be seen is left out: the estimate says so.
 async fn load(reached: &Reached, settings: &Settings, plan: &Plan) -> Load {
-    let broker = wire::broker(&settings.broker, settings.management.as_ref());
+    let broker = reached.broker(&settings.broker, settings.management.as_ref());
     let queues = [plan.queue.as_str()];
     let (memory, rates, queues, records) = tokio::join!(
         reached

@@ -3,10 +3,12 @@
 
 use super::which::{self, Which};
 use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, Phase};
+use crate::cli::discover::discover;
 use crate::cli::failure::refused;
 use crate::cli::settings::Layers;
 use crate::cli::settings::flags::SettingArgs;
 use crate::cli::settings::migration::{Settings, Typed, recorded};
+use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::Driver;
 use crate::migration::error::{Error, PortError};
@@ -85,6 +87,33 @@ impl Subject {
         })
     }
 
+    /// Looks up what nobody has said, in its pod or in the one that came of it.
+    pub(super) async fn discover(
+        &self,
+        ui: &Ui,
+        reached: &Reached,
+        args: &SettingArgs,
+        typed: &Typed,
+        layers: &mut Layers<'_>,
+    ) -> Result<(), Error> {
+        self.speaks(layers);
+        let record = self.record.as_ref();
+        let target = record.and_then(|it| it.status.target_pod.as_deref());
+        let pods: Vec<&str> = [Some(self.pod.as_str()), target]
+            .into_iter()
+            .flatten()
+            .collect();
+        discover(ui, reached, &pods, args, typed, layers).await
+    }
+
+    /// What the pod and its migration say.
+    fn speaks(&self, layers: &mut Layers<'_>) {
+        if let Some(view) = &self.view {
+            layers.annotations.clone_from(&view.annotations);
+        }
+        layers.record = self.record.as_ref().map(recorded);
+    }
+
     /// Settles everything that a migration takes.
     ///
     /// # Errors
@@ -95,10 +124,7 @@ impl Subject {
         layers: &mut Layers<'_>,
         typed: Typed,
     ) -> Result<Settings, Error> {
-        if let Some(view) = &self.view {
-            layers.annotations.clone_from(&view.annotations);
-        }
-        layers.record = self.record.as_ref().map(recorded);
+        self.speaks(layers);
         match Settings::resolve(args, typed, layers)? {
             Some(settings) => Ok(settings),
             None => Err(layers.incomplete()),

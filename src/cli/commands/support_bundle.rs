@@ -15,7 +15,7 @@ use super::logs;
 use super::status;
 use super::subject::Subject;
 use super::which::{self, Which};
-use crate::broker::{self, AmqpBroker};
+use crate::broker::AmqpBroker;
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Outcome, refused};
 use crate::cli::run::runtime;
@@ -92,7 +92,7 @@ async fn collect(
     layers.context.clone_from(&reached.context);
     let named = Which::Migration(name.clone());
     let broker = match Subject::of_migration(&reached, &named).await {
-        Ok(subject) => broker_of(&subject, args, &mut layers, typed),
+        Ok(subject) => broker_of(&reached, &subject, args, &mut layers, typed),
         Err(error) => Err(error),
     };
 
@@ -120,6 +120,7 @@ async fn collect(
 }
 
 fn broker_of(
+    reached: &Reached,
     subject: &Subject,
     args: &SupportBundleArgs,
     layers: &mut Layers<'_>,
@@ -130,10 +131,7 @@ fn broker_of(
         ..SettingArgs::default()
     };
     let settings = subject.settle(&given, layers, typed)?;
-    Ok(AmqpBroker::new(&broker::Options {
-        url: settings.broker,
-        management: settings.management,
-    }))
+    Ok(reached.broker(&settings.broker, settings.management.as_ref()))
 }
 
 fn words(error: &Error) -> String {

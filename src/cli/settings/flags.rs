@@ -148,6 +148,15 @@ pub struct ManyArgs {
     pub drain_timeout: Option<Duration>,
 }
 
+/// The agreement to look settings up.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct DiscoverArgs {
+    /// Look up what is not said: the broker with user and password in the pod's environment, Secrets
+    /// included, queue, exchange and key at the broker. What is found is told, without passwords
+    #[arg(long, help_heading = "Settings")]
+    pub discover: bool,
+}
+
 /// The settings of a migration that the controller carries out.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ControllerArgs {

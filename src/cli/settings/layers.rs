@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::config::Config;
 use super::table::Setting;
+use super::value::Secret;
 use crate::migration::error::Error;
 
 /// Where a value was said.
@@ -25,6 +26,8 @@ pub enum Origin {
     Config(PathBuf, String),
     /// In the record of the unfinished migration of this name.
     Record(String),
+    /// By nobody: it was found there.
+    Found(String),
     /// Nowhere.
     Default,
 }
@@ -37,6 +40,7 @@ impl fmt::Display for Origin {
             Self::Annotation(key) => write!(f, "annotation {key}"),
             Self::Config(path, key) => write!(f, "{key} in {}", path.display()),
             Self::Record(name) => write!(f, "unfinished migration {name}"),
+            Self::Found(place) => write!(f, "found in {place}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -82,6 +86,8 @@ pub struct Layers<'a> {
     pub context: Option<String>,
     /// Settings of an unfinished migration of this pod, and its name.
     pub record: Option<(String, BTreeMap<&'static str, String>)>,
+    /// What was found out about the pod, and where, for whoever has agreed to that.
+    pub found: BTreeMap<&'static str, (Secret, String)>,
     /// What was resolved so far.
     pub resolved: Vec<Resolved>,
     /// Required settings that no layer has.
@@ -98,6 +104,7 @@ impl<'a> Layers<'a> {
             config,
             context: None,
             record: None,
+            found: BTreeMap::new(),
             resolved: Vec::new(),
             missing: Vec::new(),
         }
@@ -156,6 +163,10 @@ impl<'a> Layers<'a> {
                 .unwrap_or_default();
             return Some((text.to_owned(), Origin::Config(path, key)));
         }
+        // Before the record, which has no passwords.
+        if let Some((text, place)) = self.found.get(setting.name) {
+            return Some((text.0.clone(), Origin::Found(place.clone())));
+        }
         if let Some((name, values)) = &self.record
             && let Some(text) = values.get(setting.name)
         {
@@ -163,6 +174,23 @@ impl<'a> Layers<'a> {
         }
         let default = setting.default?;
         Some((default.to_owned(), Origin::Default))
+    }
+
+    /// Whether anybody says something of `setting`: a default is nobody's word. A record is one, save
+    /// for what it cannot hold.
+    #[must_use]
+    pub fn is_said(&self, setting: &'static Setting, secret: bool) -> bool {
+        let id = setting.id();
+        // Not every command has every flag.
+        let is_flag = self.matches.try_contains_id(&id).is_ok();
+        if is_flag && self.matches.value_source(&id).is_some() {
+            return true;
+        }
+        match self.said(setting) {
+            None | Some((_, Origin::Default)) => false,
+            Some((_, Origin::Record(_))) => !secret,
+            Some(_) => true,
+        }
     }
 
     /// Whether a value that clap has was typed or stood in the environment.

@@ -22,7 +22,7 @@ pub(in crate::cluster) async fn missing(
 ) -> PortResult<Vec<MissingPermission>> {
     let wanted: Vec<_> = of(Front::CommandLine)
         .filter(|right| match (right.need, owner) {
-            (Need::Helpful | Need::Direct, _) => false,
+            (Need::Helpful | Need::Direct | Need::Tunnel | Need::Discover, _) => false,
             (Need::Owner(kind), owner) => owner == Some(kind),
             (_, owner) => owner.is_none(),
         })
@@ -42,7 +42,22 @@ pub(in crate::cluster) async fn review(
     retry: &Retry,
     namespace: &str,
 ) -> PortResult<Vec<Permission>> {
-    let rows: Vec<_> = of(Front::CommandLine).collect();
+    let all = of(Front::CommandLine);
+    let rows: Vec<_> = all
+        .filter(|row| !matches!(row.need, Need::Tunnel | Need::Discover))
+        .collect();
+    let answers = ask(client, retry, namespace, &rows).await?;
+    Ok(permissions(&rows, &answers, namespace))
+}
+
+/// The rights that a tunnel to a Service in `namespace` takes, and whether the caller has them.
+pub(in crate::cluster) async fn review_of_tunnel(
+    client: &Client,
+    retry: &Retry,
+    namespace: &str,
+) -> PortResult<Vec<Permission>> {
+    let all = of(Front::CommandLine);
+    let rows: Vec<_> = all.filter(|row| row.need == Need::Tunnel).collect();
     let answers = ask(client, retry, namespace, &rows).await?;
     Ok(permissions(&rows, &answers, namespace))
 }
@@ -66,7 +81,7 @@ async fn ask(
         return Ok(all.map(|(right, verb)| (right, verb, true)).collect());
     }
     try_join_all(asked.into_iter().map(|(right, verb)| async move {
-        let place = (right.scope == Scope::Namespace).then_some(namespace);
+        let place = (right.scope != Scope::Cluster).then_some(namespace);
         let has = allowed(client, retry, place, right.group, right.resource, verb).await?;
         PortResult::Ok((right, verb, has))
     }))
@@ -98,13 +113,14 @@ fn permissions(rows: &[&'static Right], answers: &[Answer], namespace: &str) -> 
             resource: full_name(row),
             verbs: row.verbs,
             missing: missing(row),
-            namespace: (row.scope == Scope::Namespace).then(|| namespace.to_owned()),
+            namespace: (row.scope != Scope::Cluster).then(|| namespace.to_owned()),
             purpose: row.purpose,
             needed: match row.need {
                 Need::Always | Need::Resource | Need::ConfigMap => Needed::Always,
                 Need::Owner(kind) => Needed::Owner(kind),
                 Need::Direct => Needed::Direct,
-                Need::Helpful => Needed::Helpful,
+                Need::Tunnel => Needed::Tunnel,
+                Need::Helpful | Need::Discover => Needed::Helpful,
             },
         })
         .collect()
@@ -119,7 +135,7 @@ fn relevant(lacking: &[(&'static Right, &'static str)], namespace: &str) -> Vec<
         .filter(|(right, _)| match right.need {
             Need::Always | Need::Owner(_) => true,
             Need::ConfigMap => !has_journal,
-            Need::Resource | Need::Helpful | Need::Direct => false,
+            Need::Resource | Need::Helpful | Need::Direct | Need::Tunnel | Need::Discover => false,
         })
         .map(|(right, verb)| MissingPermission {
             what: format!("{verb} {}", full_name(right)),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::role::{Role, RoleKind};
 use super::{Front, Scope, rules};
 
-/// The RBAC manifest for whoever runs the command line: two ClusterRoles, and how to bind them.
+/// The RBAC manifest for whoever runs the command line: ClusterRoles, and how to bind them.
 #[must_use]
 pub fn rbac_manifest() -> String {
     let role = |name: &str, comment: &str, scope| Role {
@@ -22,13 +22,27 @@ pub fn rbac_manifest() -> String {
         Scope::Namespace,
     );
     let nodes = role("ms2m-cli-nodes", NODES_WARNING, Scope::Cluster);
-    format!("{CLI_HEAD}{}---\n{}{BINDINGS}", pods.yaml(), nodes.yaml())
+    let broker = role("ms2m-cli-broker", BROKER, Scope::Broker);
+    let discover = role("ms2m-cli-discover", DISCOVER, Scope::Discovery);
+    format!(
+        "{CLI_HEAD}{}---\n{}---\n{}---\n{}{BINDINGS}",
+        pods.yaml(),
+        nodes.yaml(),
+        broker.yaml(),
+        discover.yaml()
+    )
 }
 
 /// What a role that holds rights on nodes has to say.
 pub const NODES_WARNING: &str = "On the nodes. `create nodes/proxy` reaches all of a kubelet's API, which is as good as root on \
 the node: give it to operators of the cluster, not to tenants. `resourceNames` can narrow it to the nodes that pods are \
 moved away from.";
+
+const BROKER: &str = "In the namespace of a broker inside the cluster, for a workstation that reaches it through the API \
+server. Of no use where the broker can be reached otherwise.";
+
+const DISCOVER: &str = "In the namespace of the pods, for `--discover`. It reads Secrets: of no use to whoever says by a \
+flag, the environment or annotations where the broker is.";
 
 const CLI_HEAD: &str = "\
 # What the user of `ms2m migrate`, `ms2m drain`, `ms2m abort` and `ms2m status` needs. Generated from
@@ -37,6 +51,9 @@ const CLI_HEAD: &str = "\
 # Change the group `ms2m-operators` and the namespace `default` below to fit; for the pods of all
 # namespaces (`ms2m drain -A`) bind ms2m-cli with a ClusterRoleBinding instead. Who only has a
 # controller do the work (`ms2m create`) needs none of this, but rbac-users.yaml.
+#
+# ms2m-cli-broker and ms2m-cli-discover are bound by hand, where they are needed:
+#   kubectl create rolebinding ms2m-cli-broker -n NAMESPACE --clusterrole=ms2m-cli-broker --group=ms2m-operators
 ";
 
 const BINDINGS: &str = "\
@@ -124,12 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_of_the_command_line_has_two_roles_and_their_bindings() {
+    fn the_manifest_of_the_command_line_has_its_roles_and_their_bindings() {
         let documents = documents(&rbac_manifest());
         let kinds: Vec<_> = documents.iter().map(|it| it["kind"].clone()).collect();
         assert_eq!(
             kinds,
             [
+                "ClusterRole",
+                "ClusterRole",
                 "ClusterRole",
                 "ClusterRole",
                 "RoleBinding",

@@ -7,7 +7,7 @@ mod manifest;
 mod role;
 mod table;
 
-pub(super) use check::{missing, review};
+pub(super) use check::{missing, review, review_of_tunnel};
 pub use manifest::{NODES_WARNING, rbac_manifest, users_manifest, users_roles};
 pub use role::{Role, RoleKind, Rule};
 pub use table::CONTROLLER_LEASE;
@@ -35,6 +35,10 @@ pub enum Scope {
     Cluster,
     /// In the controller's own namespace.
     Own,
+    /// In the namespace of a broker that is reached by port-forward.
+    Broker,
+    /// In the namespaces of the pods, for whoever has settings looked up there.
+    Discovery,
 }
 
 /// How much a right matters.
@@ -50,6 +54,10 @@ enum Need {
     Owner(&'static str),
     /// For direct transfers. Not asked about beforehand: nothing is changed yet when they are needed.
     Direct,
+    /// For a broker inside the cluster, from a workstation. Asked about by the check of that alone.
+    Tunnel,
+    /// For `--discover`. Not asked about: what may not be read is told when it is needed.
+    Discover,
     /// Only makes messages better, or the check before a migration.
     Helpful,
 }
@@ -80,6 +88,8 @@ pub enum Needed {
     Owner(&'static str),
     /// For direct transfers.
     Direct,
+    /// To reach a broker inside the cluster.
+    Tunnel,
     /// Only makes messages better, or a check.
     Helpful,
 }
@@ -123,7 +133,7 @@ pub fn rules(front: Front, scope: Scope) -> Vec<Rule> {
 
 fn remark(need: Need) -> &'static str {
     match need {
-        Need::Always | Need::ConfigMap => "",
+        Need::Always | Need::ConfigMap | Need::Tunnel | Need::Discover => "",
         Need::Owner("StatefulSet") => " For pods of a StatefulSet alone.",
         Need::Owner(_) => " For pods of a ReplicaSet or Deployment alone.",
         Need::Direct => " For direct transfers alone.",

@@ -102,6 +102,12 @@ impl RequestInfo {
         CONNECTING.contains(&self.subresource.as_str())
     }
 
+    /// Whether it is a connection into a pod, or the attempt at one.
+    pub(crate) fn enters_a_pod(&self) -> bool {
+        self.resource == "pods"
+            && matches!(self.subresource.as_str(), "exec" | "attach" | "portforward")
+    }
+
     /// `pods/status`, or `pods`.
     pub(crate) fn resource_path(&self) -> String {
         if self.subresource.is_empty() {

@@ -98,6 +98,14 @@ async fn route(
     if rbac::allows(&server.store, &user, &wanted).is_none() {
         return Err(wanted.refusal(&user));
     }
+    if info.enters_a_pod() {
+        // A WebSocket begins with a GET, which is not to be enough: since 1.35 (KEP-4006).
+        let create = Attributes {
+            verb: "create".into(),
+            ..wanted
+        };
+        rbac::allows(&server.store, &user, &create).ok_or_else(|| create.refusal(&user))?;
+    }
     if !info.is_resource {
         return no_resource(&server, request).await;
     }

@@ -1,10 +1,11 @@
 //! A program for containers in tests, which does what its arguments say, one after the other:
 //! `print TEXT`, `env NAME`, `cat FILE`, `ls DIRECTORY`, `hostname`, `write FILE TEXT`,
-//! `sleep MILLISECONDS`, `listen PORT`, `wait` (until SIGTERM), `ignore` (SIGTERM) and
-//! `exit CODE`. It has no part in checkpoints.
+//! `sleep MILLISECONDS`, `listen PORT`, `relay PORT ADDRESS` (connections go on to there, under the
+//! address that they come from), `wait` (until SIGTERM), `ignore` (SIGTERM) and `exit CODE`. It has no
+//! part in checkpoints.
 
 use std::io::Write as _;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use std::{env, fs, io, process, thread};
 
@@ -23,6 +24,7 @@ fn main() -> io::Result<()> {
             "write" => fs::write(word(), word())?,
             "sleep" => thread::sleep(Duration::from_millis(number(&word())?)),
             "listen" => listen(number(&word())?)?,
+            "relay" => relay(number(&word())?, &word())?,
             "wait" => wait(true)?,
             "ignore" => wait(false)?,
             "exit" => process::exit(number(&word())?),
@@ -51,17 +53,52 @@ fn list(directory: &str) -> io::Result<String> {
 
 /// Accepts and drops connections at the pod's own address.
 fn listen(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind((own_address()?, port))?;
+    thread::spawn(move || listener.incoming().for_each(drop));
+    Ok(())
+}
+
+/// Passes connections on from the pod's own address, as a Service does: whoever is at the other end
+/// sees the address that they come from.
+fn relay(port: u16, to: &str) -> io::Result<()> {
+    let listener = TcpListener::bind((own_address()?, port))?;
+    let to: SocketAddr = to
+        .parse()
+        .map_err(|_| io::Error::other(format!("{to:?} is no address")))?;
+    thread::spawn(move || {
+        for from in listener.incoming().flatten() {
+            // A connection that cannot be passed on ends; so does the program's part in it.
+            thread::spawn(move || pass_on(from, to));
+        }
+    });
+    Ok(())
+}
+
+fn pass_on(from: TcpStream, to: SocketAddr) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let peer = from.peer_addr()?.ip();
+        from.set_nonblocking(true)?;
+        let mut from = tokio::net::TcpStream::from_std(from)?;
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind((peer, 0).into())?;
+        let mut to = socket.connect(to).await?;
+        tokio::io::copy_bidirectional(&mut from, &mut to).await?;
+        Ok(())
+    })
+}
+
+fn own_address() -> io::Result<IpAddr> {
     let name = fs::read_to_string("/etc/hostname")?;
     let hosts = fs::read_to_string("/etc/hosts")?;
-    let address = hosts
+    hosts
         .lines()
         .filter_map(|line| line.split_once('\t'))
         .find(|(_, host)| *host == name.trim())
         .and_then(|(address, _)| address.parse::<IpAddr>().ok())
-        .ok_or_else(|| io::Error::other("the pod has no address"))?;
-    let listener = TcpListener::bind((address, port))?;
-    thread::spawn(move || listener.incoming().for_each(drop));
-    Ok(())
+        .ok_or_else(|| io::Error::other("the pod has no address"))
 }
 
 fn wait(ends: bool) -> io::Result<()> {

@@ -516,3 +516,67 @@ async fn mistakes_in_manifests_are_refused() {
     assert_ne!(code, 0);
     assert!(err.contains("namespaces \"nowhere\" not found"), "{err}");
 }
+
+/// Since 1.31 kubectl speaks SPDY within a WebSocket, unless it is told otherwise; before that without.
+#[tokio::test]
+async fn port_forward() {
+    for in_web_socket in ["true", "false"] {
+        forwards(in_web_socket).await;
+    }
+}
+
+async fn forwards(in_web_socket: &str) {
+    let cluster = Cluster::start().await;
+    let port = kubelet().await;
+    cluster
+        .create("/api/v1/namespaces/default/pods", pod("one"))
+        .await;
+    let status = json!({"status": {"podIP": "127.0.0.1", "phase": "Running"}});
+    let path = "/api/v1/namespaces/default/pods/one/status";
+    cluster
+        .send(
+            reqwest::Method::PATCH,
+            path,
+            "application/merge-patch+json",
+            &status,
+        )
+        .await;
+    let mut child = cluster
+        .kubectl(&["port-forward", "pod/one", &format!(":{port}"), ":1"])
+        .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", in_web_socket)
+        .spawn()
+        .expect("kubectl");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut complaints = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let mut local = async |to: &str| loop {
+        let line = within(lines.next_line()).await.expect("readable");
+        let line = line.expect("it says where it listens");
+        let from = line.strip_prefix("Forwarding from 127.0.0.1:");
+        if let Some(at) = from.and_then(|it| it.strip_suffix(&format!(" -> {to}"))) {
+            return at.parse::<u16>().expect("a port");
+        }
+    };
+    let (served, closed) = (local(&port.to_string()).await, local("1").await);
+    // One connection after the other, and two at once.
+    let get = async |at: u16| {
+        let url = format!("http://127.0.0.1:{at}/containerLogs/a/b/c");
+        let client = reqwest::Client::builder().no_proxy().build().expect("one");
+        within(client.get(url).send()).await
+    };
+    for _ in 0..3 {
+        let (one, other) = tokio::join!(get(served), get(served));
+        for answer in [one, other] {
+            let text = answer.expect("an answer").text().await.expect("text");
+            assert!(text.contains("log of a/b/c"), "{text}");
+        }
+    }
+    assert!(get(closed).await.is_err(), "nobody listens there");
+    loop {
+        let line = within(complaints.next_line()).await.expect("readable");
+        let line = line.expect("kubectl tells the error");
+        if line.contains("error forwarding port 1: Connection refused") {
+            break;
+        }
+    }
+    child.kill().await.expect("it ends");
+}

@@ -26,6 +26,36 @@ async fn code_as(
     (answer.status().as_u16(), answer.text().await.expect("text"))
 }
 
+/// A WebSocket begins with a GET, and `get` alone is not enough for it.
+#[tokio::test]
+async fn a_forward_takes_both_rights() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create("/api/v1/namespaces/default/pods", pod("one"))
+        .await;
+    let path = "/api/v1/namespaces/default/pods/one/portforward?ports=1";
+    for (verb, lacking) in [("get", "create"), ("create", "get")] {
+        let user = format!("may-{verb}");
+        cluster
+            .create(
+                &format!("{RBAC}/clusterroles"),
+                json!({"metadata": {"name": user}, "rules": [
+                    {"verbs": [verb], "apiGroups": [""], "resources": ["pods/portforward"]},
+                ]}),
+            )
+            .await;
+        cluster.create(&format!("{RBAC}/clusterrolebindings"), json!({
+            "metadata": {"name": user}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user},
+            "subjects": [{"kind": "User", "name": user}],
+        })).await;
+        let token = format!("user/{user}");
+        let (code, text) = code_as(&cluster, &token, reqwest::Method::GET, path).await;
+        assert_eq!(code, 403, "{text}");
+        let words = format!("cannot {lacking} resource \\\"pods/portforward\\\"");
+        assert!(text.contains(&words), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn users_have_the_rights_that_are_bound_to_them() {
     let cluster = Cluster::start().await;

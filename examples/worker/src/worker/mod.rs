@@ -4,6 +4,7 @@
 //! What it is not: clever. It applies a message that comes twice twice, and begins each
 //! connection on its primary queue, as the applications do that a migration has to live with.
 
+mod address;
 mod ballast;
 mod control;
 mod freeze;

@@ -14,7 +14,7 @@ use super::control::{Control, Given};
 use super::intake::Intake;
 use super::manners::Manners;
 use super::memory::Memory;
-use super::{Broken, identity};
+use super::{Broken, address, identity};
 use crate::message::Order;
 
 /// How long a connection attempt may take. A broker that is there answers in milliseconds; one
@@ -41,7 +41,10 @@ pub(super) async fn run(
     };
     let manners = settings.manners;
     let properties = ConnectionProperties::default().with_connection_name(pod.as_str().into());
-    let connecting = Connection::connect(&settings.amqp_url, properties);
+    // Under the name that the pod's files tell, whatever the worker calls itself.
+    let name = identity::pod_name(&settings.hostname_file, &pod);
+    let own = identity::pod_address(&settings.hosts_file, &name);
+    let connecting = address::connect(&settings.amqp_url, properties, own);
     let connection = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         connected = tokio::time::timeout(CONNECT_LIMIT, connecting) => {

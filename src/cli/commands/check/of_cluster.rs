@@ -9,7 +9,7 @@ use crate::cli::settings::Layers;
 use crate::cli::settings::migration::{Ends, Typed};
 use crate::cli::settings::table;
 use crate::cli::wire::{self, Reached};
-use crate::cluster::Trial;
+use crate::cluster::{ServiceName, Trial};
 use crate::migration::error::Error;
 use crate::migration::ports::{Broker as _, Cluster as _, TransferOrder};
 
@@ -24,12 +24,17 @@ pub(super) async fn groups(
     typed: Typed,
 ) -> Result<Vec<Group>, Error> {
     let ends = Ends::resolve(&args.settings, typed, layers)?;
+    let tunnel = match &ends.broker {
+        Some(url) => reached.ways.tunnels.service_of(url.host()).await,
+        None => None,
+    };
+    let tunnel = tunnel.as_ref();
     let (permissions, nodes, namespace, registry, broker) = tokio::join!(
-        permissions(reached, &ends),
+        permissions(reached, &ends, tunnel),
         nodes(reached),
         namespace(reached, &ends),
         registry(&ends),
-        broker(&ends)
+        broker(reached, &ends, tunnel)
     );
     let mut groups = vec![permissions];
     groups.extend(nodes);
@@ -39,9 +44,9 @@ pub(super) async fn groups(
     Ok(groups)
 }
 
-async fn permissions(reached: &Reached, ends: &Ends) -> Group {
-    let cluster = &reached.cluster;
-    let (found, user) = tokio::join!(cluster.permissions(), cluster.caller());
+async fn permissions(reached: &Reached, ends: &Ends, tunnel: Option<&ServiceName>) -> Group {
+    let permissions = super::permissions(reached, tunnel);
+    let (found, user) = tokio::join!(permissions, reached.cluster.caller());
     let wanted = Wanted {
         direct: ends.transfer.direct.unwrap_or_default(),
         ..Wanted::default()
@@ -83,12 +88,16 @@ async fn registry(ends: &Ends) -> Result<Group, Error> {
     Ok(check::registry(repository, &pushed))
 }
 
-async fn broker(ends: &Ends) -> Group {
+async fn broker(reached: &Reached, ends: &Ends, tunnel: Option<&ServiceName>) -> Group {
     let Some(url) = &ends.broker else {
         return unnamed("Broker", &table::BROKER_URL);
     };
-    let broker = wire::broker(url, ends.management.as_ref());
+    let broker = reached.broker(url, ends.management.as_ref());
     let described = broker.describe().await;
     let described = described.map_err(|error| crate::migration::engine::no_broker(&error));
-    Group::new("Broker", check::at_hand(described.as_ref()))
+    let tunnel = tunnel.map(ToString::to_string);
+    Group::new(
+        "Broker",
+        check::at_hand(described.as_ref(), tunnel.as_deref()),
+    )
 }

@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{CheckArgs, facts};
 use crate::api::Compression;
 use crate::check::{self, Check, Group, Wanted};
+use crate::cli::discover::discover;
 use crate::cli::settings::Layers;
 use crate::cli::settings::migration::{Settings, Typed, Wanted as WantedOfPod};
+use crate::cli::ui::Ui;
 use crate::cli::wire::{self, Reached};
 use crate::cluster::Trial;
 use crate::migration::engine::Survey;
@@ -23,6 +25,7 @@ use crate::migration::ports::{
 
 /// All groups but that of the API server itself, which answers.
 pub(super) async fn groups(
+    ui: &Ui,
     reached: &Reached,
     pod: &str,
     args: &CheckArgs,
@@ -33,6 +36,11 @@ pub(super) async fn groups(
     if let Ok(Some(view)) = reached.cluster.pod(pod).await {
         layers.annotations = view.annotations;
     }
+    if args.discover.discover {
+        let pods = [pod];
+        let looked = discover(ui, reached, &pods, &args.settings, &typed, layers);
+        Box::pin(looked).await?;
+    }
     let Some(settings) = Settings::resolve(&args.settings, typed, layers)? else {
         return Err(layers.incomplete());
     };
@@ -42,13 +50,15 @@ pub(super) async fn groups(
         name: None,
     };
     let request = settings.request(wanted, &reached.namespace);
+    let tunnel = reached.ways.tunnels.service_of(settings.broker.host());
+    let tunnel = tunnel.await;
     let engine = reached.engine(&settings, Arc::new(Silent), CancellationToken::new())?;
     let (survey, found, user, registry, refused) = tokio::join!(
         engine.survey(&request),
-        reached.cluster.permissions(),
+        super::permissions(reached, tunnel.as_ref()),
         reached.cluster.caller(),
         registry(&settings),
-        refusals(&settings)
+        refusals(reached, &settings)
     );
     let registry = registry?;
     let findings = plan::findings(
@@ -75,7 +85,9 @@ pub(super) async fn groups(
         .chain([under_way(&survey.free)])
         .chain(check::findings(&findings, Subject::Pod));
     let refused = survey.broker.is_ok().then_some(&refused);
-    let broker = check::at_hand(survey.broker.as_ref().map(|it| &it.broker))
+    let tunnel = tunnel.map(|it| it.to_string());
+    let described = survey.broker.as_ref().map(|it| &it.broker);
+    let broker = check::at_hand(described, tunnel.as_deref())
         .into_iter()
         .chain([check::refusals(&settings.broker, refused)])
         .chain(check::findings(&findings, Subject::Broker));
@@ -181,8 +193,9 @@ async fn registry(settings: &Settings) -> Result<Group, Error> {
     Ok(check::registry(repository, &pushed))
 }
 
-async fn refusals(settings: &Settings) -> PortResult<Vec<String>> {
-    wire::broker(&settings.broker, settings.management.as_ref())
+async fn refusals(reached: &Reached, settings: &Settings) -> PortResult<Vec<String>> {
+    reached
+        .broker(&settings.broker, settings.management.as_ref())
         .refusals(&settings.exchange, &settings.queue)
         .await
 }

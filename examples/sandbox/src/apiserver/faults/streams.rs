@@ -1,5 +1,5 @@
-//! The answers that are still being sent: watches and followed logs. They can be cut in
-//! mid-stream, as by an API server that goes down or a load balancer that has had enough.
+//! The answers that are still being sent, watches and followed logs, and forwarded ports. They can be cut
+//! in mid-stream, as by an API server that goes down or a load balancer that has had enough.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,21 +31,28 @@ impl Streams {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body, which can be cut from now on until it ends.
-    pub(crate) fn track(&self, asked: Asked, body: Body) -> Body {
+    /// A connection that is on the list until the entry is dropped, and ends with the token.
+    pub(crate) fn enter(&self, asked: Asked) -> (CancellationToken, Entry) {
         let cut = CancellationToken::new();
         let mut open = self.lock();
         open.last += 1;
         let id = open.last;
         open.streams.insert(id, (asked, cut.clone()));
         drop(open);
+        let entry = Entry {
+            streams: self.clone(),
+            id,
+        };
+        (cut, entry)
+    }
+
+    /// The body, which can be cut from now on until it ends.
+    pub(crate) fn track(&self, asked: Asked, body: Body) -> Body {
+        let (cut, entry) = self.enter(asked);
         let tracked = Tracked {
             frames: body.into_data_stream(),
             cut,
-            _entry: Entry {
-                streams: self.clone(),
-                id,
-            },
+            _entry: entry,
         };
         Body::from_stream(stream::unfold(Some(tracked), |tracked| async {
             let mut tracked = tracked?;
@@ -77,7 +84,7 @@ struct Tracked {
 }
 
 /// Takes the stream off the list when it is not sent any more.
-struct Entry {
+pub(crate) struct Entry {
     streams: Streams,
     id: u64,
 }
