@@ -43,6 +43,9 @@ _ms2m() {
             ms2m,drain)
                 cmd="ms2m__subcmd__drain"
                 ;;
+            ms2m,explain)
+                cmd="ms2m__subcmd__explain"
+                ;;
             ms2m,install)
                 cmd="ms2m__subcmd__install"
                 ;;
@@ -98,7 +101,7 @@ _ms2m() {
 
     case "${cmd}" in
         ms2m)
-            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version check plan migrate move drain create status watch logs abort retry delete checkpoint support-bundle controller install uninstall crd completion man"
+            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version check plan migrate move drain create status watch logs abort retry delete checkpoint support-bundle explain controller install uninstall crd completion man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -148,7 +151,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__abort)
-            opts="-o -n -v -q -h --pod --wait --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --pod --wait --timeout --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -159,6 +162,10 @@ _ms2m() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1076,7 +1083,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__delete)
-            opts="-o -n -v -q -h --finished --older-than --force --wait --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --finished --older-than --force --wait --timeout --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1087,6 +1094,10 @@ _ms2m() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1262,6 +1273,64 @@ _ms2m() {
                     ;;
                 --drain-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__explain)
+            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help usage refused rolled-back interrupted unfinished stuck lock-lost handed-over too-late target-lost timed-out messages-in-doubt unexpected pod-unfit container-unfit owner-forbids rollout-under-way budget-exhausted claim-one-node claims-deleted options-clash target-name-taken left-behind pod-changed source-node-unfit target-node-unfit architecture-mismatch runtime-mismatch runtime-no-checkpoint runtime-no-restore node-forbidden claim-out-of-reach no-two-nodes namespace-admission ports-taken kubernetes-too-old broker-denies broker-unreachable exchange-missing default-exchange queue-unbound queue-missing queue-idle queue-in-migration queue-drops queue-shared automatic-acknowledgement no-control-queue control-queue-shared queue-otherwise queue-not-empty open-connection in-flight-connection checkpoint-at-once kubelet-denies proxy-denied no-checkpoint-call node-unknown pod-gone container-gone checkpoint-failed checkpoint-slow image-not-known image-untagged mounts-missing tcp-established file-changed signature-policy https-to-localhost restore-refused restore-failed image-pull transfer-failed registry-unusable unscheduled source-silent target-silent stale-identity queue-not-quiet queue-consumed target-ended gate-leaked api-unreachable no-credentials rights-missing crd-missing under-way name-taken migration-missing migration-ended controller-drives not-confirmed setting-missing cannot-all-move queue-unnamed resource-invalid controller-not-serving field-conflict still-needed archive-unreadable secret-unusable"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -1518,7 +1587,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__migrate)
-            opts="-y -o -n -v -q -h --to --name --resume --via-controller --dry-run --yes --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-y -o -n -v -q -h --to --name --resume --via-controller --timeout --dry-run --yes --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1533,6 +1602,10 @@ _ms2m() {
                     return 0
                     ;;
                 --resume)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1862,13 +1935,17 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__retry)
-            opts="-w -o -n -v -q -h --new-name --watch --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-w -o -n -v -q -h --new-name --watch --timeout --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --new-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2172,12 +2249,16 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__watch)
-            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --timeout --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "table json" -- "${cur}"))
                     return 0

@@ -56,6 +56,7 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "retry" -d 'Try a failed m
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "delete" -d 'Delete the records of migrations that have ended'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "checkpoint" -d 'Look into checkpoint archives'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "support-bundle" -d 'Collect what helps to understand a migration, in one file'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "explain" -d 'Explain an error by its code'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "controller" -d 'Carry out StatefulMigration resources, in the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "install" -d 'Install the controller in the cluster, or print its manifests'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "uninstall" -d 'Remove the controller from the cluster'
@@ -158,6 +159,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s h -l help -d 'Print h
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l timeout -d 'How long to wait at most for the controller. What is waited for goes on [default: without a limit]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l broker-credentials -d 'Secret in the pod\'s namespace with the broker\'s user and password, under the keys username and password, for the controller: a resource holds no password' -r
@@ -210,6 +212,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s h -l help -d 'Prin
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l timeout -d 'How long to wait at most for the controller. What is waited for goes on [default: without a limit]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l broker-credentials -d 'Secret in the pod\'s namespace with the broker\'s user and password, under the keys username and password, for the controller: a resource holds no password' -r
@@ -388,6 +391,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s w -l watch -d 'Go o
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l timeout -d 'How long to wait at most. What is waited for goes on [default: without a limit]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
@@ -430,6 +434,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -s q -l quiet -d 'No pro
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l pod -d 'The pod whose latest migration is to be aborted' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l wait -d 'Wait until the process or controller that works on it has rolled it back [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l timeout -d 'How long to wait at most. What is waited for goes on [default: without a limit]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
 json\t'One JSON document; errors as {"error": …}'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
@@ -456,6 +461,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s v -l verbose -d 'Log
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l new-name -d 'Name of the new migration [default: the pod\'s with five random letters]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l timeout -d 'How long to wait at most. What is waited for goes on [default: without a limit]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -s o -l output -d 'Format of what is made, or with --watch of the result' -r -f -a "table\t'A line a resource'
 yaml\t'The resources as YAML'
 json\t'The resource as JSON; a List of several; errors as {"error": …}'
@@ -480,6 +486,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -s q -l quiet -d 'No pr
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l older-than -d 'All of the namespace that have ended longer ago than this, as 12h or 7d' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l wait -d 'Wait until they are gone [default: true]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l timeout -d 'How long to wait at most until they are gone. What is waited for goes on [default: without a limit]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -s o -l output -d 'Format of the output' -r -f -a "table\t'A line a migration'
 name\t'Names only, a line each'
 json\t'A JSON list; errors as {"error": …}'"
@@ -565,6 +572,25 @@ json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s o -l output -d 'Format of the output' -r -f -a "table\t'A table for people'
+json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-at-once -d 'How many migrations may be under way at once' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-per-node -d 'How many of them may leave or reach one node' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l listen -d 'Where to listen for /metrics, /healthz and /readyz; port 0 takes any free one' -r

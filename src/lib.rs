@@ -8,13 +8,14 @@
 //!   [`migration::ports`].
 //! - [`cluster`], [`broker`], [`registry`], [`clock`]: adapters, each implementing its ports.
 //! - [`controller`]: the engine in the cluster, for `StatefulMigration` resources.
+//! - [`explain`]: what each error code means; a leaf that all others may use.
 //! - [`check`]: whether a cluster and a migration would do, as grouped results.
 //! - [`install`]: what goes into a cluster for the controller, as objects and manifests.
 //! - [`cli`]: the command line.
 //!
 //! # The rule of dependencies
 //! They point inwards: `cli` and `controller` use the adapters and `migration`; the adapters use `migration`'s
-//! ports and `api`; `migration` uses `api` and nothing else. A test sees to that.
+//! ports and `api`; `migration` uses `api` and `explain`, and nothing else. A test sees to that.
 
 pub mod api;
 pub mod broker;
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
+pub mod explain;
 pub mod install;
 pub mod migration;
 pub mod registry;

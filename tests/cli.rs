@@ -229,6 +229,7 @@ fn a_configuration_that_is_wrong_is_refused_before_anything_else() {
     insta::assert_snapshot!(run.stderr, @r"
     error: the configuration HOME/config/ms2m/config.yaml is wrong
       because: unknown key queu; did you mean queue?
+      see: ms2m explain usage
     ");
     let path = machine.path("missing.yaml");
     let run = machine.run_with(&["migrate", "w"], &[("MS2M_CONFIG", &path)]);
@@ -236,6 +237,7 @@ fn a_configuration_that_is_wrong_is_refused_before_anything_else() {
     insta::assert_snapshot!(run.stderr, @r"
     error: failed to read the configuration HOME/missing.yaml
       because: No such file or directory (os error 2)
+      see: ms2m explain usage
     ");
 }
 
@@ -420,4 +422,43 @@ fn an_archive_that_is_not_whole_is_refused_with_the_reason() {
     let run = machine.run(&["checkpoint", "inspect", &machine.path("nowhere.tar")]);
     assert_eq!(run.code, 3, "{}", run.stderr);
     assert!(run.stderr.contains("No such file"), "{}", run.stderr);
+}
+
+#[test]
+fn every_error_code_is_explained() {
+    let machine = Machine::new();
+    let list = machine.run(&["explain"]);
+    assert_eq!((list.code, list.stderr.as_str()), (0, ""));
+    let codes = machine.run(&["explain", "-o", "json"]);
+    let codes: serde_json::Value = serde_json::from_str(&codes.stdout).expect("it is JSON");
+    let codes = codes.as_array().expect("it is a list");
+    for it in codes {
+        let code = it["code"].as_str().expect("it has a code");
+        assert!(list.stdout.contains(&format!("  {code} ")), "{code}");
+    }
+    let one = machine.run(&["explain", "image-not-known"]);
+    assert_eq!(one.code, 0);
+    assert!(one.stdout.contains("What to do\n  1. "), "{}", one.stdout);
+    let mistyped = machine.run(&["explain", "image-not-know"]);
+    assert_eq!(mistyped.code, 2);
+    assert!(
+        mistyped.stderr.contains("did you mean image-not-known?"),
+        "{}",
+        mistyped.stderr
+    );
+    let completed = machine.run(&["completion", "bash", "--static"]);
+    assert!(completed.stdout.contains("image-not-known"));
+}
+
+#[test]
+fn an_error_ends_with_its_code() {
+    let machine = Machine::new();
+    let run = machine.run(&["migrate", "w", "--config", "missing.yaml"]);
+    assert_eq!(run.code, 2);
+    let last = run.stderr.lines().last();
+    assert_eq!(last, Some("  see: ms2m explain usage"), "{}", run.stderr);
+    kubeconfig(&machine);
+    let run = machine.run(&["status", "-o", "json"]);
+    let error: serde_json::Value = serde_json::from_str(&run.stdout).expect("it is JSON");
+    assert_eq!(error["error"]["code"], "api-unreachable", "{}", run.stdout);
 }

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use super::exit;
 use super::ui::{Paint, Tone, Ui, without_userinfo};
+use crate::explain;
 use crate::migration::error::{Error, ErrorKind, PortError};
+use crate::migration::summary::Summary;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -58,13 +60,41 @@ pub fn refused(what: impl Into<String>, error: &PortError) -> Error {
     Error::refused(what).because(error)
 }
 
+/// The outcome of a migration that has completed: none unless something is in doubt, which is told.
+///
+/// # Errors
+/// [`exit::IN_DOUBT`], told already: the result itself stands on stdout.
+pub fn unless_in_doubt(ui: &Ui, summary: &Summary) -> Outcome {
+    if summary.doubts.is_empty() {
+        return Ok(());
+    }
+    ui.insist(&text(&in_doubt(summary), ui.err_paint()));
+    Err(Failure::Told(exit::IN_DOUBT))
+}
+
+fn in_doubt(summary: &Summary) -> Error {
+    let what = format!(
+        "migration {} has completed, but not every message is known to have been applied exactly once and in order",
+        summary.migration
+    );
+    let mut error = Error::new(ErrorKind::InDoubt, what)
+        .hint("compare what the application holds with what was published in that time");
+    error.left.clone_from(&summary.doubts);
+    error
+}
+
 /// Tells a failure: for people on stderr, and with `as_json` for scripts on stdout.
 pub fn tell(ui: &Ui, failure: &Failure, as_json: bool) {
     match failure {
         Failure::Known(error) => ui.insist(&text(error, ui.err_paint())),
         Failure::Watched(error) => ui.insist(&text(&without_undone(error), ui.err_paint())),
         Failure::Told(_) => return,
-        Failure::Unexpected(report) => ui.insist(&format!("{}: {report:#}", label(ui.err_paint()))),
+        Failure::Unexpected(report) => {
+            let paint = ui.err_paint();
+            let mut lines = vec![format!("{}: {report:#}", label(paint))];
+            lines.extend(indented("see", &explain::UNEXPECTED.command(), paint));
+            ui.insist(&lines.join("\n"));
+        }
     }
     if as_json {
         // The exit code tells what happened even when stdout is gone.
@@ -88,16 +118,27 @@ pub(super) fn without_undone(error: &Error) -> Error {
 #[must_use]
 pub fn text(error: &Error, paint: Paint) -> String {
     let mut lines = vec![format!("{}: {}", label(paint), error.what)];
-    if let Some(cause) = &error.cause {
-        lines.extend(indented("because", cause, paint));
-    }
+    // What others' words mean comes before the words.
+    let said = match (error.meaning, &error.cause) {
+        (Some(meaning), said) => {
+            lines.extend(indented("because", meaning, paint));
+            said.as_deref()
+        }
+        (None, Some(cause)) => {
+            lines.extend(indented("because", cause, paint));
+            None
+        }
+        (None, None) => None,
+    };
     if let Some(outcome) = exit::outcome(error.kind) {
         let tone = match error.kind {
             ErrorKind::Stuck
             | ErrorKind::Unfinished
             | ErrorKind::LockLost
             | ErrorKind::Left
-            | ErrorKind::TooLate => Tone::Warning,
+            | ErrorKind::TooLate
+            | ErrorKind::TimedOut
+            | ErrorKind::InDoubt => Tone::Warning,
             _ => Tone::Good,
         };
         lines.push(format!("  {}", paint.tone(tone, outcome)));
@@ -111,6 +152,10 @@ pub fn text(error: &Error, paint: Paint) -> String {
     for hint in &error.hints {
         lines.extend(indented("next", hint, paint));
     }
+    if let Some(said) = said {
+        lines.extend(indented("said", said, paint));
+    }
+    lines.extend(indented("see", &error.code.command(), paint));
     lines.join("\n")
 }
 
@@ -129,7 +174,7 @@ fn json_text(failure: &Failure) -> String {
         Failure::Known(error) | Failure::Watched(error) => json!({ "error": error }),
         Failure::Told(_) => json!({ "error": {} }),
         Failure::Unexpected(report) => {
-            json!({ "error": { "kind": "unexpected", "what": format!("{report:#}") } })
+            json!({ "error": { "kind": "unexpected", "code": explain::UNEXPECTED.code, "what": format!("{report:#}") } })
         }
     };
     body["error"]["exitCode"] = failure.exit_code().into();
@@ -155,12 +200,16 @@ mod tests {
     fn people_read_what_happened_why_and_what_next() {
         insta::assert_snapshot!(text(&rolled_back(), Paint(false)), @r"
         error: failed to restore default/worker-0-shadow on node-b
-          because: CreateContainerError: image not known
-                   retried 3 times
+          because: a restore is made on the image that the source container was made of, which CRI-O never pulls for it
           rolled back: the source serves as before
             ✓ target pod removed
             ✓ gate removed
+          next: see that the target node can pull it by digest, with the pod's pull secrets
+          next: start again: ms2m pulls it first
           next: pull the base image on node-b, then try again
+          said: CreateContainerError: image not known
+                retried 3 times
+          see: ms2m explain image-not-known
         ");
     }
 
@@ -176,6 +225,7 @@ mod tests {
           not everything could be undone
             ✗ queue orders.ms2m-source holds 12 messages
           next: once the broker is back: ms2m migrate worker-0
+          see: ms2m explain stuck
         ");
     }
 

@@ -18,8 +18,8 @@ use super::commands::logs::LogsOutput;
 use super::commands::migrate::ResultOutput;
 use super::commands::status::StatusOutput;
 use super::commands::{
-    abort, check, checkpoint, completion, controller, crd, create, delete, drain, install, logs,
-    man, migrate, plan, retry, status, support_bundle, uninstall, watch,
+    abort, check, checkpoint, completion, controller, crd, create, delete, drain, explain, install,
+    logs, man, migrate, plan, retry, status, support_bundle, uninstall, watch,
 };
 use super::complete;
 use super::failure::{self, Failure, Outcome};
@@ -77,6 +77,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Delete(args) => delete::run(ui, &cli.global, args),
         Command::Checkpoint(args) => checkpoint::run(ui, args),
         Command::SupportBundle(args) => support_bundle::run(ui, &cli.global, args, own),
+        Command::Explain(args) => explain::run(ui, args),
         Command::Controller(args) => controller::run(&cli.global, args),
         Command::Install(args) => install::run(ui, &cli.global, args, own),
         Command::Uninstall(args) => uninstall::run(ui, &cli.global, args, own),
@@ -104,6 +105,7 @@ fn wants_json(command: &Command) -> bool {
         Command::Checkpoint(args) => match &args.command {
             CheckpointCommand::Inspect(args) => args.output == InspectOutput::Json,
         },
+        Command::Explain(args) => args.output == ResultOutput::Json,
         Command::Controller(_)
         | Command::Crd(_)
         | Command::Completion(_)

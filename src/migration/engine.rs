@@ -20,6 +20,7 @@ use super::ports::{
 use super::record::Record;
 use super::steps::{Run, Signals};
 use super::summary::Summary;
+use crate::explain;
 
 /// Everything outside.
 #[derive(Clone)]
@@ -169,6 +170,7 @@ impl Engine {
                     "a migration of pod {} is already under way",
                     plan.source_pod
                 ))
+                .code(&explain::UNDER_WAY)
                 .because(holder)
                 .hint("wait for it to end, or see what it does: ms2m status"),
                 other => unreadable("the lock of the pod", &other),
@@ -196,6 +198,7 @@ impl Engine {
                 "pod {} has changed since the plan was made",
                 plan.source_pod
             ))
+            .code(&explain::POD_CHANGED)
             .hint("run it again to get a plan of the pod as it is now"));
         }
         let record = Run::new_record(request, plan, self.ports.clock.now());
@@ -351,6 +354,7 @@ fn is_target(record: &Record, request: &Request) -> bool {
 
 fn name_taken(name: &str) -> Error {
     Error::refused(format!("there is a migration {name} already"))
+        .code(&explain::NAME_TAKEN)
         .hint("give another name with --name, or none")
 }
 
@@ -374,6 +378,7 @@ pub(super) fn under_way(record: &Record, holder: &str) -> Error {
             record.name, record.spec.source_pod
         ),
     )
+    .code(&explain::UNDER_WAY)
     .because(holder)
     .in_passing(true)
     .hint(format!(

@@ -54,6 +54,12 @@ async fn each_end_has_its_exit_code() {
     };
     let mut refused = json!({"phase": "Failed", "message": "there is no pod worker-0"});
     refused["conditions"] = end("Invalid")["conditions"].clone();
+    let doubts = json!(["the broker was killed"]);
+    let mut doubtful = end("RolledBack");
+    doubtful["receipt"] = completed()["receipt"].clone();
+    doubtful["receipt"]["doubts"] = doubts.clone();
+    let mut doubted = completed();
+    doubted["receipt"]["doubts"] = doubts;
     let cases = [
         (
             "rolled-back",
@@ -63,6 +69,8 @@ async fn each_end_has_its_exit_code() {
         ),
         ("lost", end("TargetLost"), 9, "nobody serves"),
         ("refused", refused, 3, "there is no pod worker-0"),
+        ("doubtful", doubtful.clone(), 11, "messages are in doubt"),
+        ("doubted", doubted, 11, "the broker was killed"),
     ];
     for (name, end, code, words) in cases {
         stage.apply(&manifest(name)).await;
@@ -71,6 +79,33 @@ async fn each_end_has_its_exit_code() {
         let outcome = watch.outcome().await.expect_code(code);
         assert!(outcome.stderr.contains(words), "{outcome:?}");
     }
+    stage.end().await;
+}
+
+/// Nobody carries it out; each command that waits has its limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_has_its_limit() {
+    let stage = Stage::set().await;
+    let mut held = manifest("m");
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    stage.apply(&held).await;
+    stage.status("m", begun("Checkpointing", json!({}))).await;
+    for arguments in [
+        &["watch", "m"][..],
+        &["abort", "m"],
+        &["delete", "m", "--force"],
+    ] {
+        let arguments = [arguments, &["--timeout", "1s"]].concat();
+        let outcome = stage.run(&arguments).await.expect_code(10);
+        for words in ["within 1s", "it goes on without this command"] {
+            assert!(outcome.stderr.contains(words), "{outcome:?}");
+        }
+        assert_eq!(outcome.stdout, "");
+    }
+    let free = r#"{"metadata":{"finalizers":null}}"#;
+    stage
+        .kubectl(&["patch", "sm", "m", "--type=merge", "-p", free])
+        .await;
     stage.end().await;
 }
 

@@ -3,6 +3,7 @@
 mod by_controller;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{ArgMatches, Args};
 use serde_json::json;
@@ -13,6 +14,7 @@ use super::subject::Subject;
 use super::which::{self, Which};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::follow::{Limit, timed_out};
 use crate::cli::interrupt::{self, Again};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
@@ -23,6 +25,7 @@ use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
 use crate::cli::view::aborted as view;
 use crate::cli::wire::Reached;
+use crate::explain;
 use crate::migration::engine::Engine;
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::ports::Holder;
@@ -49,6 +52,10 @@ pub struct AbortArgs {
     /// Wait until the process or controller that works on it has rolled it back [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag)]
     pub wait: Option<bool>,
+
+    /// How long to wait at most. What is waited for goes on [default: without a limit]
+    #[arg(long, value_name = "DURATION", value_parser = value::long_duration)]
+    pub timeout: Option<Duration>,
 
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
@@ -98,7 +105,9 @@ async fn abort(
     };
     let settings = subject.settle(&given, &mut layers, typed)?;
     let Some(record) = &subject.record else {
-        return Err(Error::refused("there is no migration to abort").into());
+        return Err(Error::refused("there is no migration to abort")
+            .code(&explain::MIGRATION_MISSING)
+            .into());
     };
     let logs = global.log_level.is_some() || global.verbose > 0;
     let progress = Progress::start(report::view(ui, global.progress, logs))?;
@@ -135,6 +144,7 @@ impl Job<'_> {
                 .words(&format!("migration {} has ended already", self.record.name));
             return self.tell(&end_of(self.record)?);
         }
+        let limit = Limit::new(self.args.timeout);
         loop {
             let Some(holder) = self.engine.ask_to_abort(self.record).await? else {
                 let outcome = self.abort_here().await;
@@ -147,7 +157,11 @@ impl Job<'_> {
             if self.args.wait == Some(false) {
                 return self.tell_asked(&holder);
             }
-            if let Some(ended) = self.engine.await_end(self.record).await? {
+            let ended = tokio::select! {
+                () = limit.passed() => return Err(self.timed_out().into()),
+                ended = self.engine.await_end(self.record) => ended?,
+            };
+            if let Some(ended) = ended {
                 return self.tell(&end_of(&ended)?);
             }
         }
@@ -176,6 +190,12 @@ impl Job<'_> {
             Err(error) if watched => Err(Failure::Watched(Box::new(error))),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn timed_out(&self) -> Error {
+        let record = self.record;
+        let what = format!("migration {} is not rolled back", record.name);
+        timed_out(&what, self.args.timeout).hint(format!("to wait on: {}", record.abort_command()))
     }
 
     fn say_asked(&self, holder: &Holder) {

@@ -12,6 +12,7 @@ use ms2m_transfer::checkpoint;
 use crate::cli::failure::Outcome;
 use crate::cli::ui::Ui;
 use crate::cli::view::checkpoint as view;
+use crate::explain;
 use crate::migration::error::Error;
 
 /// Look into checkpoint archives
@@ -94,6 +95,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
         _ => "check the path, and that this is the node that the checkpoint was taken on",
     };
     Error::refused(format!("{} cannot be read", path.display()))
+        .code(&explain::ARCHIVE_UNREADABLE)
         .because(error)
         .hint(hint)
 }
@@ -105,6 +107,7 @@ fn refused(path: &Path, error: &ScanError) -> Error {
             "{} is not a complete checkpoint archive",
             path.display()
         ))
+        .code(&explain::ARCHIVE_UNREADABLE)
         .because(error)
         .hint("take a new checkpoint; whoever made this one may have been interrupted"),
     }

@@ -21,6 +21,7 @@ use crate::cli::ui::Ui;
 use crate::cli::view::created as view;
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::Entry;
+use crate::explain;
 use crate::migration::error::Error;
 
 /// Make a StatefulMigration for the controller to carry out
@@ -197,7 +198,10 @@ impl Job<'_> {
             _ => format!("{bad} of {} manifests are not valid", manifests.len()),
         };
         let lines: Vec<String> = lines.collect();
-        Err(Error::usage(what).because(lines.join("\n")).into())
+        Err(Error::usage(what)
+            .code(&explain::RESOURCE_INVALID)
+            .because(lines.join("\n"))
+            .into())
     }
 
     /// Makes all of them, or with a dry run none. Of several, none is made that the API server is

@@ -19,6 +19,7 @@ use crate::cli::ui::Ui;
 use crate::cli::view::created as view;
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::Entry;
+use crate::explain;
 use crate::migration::error::{Error, PortError};
 use crate::migration::ports::Cluster;
 
@@ -123,7 +124,9 @@ pub(super) async fn make(reached: &Reached, resource: &StatefulMigration) -> Res
     let faults = validate::faults(&Manifest::of_flags(resource).value);
     if !faults.is_empty() {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        return Err(Error::usage("the resource is not valid").because(lines.join("\n")));
+        return Err(Error::usage("the resource is not valid")
+            .code(&explain::RESOURCE_INVALID)
+            .because(lines.join("\n")));
     }
     let made = reached
         .cluster
@@ -217,6 +220,7 @@ pub(super) fn not_made(count: usize, reasons: &[&PortError]) -> Error {
             .because(format!(
                 "the CRD statefulmigrations.{GROUP} is not installed in the cluster"
             ))
+            .code(&explain::CRD_MISSING)
             .hint("install it: ms2m crd | kubectl apply -f -")
             .hint("and the controller, which carries such resources out: ms2m install"),
         Some(PortError::Denied(_)) => error

@@ -10,13 +10,14 @@ use tokio::time::{Instant, sleep_until};
 use super::which::{self, Which};
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Outcome, refused};
-use crate::cli::follow::SILENT;
+use crate::cli::follow::{Limit, SILENT, timed_out};
 use crate::cli::run::runtime;
 use crate::cli::settings::value;
 use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
 use crate::cluster::CONTROLLER_LABEL;
 use crate::cluster::migrations::{Driver, Entry, Migrations, Seen};
+use crate::explain;
 use crate::migration::error::{Error, PortError};
 
 /// Delete the records of migrations that have ended
@@ -45,6 +46,10 @@ pub struct DeleteArgs {
     /// Wait until they are gone [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag)]
     pub wait: Option<bool>,
+
+    /// How long to wait at most until they are gone. What is waited for goes on [default: without a limit]
+    #[arg(long, value_name = "DURATION", value_parser = value::long_duration)]
+    pub timeout: Option<Duration>,
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
@@ -112,8 +117,15 @@ async fn delete(ui: &Ui, global: &GlobalArgs, args: &DeleteArgs) -> Outcome {
         deleted.push(entry);
     }
     if args.wait != Some(false) {
+        let limit = Limit::new(args.timeout);
         for entry in &deleted {
-            await_gone(ui, &migrations, entry).await?;
+            tokio::select! {
+                gone = await_gone(ui, &migrations, entry) => gone?,
+                () = limit.passed() => {
+                    let what = format!("migration {} is not gone", entry.record.name);
+                    return Err(timed_out(&what, args.timeout).hint("see what holds it: ms2m status").into());
+                }
+            }
         }
     }
     tell(ui, args, &deleted)
@@ -153,7 +165,7 @@ fn may_delete(entry: &Entry, force: bool) -> Result<(), Error> {
         return Ok(());
     }
     let name = &record.name;
-    let error = Error::refused(format!("migration {name} is under way"));
+    let error = Error::refused(format!("migration {name} is under way")).code(&explain::UNDER_WAY);
     match entry.driver {
         Driver::Controller if force => Ok(()),
         Driver::Controller => Err(error
@@ -239,6 +251,7 @@ mod tests {
             older_than: None,
             force: false,
             wait: None,
+            timeout: None,
             output: DeleteOutput::Table,
         }
     }

@@ -21,6 +21,7 @@ use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
 use crate::cli::view::drain::{self as view, Ending, Survey};
 use crate::cli::wire::Reached;
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::plan::closest;
 use crate::migration::ports::{Cluster as _, NodeView};
@@ -147,7 +148,9 @@ async fn drain(ui: &Ui, global: &GlobalArgs, given: &Given<'_>) -> Outcome {
         ));
     }
     if asks && ui.confirm("Move them?") == Some(false) {
-        return Err(Error::refused("not confirmed").into());
+        return Err(Error::refused("not confirmed")
+            .code(&explain::NOT_CONFIRMED)
+            .into());
     }
     move_all(ui, global, args, &surveyed).await
 }
@@ -180,7 +183,8 @@ fn check(nodes: &[NodeView], args: &DrainArgs) -> Result<bool, Error> {
         );
     }
     let Some(found) = nodes.iter().find(|it| it.name == *node) else {
-        let error = Error::refused(format!("there is no node {node}"));
+        let error =
+            Error::refused(format!("there is no node {node}")).code(&explain::TARGET_NODE_UNFIT);
         let mut names = nodes.iter().map(|it| it.name.as_str());
         return Err(match closest(node, names.clone()) {
             Some(other) => error.hint(format!("did you mean {other}?")),
@@ -202,13 +206,13 @@ fn objection(survey: &Survey, partial: bool) -> Option<Error> {
         return None;
     }
     if moves == 0 {
-        return Some(Error::refused(format!(
-            "no pod of node {node} can move: the plan says why"
-        )));
+        let what = format!("no pod of node {node} can move: the plan says why");
+        return Some(Error::refused(what).code(&explain::CANNOT_ALL_MOVE));
     }
     let error = Error::refused(format!(
         "{stays} of {all} pods of node {node} cannot move: the plan says why"
-    ));
+    ))
+    .code(&explain::CANNOT_ALL_MOVE);
     (!partial).then(|| error.hint("--partial moves the others"))
 }
 

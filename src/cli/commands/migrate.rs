@@ -3,6 +3,7 @@
 mod via_controller;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{ArgMatches, Args, ValueEnum};
 use serde_json::json;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::subject::Subject;
 use crate::api::{StatefulMigrationSpec, conditions};
 use crate::cli::args::{GlobalArgs, ProgressMode};
-use crate::cli::failure::{Failure, Outcome};
+use crate::cli::failure::{Failure, Outcome, unless_in_doubt};
 use crate::cli::interrupt::{self, Again, Listening};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
@@ -22,6 +23,7 @@ use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
 use crate::cli::view::{plan as plan_view, summary as summary_view};
 use crate::cli::wire::Reached;
+use crate::explain;
 use crate::migration::engine::Engine;
 use crate::migration::error::Error;
 use crate::migration::plan::{Plan, Request};
@@ -59,6 +61,10 @@ pub struct MigrateArgs {
     /// waiting then
     #[arg(long, conflicts_with_all = ["resume", "dry_run"], env = "MS2M_VIA_CONTROLLER", hide_env_values = true)]
     pub via_controller: bool,
+
+    /// How long to wait at most for the controller. What is waited for goes on [default: without a limit]
+    #[arg(long, value_name = "DURATION", value_parser = value::long_duration, requires = "via_controller")]
+    pub timeout: Option<Duration>,
 
     /// Show the plan and change nothing
     #[arg(long)]
@@ -221,7 +227,7 @@ impl Job<'_> {
 
     fn confirm(&self, question: &str) -> Result<(), Error> {
         match self.ui.confirm(question) {
-            Some(false) => Err(Error::refused("not confirmed")),
+            Some(false) => Err(Error::refused("not confirmed").code(&explain::NOT_CONFIRMED)),
             Some(true) | None => Ok(()),
         }
     }
@@ -251,10 +257,11 @@ impl Job<'_> {
         match self.args.output {
             ResultOutput::Table => {
                 let text = summary_view::text(&summary, self.ui.out_paint(), self.ui.columns());
-                Ok(self.ui.data(&text)?)
+                self.ui.data(&text)?;
             }
-            ResultOutput::Json => Ok(self.ui.json(&summary)?),
+            ResultOutput::Json => self.ui.json(&summary)?,
         }
+        unless_in_doubt(self.ui, &summary)
     }
 }
 

@@ -23,6 +23,7 @@ use super::ports::{
     Surroundings,
 };
 use crate::api::{Compression, HandoffBinding, StatefulMigrationSpec, Strategy};
+use crate::explain;
 
 /// What somebody wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -313,6 +314,7 @@ pub fn permissions(missing: &[MissingPermission]) -> Result<(), Error> {
         .collect::<Vec<_>>()
         .join("; ");
     Err(Error::refused("you lack permissions that a migration takes")
+        .code(&explain::RIGHTS_MISSING)
         .because(list)
         .hint("ask a cluster administrator to bind the roles in examples/manifests/rbac-cli.yaml to you"))
 }

@@ -67,6 +67,7 @@ pub(super) async fn abort(
         reached,
         output: args.output,
         aim: Aim::Abort,
+        timeout: args.timeout,
     };
     let ended = follow.until_end(asked).await?;
     told(ui, args.output, &ended)

@@ -77,6 +77,7 @@ fn people_read_what_moves_and_what_does_not() {
     Cannot move
       loner: nothing says which queue it consumes
         next: say it
+        see: ms2m explain refused
     Not concerned: 1 of a DaemonSet, 3 finished
     warning: worker-0: init containers run again
     ");

@@ -134,6 +134,9 @@ fn facts(detail: &Detail<'_>, paint: Paint, now: Timestamp) -> String {
             ),
         ]);
     }
+    for doubt in status.receipt.iter().flat_map(|receipt| &receipt.doubts) {
+        rows.push(("In doubt", doubt.clone()));
+    }
     rows.push(("Driver", driver_words(detail.driver).to_owned()));
     if let Some(before) = detail.retry_of {
         rows.push(("Retry of", before.to_owned()));

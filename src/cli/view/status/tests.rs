@@ -84,6 +84,7 @@ fn cli(record: &Record, worker: Worker) -> String {
 fn completed() -> Record {
     let mut record = record("worker-0-aaaaa", Phase::Completed);
     record.status.receipt = Some(Receipt {
+        doubts: Vec::new(),
         downtime: "0.480s".to_owned(),
         cut_pause: "0.410s".to_owned(),
         absence_pause: String::new(),
