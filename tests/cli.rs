@@ -154,7 +154,7 @@ fn what_was_typed_wrong_is_a_usage_error() {
         (&["migrate", "w", "--to"], "a value is required"),
         (
             &["migrate", "w", "-o", "xml"],
-            "possible values: table, json",
+            "possible values: table, wide, json, yaml, name",
         ),
         (&["status", "-o", "tree"], "possible values"),
         (&["status", "Not_A_Name"], "lower-case"),
@@ -461,4 +461,80 @@ fn an_error_ends_with_its_code() {
     let run = machine.run(&["status", "-o", "json"]);
     let error: serde_json::Value = serde_json::from_str(&run.stdout).expect("it is JSON");
     assert_eq!(error["error"]["code"], "api-unreachable", "{}", run.stdout);
+}
+
+/// The formats of each command. `ms2m logs` is lines of others, a CRD is a manifest; what has no result
+/// has no format.
+#[test]
+fn the_formats_of_each_command_are_known() {
+    fn formats(command: &clap::Command) -> String {
+        let argument = command.get_arguments().find(|it| it.get_id() == "output");
+        let values = argument
+            .map(|it| it.get_possible_values())
+            .unwrap_or_default();
+        let names = values.iter().map(|it| it.get_name().to_owned());
+        names.collect::<Vec<_>>().join("|")
+    }
+    let all = "table|wide|json|yaml|name";
+    for command in ms2m::cli::command().get_subcommands() {
+        let expected = match command.get_name() {
+            "logs" => "text|json",
+            "crd" => "yaml|json",
+            "controller" | "completion" | "man" | "support-bundle" | "checkpoint" => "",
+            _ => all,
+        };
+        assert_eq!(formats(command), expected, "{}", command.get_name());
+        if let Some(inspect) = command.find_subcommand("inspect") {
+            assert_eq!(formats(inspect), all);
+        }
+    }
+}
+
+/// Data goes to stdout and words to stderr: of what fails at once, a script reads nothing but the error.
+#[test]
+fn words_never_reach_stdout() {
+    let machine = Machine::new();
+    kubeconfig(&machine);
+    let commands = [
+        &["check", "w", "--to", "b"][..],
+        &["plan", "w", "--to", "b"],
+        &["migrate", "w", "--to", "b"],
+        &["drain", "a"],
+        &["create", "w", "--to", "b"],
+        &["status"],
+        &["watch", "m"],
+        &["abort", "m"],
+        &["retry", "m"],
+        &["delete", "m"],
+        &["uninstall"],
+    ];
+    let machine = &machine;
+    std::thread::scope(|threads| {
+        for command in commands {
+            threads.spawn(move || says_why_on_stderr(machine, command));
+        }
+    });
+}
+
+fn says_why_on_stderr(machine: &Machine, command: &[&str]) {
+    for format in ["name", "json"] {
+        let run = machine.run(&[command, &["-o", format]].concat());
+        assert_ne!(run.code, 0, "{command:?}");
+        if command[0] == "check" {
+            // Its results are data, whatever they are.
+            assert_eq!(run.stderr, "", "{command:?}");
+            continue;
+        }
+        if format == "json" {
+            let error: serde_json::Value = serde_json::from_str(&run.stdout).expect("it is JSON");
+            assert_eq!(error["error"]["exitCode"], run.code, "{command:?}");
+        } else {
+            assert_eq!(run.stdout, "", "{command:?}");
+        }
+        assert!(
+            run.stderr.contains("see: ms2m explain "),
+            "{command:?} -o {format}: {}",
+            run.stderr
+        );
+    }
 }

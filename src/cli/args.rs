@@ -121,6 +121,7 @@ pub struct GlobalArgs {
     /// How to show progress on stderr
     #[arg(
         long,
+        visible_alias = "show-progress",
         global = true,
         value_name = "HOW",
         value_enum,
@@ -191,6 +192,7 @@ pub enum ProgressMode {
     #[default]
     Auto,
     /// Bars, redrawn in place
+    #[value(alias = "bar")]
     Bars,
     /// One plain line an event
     Lines,

@@ -1,6 +1,6 @@
 //! How a failure is told: one function for people, one for scripts.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::exit;
 use super::ui::{Paint, Tone, Ui, without_userinfo};
@@ -83,8 +83,17 @@ fn in_doubt(summary: &Summary) -> Error {
     error
 }
 
-/// Tells a failure: for people on stderr, and with `as_json` for scripts on stdout.
-pub fn tell(ui: &Ui, failure: &Failure, as_json: bool) {
+/// How scripts are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Script {
+    /// In one document.
+    Document,
+    /// In one line, the last of many.
+    Line,
+}
+
+/// Tells a failure: for people on stderr, and for a script on stdout as well.
+pub fn tell(ui: &Ui, failure: &Failure, script: Option<Script>) {
     match failure {
         Failure::Known(error) => ui.insist(&text(error, ui.err_paint())),
         Failure::Watched(error) => ui.insist(&text(&without_undone(error), ui.err_paint())),
@@ -96,10 +105,14 @@ pub fn tell(ui: &Ui, failure: &Failure, as_json: bool) {
             ui.insist(&lines.join("\n"));
         }
     }
-    if as_json {
-        // The exit code tells what happened even when stdout is gone.
-        let _ = ui.data(&without_userinfo(&json_text(failure)));
-    }
+    let value = json_value(failure);
+    let text = match script {
+        Some(Script::Document) => format!("{value:#}"),
+        Some(Script::Line) => value.to_string(),
+        None => return,
+    };
+    // The exit code tells what happened even when stdout is gone.
+    let _ = ui.data(&without_userinfo(&text));
 }
 
 fn label(paint: Paint) -> String {
@@ -169,7 +182,7 @@ fn indented(label: &str, text: &str, paint: Paint) -> Vec<String> {
         .collect()
 }
 
-fn json_text(failure: &Failure) -> String {
+fn json_value(failure: &Failure) -> Value {
     let mut body = match failure {
         Failure::Known(error) | Failure::Watched(error) => json!({ "error": error }),
         Failure::Told(_) => json!({ "error": {} }),
@@ -178,7 +191,7 @@ fn json_text(failure: &Failure) -> String {
         }
     };
     body["error"]["exitCode"] = failure.exit_code().into();
-    format!("{body:#}")
+    body
 }
 
 #[cfg(test)]
@@ -234,15 +247,14 @@ mod tests {
         let watched = text(&without_undone(&rolled_back()), Paint(false));
         assert!(!watched.contains("gate removed"), "{watched}");
         let failure = Failure::Watched(Box::new(rolled_back()));
-        assert!(json_text(&failure).contains("gate removed"));
+        assert!(json_value(&failure).to_string().contains("gate removed"));
     }
 
     #[test]
     fn scripts_read_the_same_with_the_exit_code() {
         let failure = Failure::from(rolled_back());
         assert_eq!(failure.exit_code(), 4);
-        let value: serde_json::Value =
-            serde_json::from_str(&json_text(&failure)).expect("it is JSON");
+        let value = json_value(&failure);
         assert_eq!(value["error"]["kind"], "rolledBack");
         assert_eq!(value["error"]["exitCode"], 4);
         assert_eq!(value["error"]["undone"][1], "gate removed");

@@ -12,3 +12,4 @@ mod pod;
 mod remedies;
 mod rights;
 mod shown;
+mod terminal;

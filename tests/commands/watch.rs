@@ -35,6 +35,18 @@ async fn a_migration_is_followed_phase_by_phase_to_its_receipt() {
     ] {
         assert!(outcome.stderr.contains(words), "{outcome:?}");
     }
+    // One object a line, as it happens.
+    let events: Vec<Value> = outcome
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    let kinds: Vec<&str> = events
+        .iter()
+        .filter_map(|it| it["event"].as_str())
+        .collect();
+    assert_eq!((kinds[0], kinds.last()), ("started", Some(&"completed")));
+    assert!(kinds.contains(&"phaseFinished"), "{kinds:?}");
     let result = outcome.json();
     assert_eq!(result["messagesReplayed"], 312);
     assert_eq!(result["phase"], "Completed");
@@ -79,6 +91,11 @@ async fn each_end_has_its_exit_code() {
         let outcome = watch.outcome().await.expect_code(code);
         assert!(outcome.stderr.contains(words), "{outcome:?}");
     }
+    let late = stage
+        .run(&["watch", "doubted", "-o", "json"])
+        .await
+        .expect_code(11);
+    assert_eq!(late.json()["doubts"][0], "the broker was killed");
     stage.end().await;
 }
 

@@ -9,13 +9,13 @@ use clap::{ArgMatches, Args};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::migrate::ResultOutput;
 use super::subject::Subject;
 use super::which::{self, Which};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::follow::{Limit, timed_out};
 use crate::cli::interrupt::{self, Again};
+use crate::cli::output::{Output, show};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::{EndArgs, SettingArgs};
@@ -59,7 +59,7 @@ pub struct AbortArgs {
 
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 
     /// The settings.
     #[command(flatten)]
@@ -211,14 +211,7 @@ impl Job<'_> {
     }
 
     fn tell_asked(&self, holder: &Holder) -> Outcome {
-        match self.args.output {
-            ResultOutput::Table => Ok(()),
-            ResultOutput::Json => Ok(self.ui.json(&json!({
-                "migration": self.record.name,
-                "namespace": self.record.namespace,
-                "asked": holder.who,
-            }))?),
-        }
+        tell_asked(self.ui, self.args.output, self.record, &holder.who)
     }
 
     fn tell(&self, aborted: &Aborted) -> Outcome {
@@ -226,11 +219,19 @@ impl Job<'_> {
     }
 }
 
-fn tell(ui: &Ui, output: ResultOutput, aborted: &Aborted) -> Outcome {
-    match output {
-        ResultOutput::Table => Ok(ui.data(&view::text(aborted))?),
-        ResultOutput::Json => Ok(ui.json(aborted)?),
+fn tell(ui: &Ui, output: Output, aborted: &Aborted) -> Outcome {
+    let name = || aborted.migration.clone();
+    show(ui, output, aborted, name, || view::text(aborted))
+}
+
+/// That somebody was asked, whom nobody waits for. People were told in words.
+fn tell_asked(ui: &Ui, output: Output, record: &Record, asked: &str) -> Outcome {
+    if output.is_for_people() {
+        return Ok(());
     }
+    let (migration, namespace) = (&record.name, &record.namespace);
+    let value = json!({"migration": migration, "namespace": namespace, "asked": asked});
+    show(ui, output, &value, || migration.clone(), String::new)
 }
 
 fn is_taken(failure: &Failure) -> bool {

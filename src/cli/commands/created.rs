@@ -5,12 +5,12 @@ use color_eyre::eyre::WrapErr;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::create::CreateOutput;
 use crate::api::{BrokerCredentials, GROUP, SecretKeyRef, SecretSource, StatefulMigration};
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::Outcome;
 use crate::cli::manifest::Manifest;
 use crate::cli::manifest::validate;
+use crate::cli::output::Output;
 use crate::cli::settings::Layers;
 use crate::cli::settings::flags::{ControllerArgs, SettingArgs};
 use crate::cli::settings::migration::{Settings, Typed, Wanted};
@@ -152,23 +152,23 @@ fn from_secret(secret: &str) -> BrokerCredentials {
 /// Tells what became of them, in the format that is wanted.
 pub(super) fn tell(
     ui: &Ui,
-    output: CreateOutput,
+    output: Output,
     manifests: &[Manifest],
     verdicts: &[Verdict],
 ) -> Outcome {
     let values: Vec<&Value> = manifests.iter().map(|it| &it.value).collect();
     match output {
-        CreateOutput::Table => ui.data(&view::table(manifests, verdicts))?,
-        CreateOutput::Name => {
+        Output::Table | Output::Wide => ui.data(&view::table(manifests, verdicts))?,
+        Output::Name => {
             let names: Vec<String> = manifests.iter().map(Manifest::name).collect();
             ui.data(&names.join("\n"))?;
         }
-        CreateOutput::Json => match values.as_slice() {
+        Output::Json => match values.as_slice() {
             [one] => ui.json(one)?,
             // As kubectl shows several.
             many => ui.json(&json!({"apiVersion": "v1", "kind": "List", "items": many}))?,
         },
-        CreateOutput::Yaml => {
+        Output::Yaml => {
             let documents: Result<Vec<String>, _> =
                 values.iter().map(serde_yaml::to_string).collect();
             let documents = documents.wrap_err("failed to write YAML")?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
@@ -11,6 +11,7 @@ use super::which::{self, Which};
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Outcome, refused};
 use crate::cli::follow::{Limit, SILENT, timed_out};
+use crate::cli::output::{Output, show};
 use crate::cli::run::runtime;
 use crate::cli::settings::value;
 use crate::cli::ui::Ui;
@@ -53,19 +54,7 @@ pub struct DeleteArgs {
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: DeleteOutput,
-}
-
-/// Formats of what was deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum DeleteOutput {
-    /// A line a migration
-    #[default]
-    Table,
-    /// Names only, a line each
-    Name,
-    /// A JSON list; errors as {"error": …}
-    Json,
+    pub output: Output,
 }
 
 /// Deletes them.
@@ -210,32 +199,32 @@ async fn await_gone(ui: &Ui, migrations: &Migrations, entry: &Entry) -> Outcome 
 }
 
 fn tell(ui: &Ui, args: &DeleteArgs, deleted: &[&Entry]) -> Outcome {
-    let names = deleted.iter().map(|entry| entry.record.name.as_str());
     let end = if args.wait == Some(false) {
         "is being deleted"
     } else {
         "deleted"
     };
-    match args.output {
-        DeleteOutput::Json => {
-            let list: Vec<_> = deleted
-                .iter()
-                .map(|entry| {
-                    let record = &entry.record;
-                    json!({"migration": record.name, "namespace": record.namespace})
-                })
-                .collect();
-            Ok(ui.json(&list)?)
-        }
-        _ if deleted.is_empty() => Ok(()),
-        DeleteOutput::Name => Ok(ui.data(&names.collect::<Vec<_>>().join("\n"))?),
-        DeleteOutput::Table => {
-            let lines: Vec<String> = names
-                .map(|name| format!("migration {name} {end}"))
-                .collect();
-            Ok(ui.data(&lines.join("\n"))?)
-        }
+    if deleted.is_empty() && args.output.is_for_people() {
+        return Ok(());
     }
+    let list: Vec<_> = deleted
+        .iter()
+        .map(|entry| {
+            let record = &entry.record;
+            json!({"migration": record.name, "namespace": record.namespace})
+        })
+        .collect();
+    let lines = |words: &dyn Fn(&str) -> String| {
+        let names = deleted.iter().map(|entry| words(&entry.record.name));
+        names.collect::<Vec<_>>().join("\n")
+    };
+    show(
+        ui,
+        args.output,
+        &list,
+        || lines(&str::to_owned),
+        || lines(&|name| format!("migration {name} {end}")),
+    )
 }
 
 #[cfg(test)]
@@ -252,7 +241,7 @@ mod tests {
             force: false,
             wait: None,
             timeout: None,
-            output: DeleteOutput::Table,
+            output: Output::Table,
         }
     }
 

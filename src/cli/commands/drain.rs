@@ -10,9 +10,9 @@ use clap::{ArgMatches, Args};
 
 use self::fleet::Fleet;
 use self::survey::{Given, Surveyed};
-use super::migrate::ResultOutput;
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{self, Failure, Outcome, refused};
+use crate::cli::output::{Output, show};
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::{EndArgs, ManyArgs, OneArgs, SettingArgs};
 use crate::cli::settings::migration::Typed;
@@ -84,7 +84,7 @@ pub struct DrainArgs {
 
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 
     /// The settings that ending takes too.
     #[command(flatten)]
@@ -128,11 +128,9 @@ async fn drain(ui: &Ui, global: &GlobalArgs, given: &Given<'_>) -> Outcome {
         return refuse(ui, args, survey, error);
     }
     if args.dry_run {
-        match args.output {
-            ResultOutput::Table => ui.data(&view::plan(survey, ui.out_paint()))?,
-            ResultOutput::Json => ui.json(&view::document(survey, None, None))?,
-        }
-        return Ok(());
+        let value = view::document(survey, None, None);
+        let text = || view::plan(survey, ui.out_paint());
+        return show(ui, args.output, &value, || names(survey), text);
     }
     let asks = !args.yes && ui.can_ask() && !survey.moves.is_empty();
     let text = view::plan(survey, ui.err_paint());
@@ -160,10 +158,10 @@ async fn move_all(ui: &Ui, global: &GlobalArgs, args: &DrainArgs, surveyed: &Sur
     let fleet = Fleet::new(ui, global, args, surveyed);
     let stopping = fleet.stopping();
     let endings = Box::pin(fleet.run()).await?;
-    match args.output {
-        ResultOutput::Table if endings.is_empty() => {}
-        ResultOutput::Table => ui.data(&view::results(survey, &endings, ui.columns()))?,
-        ResultOutput::Json => ui.json(&view::document(survey, Some(&endings), None))?,
+    if !(endings.is_empty() && args.output.is_for_people()) {
+        let value = view::document(survey, Some(&endings), None);
+        let text = || view::results(survey, &endings, ui.columns());
+        show(ui, args.output, &value, || names(survey), text)?;
     }
     let watched = !ui.is_quiet() && global.progress != ProgressMode::None;
     tell_failures(ui, survey, &endings, watched);
@@ -197,6 +195,12 @@ fn check(nodes: &[NodeView], args: &DrainArgs) -> Result<bool, Error> {
     Ok(!found.unschedulable)
 }
 
+/// The pods that move.
+fn names(survey: &Survey) -> String {
+    let names = survey.moves.iter().map(|it| it.label.as_str());
+    names.collect::<Vec<_>>().join("\n")
+}
+
 /// Why nothing begins.
 fn objection(survey: &Survey, partial: bool) -> Option<Error> {
     let (moves, stays) = (survey.moves.len(), survey.stays.len());
@@ -219,10 +223,15 @@ fn objection(survey: &Survey, partial: bool) -> Option<Error> {
 /// The plan and the objection: nothing was begun.
 fn refuse(ui: &Ui, args: &DrainArgs, survey: &Survey, error: Error) -> Outcome {
     match args.output {
-        ResultOutput::Table if args.dry_run => ui.data(&view::plan(survey, ui.out_paint()))?,
-        ResultOutput::Table => ui.insist(&view::plan(survey, ui.err_paint())),
-        ResultOutput::Json => {
-            ui.json(&view::document(survey, None, Some(&error)))?;
+        Output::Table | Output::Wide if args.dry_run => {
+            ui.data(&view::plan(survey, ui.out_paint()))?;
+        }
+        Output::Table | Output::Wide | Output::Name => {
+            ui.insist(&view::plan(survey, ui.err_paint()));
+        }
+        Output::Json | Output::Yaml => {
+            let value = view::document(survey, None, Some(&error));
+            show(ui, args.output, &value, String::new, String::new)?;
             ui.insist(&view::plan(survey, ui.err_paint()));
             ui.insist(&failure::text(&error, ui.err_paint()));
             return Err(Failure::Told(error.kind.exit_code()));

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Command};
 
-use super::migrate::ResultOutput;
 use crate::cli::failure::Outcome;
+use crate::cli::output::{Output, show};
 use crate::cli::ui::Ui;
 use crate::cli::view::explain as view;
 use crate::explain::{self, Code};
@@ -24,7 +24,7 @@ pub struct ExplainArgs {
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 }
 
 /// Prints the text, or the list.
@@ -33,12 +33,19 @@ pub struct ExplainArgs {
 /// Writing to stdout fails.
 pub fn run(ui: &Ui, args: &ExplainArgs) -> Outcome {
     let (paint, columns) = (ui.out_paint(), ui.columns());
-    match (args.output, args.code) {
-        (ResultOutput::Table, Some(code)) => Ok(ui.data(&view::text(code, paint, columns))?),
-        (ResultOutput::Table, None) => Ok(ui.data(&view::list(paint))?),
-        (ResultOutput::Json, Some(code)) => Ok(ui.json(code)?),
-        (ResultOutput::Json, None) => Ok(ui.json(&explain::codes().collect::<Vec<_>>())?),
-    }
+    let Some(code) = args.code else {
+        let codes: Vec<Code> = explain::codes().collect();
+        let names = || {
+            codes
+                .iter()
+                .map(|it| it.code)
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        return show(ui, args.output, &codes, names, || view::list(paint));
+    };
+    let text = || view::text(code, paint, columns);
+    show(ui, args.output, code, || code.code.to_owned(), text)
 }
 
 /// Reads a code. The shells' completion has them all from here, an error only the nearest.

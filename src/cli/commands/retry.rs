@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::create::CreateOutput;
 use super::created::{self, Verdict};
-use super::migrate::ResultOutput;
 use super::which::{self, Which};
 use crate::api::{Phase, RETRY_OF, StatefulMigration};
 use crate::cli::args::GlobalArgs;
@@ -14,6 +12,7 @@ use crate::cli::failure::{Outcome, refused};
 use crate::cli::follow::{Aim, Follow};
 use crate::cli::interrupt;
 use crate::cli::manifest::Manifest;
+use crate::cli::output::Output;
 use crate::cli::run::runtime;
 use crate::cli::settings::migration::fresh_name;
 use crate::cli::settings::value;
@@ -46,7 +45,7 @@ pub struct RetryArgs {
 
     /// Format of what is made, or with --watch of the result
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: CreateOutput,
+    pub output: Output,
 }
 
 /// Makes the new one.
@@ -88,10 +87,7 @@ async fn retry(ui: &Ui, global: &GlobalArgs, args: &RetryArgs) -> Outcome {
             ui,
             global,
             reached: &reached,
-            output: match args.output {
-                CreateOutput::Json => ResultOutput::Json,
-                _ => ResultOutput::Table,
-            },
+            output: args.output,
             aim: Aim::End,
             timeout: args.timeout,
         };

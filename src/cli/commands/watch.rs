@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::migrate::ResultOutput;
 use super::which::{self, Which};
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Outcome, refused};
 use crate::cli::follow::{Aim, Follow};
+use crate::cli::output::Output;
 use crate::cli::run::runtime;
 use crate::cli::settings::value;
 use crate::cli::ui::Ui;
@@ -30,7 +30,7 @@ pub struct WatchArgs {
 
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 }
 
 /// Follows it.

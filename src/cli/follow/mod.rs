@@ -15,16 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::follower::Follower;
 use super::args::GlobalArgs;
-use super::commands::migrate::ResultOutput;
 use super::exit;
-use super::failure::{Failure, Outcome, refused, unless_in_doubt};
+use super::failure::{Failure, Outcome, refused};
 use super::interrupt::{self, UnderWay};
 use super::report::{self, Progress};
 use super::settings::value::show_duration;
 use super::ui::Ui;
-use super::view::summary;
 use super::wire::Reached;
 use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, StatefulMigrationStatus, conditions};
+use crate::cli::output::Output;
 use crate::cluster::CONTROLLER_LABEL;
 use crate::cluster::migrations::{Driver, Entry, Seen};
 use crate::migration::error::{Error, ErrorKind, PortError};
@@ -40,7 +39,7 @@ pub(super) struct Follow<'a> {
     pub(super) ui: &'a Ui,
     pub(super) global: &'a GlobalArgs,
     pub(super) reached: &'a Reached,
-    pub(super) output: ResultOutput,
+    pub(super) output: Output,
     pub(super) aim: Aim,
     /// How long to wait at most.
     pub(super) timeout: Option<Duration>,
@@ -108,7 +107,12 @@ impl Follow<'_> {
     /// The same, with the first words said once a signal means what they say of it.
     async fn listen(&self, entry: Entry, words: Option<&str>) -> Result<Entry, Failure> {
         let logs = self.global.log_level.is_some() || self.global.verbose > 0;
-        let progress = Progress::start(report::view(self.ui, self.global.progress, logs))?;
+        let view = report::view(self.ui, self.global.progress, logs);
+        let view = match self.aim {
+            Aim::End => report::streamed(self.ui, self.output, view),
+            Aim::Abort => view,
+        };
+        let progress = Progress::start(view)?;
         let stop = CancellationToken::new();
         let waiting = Waiting(Arc::clone(&progress));
         let listening = interrupt::listen_for(stop.clone(), Arc::new(waiting), self.ui.clone())?;
@@ -209,14 +213,7 @@ impl Follow<'_> {
     }
 
     fn tell(&self, summary: &Summary) -> Outcome {
-        match self.output {
-            ResultOutput::Table => {
-                let text = summary::text(summary, self.ui.out_paint(), self.ui.columns());
-                self.ui.data(&text)?;
-            }
-            ResultOutput::Json => self.ui.json(summary)?,
-        }
-        unless_in_doubt(self.ui, summary)
+        report::result(self.ui, self.output, summary)
     }
 }
 

@@ -10,6 +10,8 @@ mod owner;
 mod pod;
 mod runtime;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use examine::examine;
@@ -133,6 +135,9 @@ pub struct Plan {
     pub compression: Compression,
     /// What the operator should know before it begins.
     pub warnings: Vec<String>,
+    /// How long it will probably take, as far as that can be told: `estimate::Estimate::figures`.
+    #[serde(skip)]
+    pub estimate: BTreeMap<String, String>,
 }
 
 /// Makes the plan for `request` in `world`, or says what stands against it.
@@ -177,6 +182,7 @@ pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
         transfer_image: transfer_image(spec),
         compression: compression(spec),
         warnings,
+        estimate: BTreeMap::new(),
     })
 }
 

@@ -26,6 +26,7 @@ fn begins(pod: &str, to: &str, warnings: &[&str]) -> Move {
             transfer_image: "registry.example.com/ms2m-transfer:1".to_owned(),
             compression: Compression::Gzip,
             warnings: warnings.iter().map(|text| (*text).to_owned()).collect(),
+            estimate: BTreeMap::new(),
         })),
     }
 }
