@@ -538,3 +538,27 @@ fn says_why_on_stderr(machine: &Machine, command: &[&str]) {
         );
     }
 }
+
+/// Each code of the table is what some real run of the tests ends with.
+#[test]
+fn every_exit_code_is_seen_in_a_test() {
+    fn sources(directory: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(directory).expect("the directory is there") {
+            let path = entry.expect("it can be read").path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).expect("it can be read"));
+            }
+        }
+    }
+    let mut text = String::new();
+    sources(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"),
+        &mut text,
+    );
+    for exit in ms2m::cli::exit::EXIT_CODES {
+        let expected = format!("expect_code({})", exit.code);
+        assert!(text.contains(&expected), "nothing ends with {}", exit.code);
+    }
+}
