@@ -43,6 +43,9 @@ _ms2m() {
             ms2m,drain)
                 cmd="ms2m__subcmd__drain"
                 ;;
+            ms2m,explain)
+                cmd="ms2m__subcmd__explain"
+                ;;
             ms2m,install)
                 cmd="ms2m__subcmd__install"
                 ;;
@@ -98,7 +101,7 @@ _ms2m() {
 
     case "${cmd}" in
         ms2m)
-            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help --version check plan migrate move drain create status watch logs abort retry delete checkpoint support-bundle controller install uninstall crd completion man"
+            opts="-n -v -q -h -V --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help --version check plan migrate move drain create status watch logs abort retry delete checkpoint support-bundle explain controller install uninstall crd completion man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -128,6 +131,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -148,7 +155,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__abort)
-            opts="-o -n -v -q -h --pod --wait --output --discover --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --pod --wait --timeout --output --discover --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -162,12 +169,16 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --broker-url)
@@ -218,6 +229,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -238,7 +253,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__check)
-            opts="-o -n -v -q -h --to --output --discover --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --to --output --discover --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -249,11 +264,11 @@ _ms2m() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --broker-url)
@@ -384,6 +399,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -404,7 +423,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__checkpoint)
-            opts="-n -v -q -h --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help inspect"
+            opts="-n -v -q -h --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help inspect"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -431,6 +450,10 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --show-progress)
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
@@ -454,18 +477,18 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__checkpoint__subcmd__inspect)
-            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --output)
-                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -492,6 +515,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -512,7 +539,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__completion)
-            opts="-n -v -q -h --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help bash zsh fish install"
+            opts="-n -v -q -h --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help bash zsh fish install"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -542,6 +569,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -562,7 +593,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__completion__subcmd__bash)
-            opts="-n -v -q -h --static --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-n -v -q -h --static --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -589,6 +620,10 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --show-progress)
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
@@ -612,7 +647,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__completion__subcmd__fish)
-            opts="-n -v -q -h --static --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-n -v -q -h --static --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -639,6 +674,10 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --show-progress)
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
@@ -662,7 +701,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__completion__subcmd__install)
-            opts="-n -v -q -h --kubectl --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help bash zsh fish"
+            opts="-n -v -q -h --kubectl --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -689,6 +728,10 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --show-progress)
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
@@ -712,7 +755,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__completion__subcmd__zsh)
-            opts="-n -v -q -h --static --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-n -v -q -h --static --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -742,6 +785,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -762,7 +809,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__controller)
-            opts="-n -v -q -h --max-at-once --max-per-node --listen --lease --lease-namespace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-n -v -q -h --max-at-once --max-per-node --listen --lease --lease-namespace --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -812,6 +859,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -832,7 +883,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__crd)
-            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -870,6 +921,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -890,7 +945,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__create)
-            opts="-f -o -n -v -q -h --filename --to --name --dry-run --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-f -o -n -v -q -h --filename --to --name --dry-run --output --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -917,11 +972,11 @@ _ms2m() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table yaml json name" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table yaml json name" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --broker-credentials)
@@ -1056,6 +1111,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1076,7 +1135,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__delete)
-            opts="-o -n -v -q -h --finished --older-than --force --wait --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --finished --older-than --force --wait --timeout --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1090,12 +1149,16 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table name json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table name json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -1122,6 +1185,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1142,7 +1209,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__drain)
-            opts="-A -l -y -o -n -v -q -h --to --all-namespaces --selector --at-once --partial --keep-going --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-A -l -y -o -n -v -q -h --to --all-namespaces --selector --at-once --partial --keep-going --dry-run --yes --output --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1165,11 +1232,11 @@ _ms2m() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --broker-url)
@@ -1288,6 +1355,72 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ms2m__subcmd__explain)
+            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help usage refused rolled-back interrupted unfinished stuck lock-lost handed-over too-late target-lost timed-out messages-in-doubt unexpected pod-unfit container-unfit owner-forbids rollout-under-way budget-exhausted claim-one-node claims-deleted options-clash target-name-taken left-behind pod-changed source-node-unfit target-node-unfit architecture-mismatch runtime-mismatch runtime-no-checkpoint runtime-no-restore node-forbidden claim-out-of-reach no-two-nodes namespace-admission ports-taken kubernetes-too-old broker-denies broker-unreachable exchange-missing default-exchange queue-unbound queue-missing queue-idle queue-in-migration queue-drops queue-shared automatic-acknowledgement no-control-queue control-queue-shared queue-otherwise queue-not-empty open-connection in-flight-connection checkpoint-at-once kubelet-denies proxy-denied no-checkpoint-call node-unknown pod-gone container-gone checkpoint-failed checkpoint-slow image-not-known image-untagged mounts-missing tcp-established file-changed signature-policy https-to-localhost restore-refused restore-failed image-pull transfer-failed registry-unusable unscheduled source-silent target-silent stale-identity queue-not-quiet queue-consumed target-ended gate-leaked api-unreachable no-credentials rights-missing crd-missing under-way name-taken migration-missing migration-ended controller-drives not-confirmed setting-missing cannot-all-move queue-unnamed resource-invalid controller-not-serving field-conflict still-needed archive-unreadable secret-unusable"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1308,7 +1441,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__install)
-            opts="-y -o -n -v -q -h --export --image --install-namespace --watch-namespace --replicas --max-at-once --max-per-node --listen --force-conflicts --dry-run --wait --timeout --yes --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-y -o -n -v -q -h --export --image --install-namespace --watch-namespace --replicas --max-at-once --max-per-node --listen --force-conflicts --dry-run --wait --timeout --yes --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1355,11 +1488,11 @@ _ms2m() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -1386,6 +1519,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1406,7 +1543,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__logs)
-            opts="-f -o -n -v -q -h --follow --controller-namespace --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-f -o -n -v -q -h --follow --controller-namespace --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1448,6 +1585,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1468,7 +1609,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__man)
-            opts="-n -v -q -h --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-n -v -q -h --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1498,6 +1639,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1518,7 +1663,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__migrate)
-            opts="-y -o -n -v -q -h --to --name --resume --via-controller --dry-run --yes --output --discover --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-y -o -n -v -q -h --to --name --resume --via-controller --timeout --dry-run --yes --output --discover --broker-credentials --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1536,12 +1681,16 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --broker-credentials)
@@ -1676,6 +1825,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1696,7 +1849,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__plan)
-            opts="-o -n -v -q -h --to --output --discover --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --to --output --discover --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --container --queue --routing-key --repository --exchange --strategy --handoff --stale-identity --force --orphan --strict --replay-cutoff --transfer-image --compression --registry-secret --keep-checkpoint --direct --direct-port --max-pause --drain-timeout --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1707,11 +1860,11 @@ _ms2m() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --broker-url)
@@ -1842,6 +1995,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1862,7 +2019,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__retry)
-            opts="-w -o -n -v -q -h --new-name --watch --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-w -o -n -v -q -h --new-name --watch --timeout --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1872,12 +2029,16 @@ _ms2m() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table yaml json name" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table yaml json name" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -1904,6 +2065,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1924,7 +2089,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__status)
-            opts="-a -A -w -l -o -n -v -q -h --all --all-namespaces --watch --selector --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-a -A -w -l -o -n -v -q -h --all --all-namespaces --watch --selector --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1970,6 +2135,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1990,7 +2159,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__support__subcmd__bundle)
-            opts="-f -n -v -q -h --file --controller-namespace --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-f -n -v -q -h --file --controller-namespace --broker-url --management-url --registry-plain-http --settle --obey-timeout --source-grace --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2078,6 +2247,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -2098,7 +2271,7 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__uninstall)
-            opts="-y -o -n -v -q -h --install-namespace --crd --dry-run --wait --timeout --yes --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-y -o -n -v -q -h --install-namespace --crd --dry-run --wait --timeout --yes --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2121,11 +2294,11 @@ _ms2m() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -2152,6 +2325,10 @@ _ms2m() {
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;
+                --show-progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -2172,18 +2349,22 @@ _ms2m() {
             return 0
             ;;
         ms2m__subcmd__watch)
-            opts="-o -n -v -q -h --output --namespace --context --kubeconfig --config --progress --color --log-level --log-format --verbose --quiet --help"
+            opts="-o -n -v -q -h --timeout --output --namespace --context --kubeconfig --config --show-progress --progress --color --log-level --log-format --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table wide json yaml name" -- "${cur}"))
                     return 0
                     ;;
                 --namespace)
@@ -2207,6 +2388,10 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
+                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    return 0
+                    ;;
+                --show-progress)
                     COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
                     return 0
                     ;;

@@ -28,7 +28,7 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -s n -l namespace -d 'Namespace 
 complete -c ms2m -n "__fish_ms2m_needs_command" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_needs_command" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_needs_command" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_needs_command" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_needs_command" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -56,6 +56,7 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "retry" -d 'Try a failed m
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "delete" -d 'Delete the records of migrations that have ended'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "checkpoint" -d 'Look into checkpoint archives'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "support-bundle" -d 'Collect what helps to understand a migration, in one file'
+complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "explain" -d 'Explain an error by its code'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "controller" -d 'Carry out StatefulMigration resources, in the cluster'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "install" -d 'Install the controller in the cluster, or print its manifests'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "uninstall" -d 'Remove the controller from the cluster'
@@ -63,9 +64,11 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "crd" -d 'Print the Custom
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "completion" -d 'Complete commands, flags, pods, nodes, namespaces, contexts and migrations in the shell'
 complete -c ms2m -n "__fish_ms2m_needs_command" -f -a "man" -d 'Write the manual pages, one for each command'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l to -d 'The node that it would be moved to [default: as migrate would choose]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s o -l output -d 'Format of the output' -r -f -a "table\t'Groups of marks for people'
-json\t'One JSON document'
-yaml\t'The same in YAML'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s o -l output -d 'Format of the output' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
@@ -96,7 +99,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s n -l namespace -d 'N
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -111,8 +114,11 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s v -l verbose -d 'Log
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l to -d 'The node that it would be moved to [default: as migrate would choose]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s o -l output -d 'Format of the output' -r -f -a "table\t'A table for people'
-json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s o -l output -d 'Format of the output' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
@@ -143,7 +149,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s n -l namespace -d 'Na
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -160,8 +166,12 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -s h -l help -d 'Print h
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
-json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l timeout -d 'How long to wait at most for the controller. What is waited for goes on [default: without a limit]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l broker-credentials -d 'Secret in the pod\'s namespace with the broker\'s user and password, under the keys username and password, for the controller: a resource holds no password' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
@@ -193,7 +203,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s n -l namespace -d 
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -213,8 +223,12 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -s h -l help -d 'Prin
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l to -d 'The node to move it to [default: of those that the pod can go to, the one with the fewest pods of its namespace]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l resume -d 'Go on with the unfinished migration of this name: pod, nodes and queues are those of its record' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
-json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l timeout -d 'How long to wait at most for the controller. What is waited for goes on [default: without a limit]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l broker-credentials -d 'Secret in the pod\'s namespace with the broker\'s user and password, under the keys username and password, for the controller: a resource holds no password' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
@@ -246,7 +260,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s n -l namespace -d 'Na
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -266,8 +280,11 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -s h -l help -d 'Print h
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l to -d 'The node to move them to [default: for each pod the one with the fewest pods of its namespace]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s l -l selector -d 'Only pods with these labels, as app=worker' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l at-once -d 'How many pods move at once' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
-json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
@@ -295,7 +312,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -s n -l namespace -d 'N
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -318,9 +335,10 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l to -d 'The node to 
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l name -d 'Name of the migration [default: the pod\'s with five random letters]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l dry-run -d 'Make nothing. client: check by the CRD\'s rules alone; server: let the API server check as well' -r -f -a "client\t'This process, without a cluster'
 server\t'The API server'"
-complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A line a resource'
-yaml\t'The resources as YAML'
-json\t'The resource as JSON; a List of several; errors as {"error": …}'
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
 name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l broker-credentials -d 'Secret in the pod\'s namespace with the broker\'s user and password, under the keys username and password, for the controller: a resource holds no password' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
@@ -353,7 +371,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s n -l namespace -d '
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -367,16 +385,16 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s v -l verbose -d 'Lo
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s l -l selector -d 'Those whose labels fit, as team=orders,tier!=test' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s o -l output -d 'Format of the output' -r -f -a "table\t'A line a migration, or one in full'
-wide\t'A line a migration with more columns'
-json\t'JSON: a list, or one object'
-yaml\t'YAML: a list, or one object'
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s o -l output -d 'Format of the output' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
 name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -392,13 +410,17 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s w -l watch -d 'Go o
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
-json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l timeout -d 'How long to wait at most. What is waited for goes on [default: without a limit]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -418,7 +440,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -s n -l namespace -d 'Na
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -434,8 +456,12 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -s q -l quiet -d 'No pro
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l pod -d 'The pod whose latest migration is to be aborted' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l wait -d 'Wait until the process or controller that works on it has rolled it back [default: true]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
-json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l timeout -d 'How long to wait at most. What is waited for goes on [default: without a limit]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l broker-url -d 'Broker, as amqp://USER:PASSWORD@HOST:5672/VHOST. Prefer the environment for a password: arguments can be seen by other users' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l management-url -d 'Management API of the broker [default: port 15672 of the broker\'s host]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l registry-plain-http -d 'Talk plain HTTP to the registry [default: false]' -r
@@ -446,7 +472,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s n -l namespace -d 'N
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -461,15 +487,17 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s v -l verbose -d 'Log
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l new-name -d 'Name of the new migration [default: the pod\'s with five random letters]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -s o -l output -d 'Format of what is made, or with --watch of the result' -r -f -a "table\t'A line a resource'
-yaml\t'The resources as YAML'
-json\t'The resource as JSON; a List of several; errors as {"error": …}'
+complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l timeout -d 'How long to wait at most. What is waited for goes on [default: without a limit]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -s o -l output -d 'Format of what is made, or with --watch of the result' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
 name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -485,14 +513,17 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -s q -l quiet -d 'No pr
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l older-than -d 'All of the namespace that have ended longer ago than this, as 12h or 7d' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l wait -d 'Wait until they are gone [default: true]' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -s o -l output -d 'Format of the output' -r -f -a "table\t'A line a migration'
-name\t'Names only, a line each'
-json\t'A JSON list; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l timeout -d 'How long to wait at most until they are gone. What is waited for goes on [default: without a limit]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -s o -l output -d 'Format of the output' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -511,7 +542,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_see
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -526,13 +557,15 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_see
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -f -a "inspect" -d 'Show what is in a checkpoint archive: whose it is, its processes, and what they had open'
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s o -l output -d 'Format of the output' -r -f -a "table\t'For people'
-json\t'JSON'
-yaml\t'YAML'"
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -557,7 +590,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s n -l namesp
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -570,6 +603,28 @@ json\t'One JSON object a line'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s o -l output -d 'Format of the output' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l context -d 'Context of the kubeconfig [default: its current one]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+bars\t'Bars, redrawn in place'
+lines\t'One plain line an event'
+none\t'Nothing'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'
+complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-at-once -d 'How many migrations may be under way at once' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l max-per-node -d 'How many of them may leave or reach one node' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l listen -d 'Where to listen for /metrics, /healthz and /readyz; port 0 takes any free one' -r
@@ -579,7 +634,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -s n -l namespace 
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -603,13 +658,16 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l dry-run -d 'Change
 server\t'In the API server, which checks everything and keeps nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l wait -d 'Wait until everything is as it should be [default: true]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l timeout -d 'How long to wait' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
-json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -630,13 +688,16 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l dry-run -d 'Chan
 server\t'In the API server, which checks everything and keeps nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l wait -d 'Wait until everything is as it should be [default: true]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l timeout -d 'How long to wait' -r
-complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'A table for people'
-json\t'One JSON document; errors as {"error": …}'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s o -l output -d 'Format of the result on stdout' -r -f -a "table\t'For people'
+wide\t'For people, with more columns where there are any'
+json\t'JSON; of what takes a while, one object a line as it happens'
+yaml\t'YAML'
+name\t'Names only, a line each'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -s n -l namespace -d 'Namespace of the pod [default: the context\'s]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -657,7 +718,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -s n -l namespace -d 'Nam
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -674,7 +735,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_see
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -695,7 +756,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -713,7 +774,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -731,7 +792,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -749,7 +810,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"
@@ -767,7 +828,7 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand man" -s n -l namespace -d 'Nam
 complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l context -d 'Context of the kubeconfig [default: its current one]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
-complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
+complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
 bars\t'Bars, redrawn in place'
 lines\t'One plain line an event'
 none\t'Nothing'"

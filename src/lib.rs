@@ -8,6 +8,7 @@
 //!   [`migration::ports`].
 //! - [`cluster`], [`broker`], [`registry`], [`clock`]: adapters, each implementing its ports.
 //! - [`controller`]: the engine in the cluster, for `StatefulMigration` resources.
+//! - [`explain`]: what each error code means; a leaf that all others may use.
 //! - [`check`]: whether a cluster and a migration would do, as grouped results.
 //! - [`discover`]: what a pod tells of its broker and its queue.
 //! - [`install`]: what goes into a cluster for the controller, as objects and manifests.
@@ -15,7 +16,7 @@
 //!
 //! # The rule of dependencies
 //! They point inwards: `cli` and `controller` use the adapters and `migration`; the adapters use `migration`'s
-//! ports and `api`; `migration` uses `api` and nothing else. A test sees to that.
+//! ports and `api`; `migration` uses `api` and `explain`, and nothing else. A test sees to that.
 
 pub mod api;
 pub mod broker;
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod discover;
+pub mod explain;
 pub mod install;
 pub mod migration;
 pub mod registry;

@@ -154,7 +154,7 @@ fn what_was_typed_wrong_is_a_usage_error() {
         (&["migrate", "w", "--to"], "a value is required"),
         (
             &["migrate", "w", "-o", "xml"],
-            "possible values: table, json",
+            "possible values: table, wide, json, yaml, name",
         ),
         (&["status", "-o", "tree"], "possible values"),
         (&["status", "Not_A_Name"], "lower-case"),
@@ -229,6 +229,7 @@ fn a_configuration_that_is_wrong_is_refused_before_anything_else() {
     insta::assert_snapshot!(run.stderr, @r"
     error: the configuration HOME/config/ms2m/config.yaml is wrong
       because: unknown key queu; did you mean queue?
+      see: ms2m explain usage
     ");
     let path = machine.path("missing.yaml");
     let run = machine.run_with(&["migrate", "w"], &[("MS2M_CONFIG", &path)]);
@@ -236,6 +237,7 @@ fn a_configuration_that_is_wrong_is_refused_before_anything_else() {
     insta::assert_snapshot!(run.stderr, @r"
     error: failed to read the configuration HOME/missing.yaml
       because: No such file or directory (os error 2)
+      see: ms2m explain usage
     ");
 }
 
@@ -420,4 +422,143 @@ fn an_archive_that_is_not_whole_is_refused_with_the_reason() {
     let run = machine.run(&["checkpoint", "inspect", &machine.path("nowhere.tar")]);
     assert_eq!(run.code, 3, "{}", run.stderr);
     assert!(run.stderr.contains("No such file"), "{}", run.stderr);
+}
+
+#[test]
+fn every_error_code_is_explained() {
+    let machine = Machine::new();
+    let list = machine.run(&["explain"]);
+    assert_eq!((list.code, list.stderr.as_str()), (0, ""));
+    let codes = machine.run(&["explain", "-o", "json"]);
+    let codes: serde_json::Value = serde_json::from_str(&codes.stdout).expect("it is JSON");
+    let codes = codes.as_array().expect("it is a list");
+    for it in codes {
+        let code = it["code"].as_str().expect("it has a code");
+        assert!(list.stdout.contains(&format!("  {code} ")), "{code}");
+    }
+    let one = machine.run(&["explain", "image-not-known"]);
+    assert_eq!(one.code, 0);
+    assert!(one.stdout.contains("What to do\n  1. "), "{}", one.stdout);
+    let mistyped = machine.run(&["explain", "image-not-know"]);
+    assert_eq!(mistyped.code, 2);
+    assert!(
+        mistyped.stderr.contains("did you mean image-not-known?"),
+        "{}",
+        mistyped.stderr
+    );
+    let completed = machine.run(&["completion", "bash", "--static"]);
+    assert!(completed.stdout.contains("image-not-known"));
+}
+
+#[test]
+fn an_error_ends_with_its_code() {
+    let machine = Machine::new();
+    let run = machine.run(&["migrate", "w", "--config", "missing.yaml"]);
+    assert_eq!(run.code, 2);
+    let last = run.stderr.lines().last();
+    assert_eq!(last, Some("  see: ms2m explain usage"), "{}", run.stderr);
+    kubeconfig(&machine);
+    let run = machine.run(&["status", "-o", "json"]);
+    let error: serde_json::Value = serde_json::from_str(&run.stdout).expect("it is JSON");
+    assert_eq!(error["error"]["code"], "api-unreachable", "{}", run.stdout);
+}
+
+/// The formats of each command. `ms2m logs` is lines of others, a CRD is a manifest; what has no result
+/// has no format.
+#[test]
+fn the_formats_of_each_command_are_known() {
+    fn formats(command: &clap::Command) -> String {
+        let argument = command.get_arguments().find(|it| it.get_id() == "output");
+        let values = argument
+            .map(|it| it.get_possible_values())
+            .unwrap_or_default();
+        let names = values.iter().map(|it| it.get_name().to_owned());
+        names.collect::<Vec<_>>().join("|")
+    }
+    let all = "table|wide|json|yaml|name";
+    for command in ms2m::cli::command().get_subcommands() {
+        let expected = match command.get_name() {
+            "logs" => "text|json",
+            "crd" => "yaml|json",
+            "controller" | "completion" | "man" | "support-bundle" | "checkpoint" => "",
+            _ => all,
+        };
+        assert_eq!(formats(command), expected, "{}", command.get_name());
+        if let Some(inspect) = command.find_subcommand("inspect") {
+            assert_eq!(formats(inspect), all);
+        }
+    }
+}
+
+/// Data goes to stdout and words to stderr: of what fails at once, a script reads nothing but the error.
+#[test]
+fn words_never_reach_stdout() {
+    let machine = Machine::new();
+    kubeconfig(&machine);
+    let commands = [
+        &["check", "w", "--to", "b"][..],
+        &["plan", "w", "--to", "b"],
+        &["migrate", "w", "--to", "b"],
+        &["drain", "a"],
+        &["create", "w", "--to", "b"],
+        &["status"],
+        &["watch", "m"],
+        &["abort", "m"],
+        &["retry", "m"],
+        &["delete", "m"],
+        &["uninstall"],
+    ];
+    let machine = &machine;
+    std::thread::scope(|threads| {
+        for command in commands {
+            threads.spawn(move || says_why_on_stderr(machine, command));
+        }
+    });
+}
+
+fn says_why_on_stderr(machine: &Machine, command: &[&str]) {
+    for format in ["name", "json"] {
+        let run = machine.run(&[command, &["-o", format]].concat());
+        assert_ne!(run.code, 0, "{command:?}");
+        if command[0] == "check" {
+            // Its results are data, whatever they are.
+            assert_eq!(run.stderr, "", "{command:?}");
+            continue;
+        }
+        if format == "json" {
+            let error: serde_json::Value = serde_json::from_str(&run.stdout).expect("it is JSON");
+            assert_eq!(error["error"]["exitCode"], run.code, "{command:?}");
+        } else {
+            assert_eq!(run.stdout, "", "{command:?}");
+        }
+        assert!(
+            run.stderr.contains("see: ms2m explain "),
+            "{command:?} -o {format}: {}",
+            run.stderr
+        );
+    }
+}
+
+/// Each code of the table is what some real run of the tests ends with.
+#[test]
+fn every_exit_code_is_seen_in_a_test() {
+    fn sources(directory: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(directory).expect("the directory is there") {
+            let path = entry.expect("it can be read").path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).expect("it can be read"));
+            }
+        }
+    }
+    let mut text = String::new();
+    sources(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"),
+        &mut text,
+    );
+    for exit in ms2m::cli::exit::EXIT_CODES {
+        let expected = format!("expect_code({})", exit.code);
+        assert!(text.contains(&expected), "nothing ends with {}", exit.code);
+    }
 }

@@ -3,6 +3,7 @@
 
 use super::Check;
 use crate::broker::BrokerUrl;
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::ports::{BrokerView, PortResult};
 
@@ -42,6 +43,7 @@ pub fn refusals(url: &BrokerUrl, refused: Option<&PortResult<Vec<String>>>) -> C
         Some(Err(error)) => Check::skipped(name, error.to_string()),
         Some(Ok(refused)) if refused.is_empty() => Check::pass(name),
         Some(Ok(refused)) => Check {
+            code: Some(&explain::BROKER_DENIES),
             meaning: refused.clone(),
             ..Check::new(super::Outcome::Fail, name)
         }

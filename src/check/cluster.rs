@@ -2,6 +2,7 @@
 
 use super::{Check, Group};
 use crate::cluster::Answer;
+use crate::explain;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
@@ -19,11 +20,11 @@ pub fn api(version: &PortResult<String>) -> Group {
         Ok(version) => vec![Check::pass(ANSWERS), of_version(version)],
         // It has answered: with a refusal.
         Err(PortError::Denied(words)) => vec![
-            Check::fail(ANSWERS, words.clone())
+            Check::fail(ANSWERS, &explain::NO_CREDENTIALS, words.clone())
                 .hint("check who you are: kubectl config view --minify, kubectl auth whoami"),
         ],
         Err(error) => vec![
-            Check::fail(ANSWERS, error.to_string())
+            Check::fail(ANSWERS, &explain::API_UNREACHABLE, error.to_string())
                 .hint("check the address in the kubeconfig (kubectl cluster-info), or name another context with --context"),
         ],
     };
@@ -48,6 +49,7 @@ fn of_version(version: &str) -> Check {
         .hint("put `featureGates: {ContainerCheckpoint: true}` into each kubelet's configuration, then: systemctl restart kubelet"),
         _ => Check::fail(
             name,
+            &explain::KUBERNETES_TOO_OLD,
             format!("kubelets take checkpoints since Kubernetes 1.{AT_ALL}"),
         )
         .hint(format!("upgrade the cluster to Kubernetes 1.{BY_DEFAULT} or later")),
@@ -62,7 +64,7 @@ pub fn admission(namespace: &str, pod: &str, answer: &Answer) -> Check {
         Answer::Yes => Check::pass(name),
         Answer::No { words, remedies } => Check {
             remedies: remedies.clone(),
-            ..Check::fail(name, words.clone())
+            ..Check::fail(name, &explain::NAMESPACE_ADMISSION, words.clone())
         },
         Answer::Unknown(why) => Check::skipped(name, why.clone()),
     }

@@ -1,6 +1,7 @@
 //! A migration: what the rules of its plan have found, arranged by what they are about.
 
 use super::{Check, Outcome};
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::plan::{Finding, Found, Subject};
 use crate::migration::ports::PortResult;
@@ -67,9 +68,13 @@ pub fn ports(node: &str, taken: &PortResult<Vec<String>>) -> Check {
     let name = format!("the ports that it asks for are free on node {node}");
     match taken {
         Ok(taken) if taken.is_empty() => Check::pass(name),
-        Ok(taken) => Check::fail(name, format!("other pods have {}", taken.join(", ")))
-            .because("the scheduler would find no place for the target pod")
-            .hint("name another node with --to"),
+        Ok(taken) => Check::fail(
+            name,
+            &explain::PORTS_TAKEN,
+            format!("other pods have {}", taken.join(", ")),
+        )
+        .because("the scheduler would find no place for the target pod")
+        .hint("name another node with --to"),
         Err(error) => Check::skipped(name, error.to_string()),
     }
 }

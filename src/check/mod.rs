@@ -12,7 +12,7 @@ mod nodes;
 mod permissions;
 mod registry;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use broker::{at_hand, refusals};
 pub use cluster::{admission, api};
@@ -21,6 +21,7 @@ pub use nodes::{NodeFacts, node, partners, source};
 pub use permissions::{Wanted, permissions};
 pub use registry::registry;
 
+use crate::explain::Code;
 use crate::migration::error::Error;
 
 /// What came of a check.
@@ -45,6 +46,9 @@ pub struct Check {
     pub name: String,
     /// Whether it does.
     pub outcome: Outcome,
+    /// What `ms2m explain` tells about it, if it does not hold.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_code")]
+    pub code: Option<Code>,
     /// What is wrong and what that means, a line each; or why it could not be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub meaning: Vec<String>,
@@ -58,6 +62,7 @@ impl Check {
         Self {
             name: name.into(),
             outcome,
+            code: None,
             meaning: Vec::new(),
             remedies: Vec::new(),
         }
@@ -78,15 +83,25 @@ impl Check {
         Self::new(Outcome::Warn, name).because(what)
     }
 
-    /// One that does not hold.
-    pub fn fail(name: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::new(Outcome::Fail, name).because(what)
+    /// One that does not hold, and what explains that.
+    pub fn fail(name: impl Into<String>, code: Code, what: impl Into<String>) -> Self {
+        Self {
+            code: Some(code),
+            ..Self::new(Outcome::Fail, name)
+        }
+        .because(what)
     }
 
     /// One that does not hold, in the words of the refusal that a migration would meet.
     pub fn refused(name: impl Into<String>, error: &Error) -> Self {
-        let mut check = Self::fail(name, error.what.clone());
-        check.meaning.extend(error.cause.clone());
+        let mut check = Self::fail(name, error.code, error.what.clone());
+        check.meaning.extend(
+            error
+                .meaning
+                .map(str::to_owned)
+                .into_iter()
+                .chain(error.cause.clone()),
+        );
         check.remedies.clone_from(&error.hints);
         check
     }
@@ -104,6 +119,10 @@ impl Check {
         self.remedies.push(remedy.into());
         self
     }
+}
+
+fn as_code<S: Serializer>(code: &Option<Code>, serializer: S) -> Result<S::Ok, S::Error> {
+    code.map(|it| it.code).serialize(serializer)
 }
 
 /// Checks of one thing.
@@ -194,7 +213,10 @@ mod tests {
         assert_eq!(report.groups.len(), 1);
         let counts = report.counts;
         assert_eq!((counts.passed, counts.warned, counts.skipped), (1, 1, 1));
-        let failed = Report::new(vec![Group::new("it", vec![Check::fail("d", "no")])]);
+        let failed = Report::new(vec![Group::new(
+            "it",
+            vec![Check::fail("d", &crate::explain::REFUSED, "no")],
+        )]);
         assert!(!failed.ok);
     }
 

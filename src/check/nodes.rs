@@ -3,6 +3,7 @@
 
 use super::{Check, Group};
 use crate::cluster::{Answer, Gate};
+use crate::explain;
 use crate::migration::plan;
 use crate::migration::ports::{NodeView, PortResult};
 
@@ -50,6 +51,7 @@ pub fn partners(nodes: &[NodeView]) -> Check {
     }
     Check::fail(
         NAME,
+        &explain::NO_TWO_NODES,
         "no two nodes that are ready have the same container runtime and the same architecture",
     )
     .hint("see what they have: kubectl get nodes -o wide")
@@ -60,6 +62,7 @@ fn ready(node: &NodeView) -> Check {
     if !node.ready {
         return Check::fail(
             NAME,
+            &explain::SOURCE_NODE_UNFIT,
             "no pod can be moved from or to it: it takes its kubelet",
         )
         .hint(format!("see why: kubectl describe node {}", node.name));
@@ -101,7 +104,7 @@ fn gate(facts: &NodeFacts) -> Check {
     );
     match &facts.gate {
         Ok(Gate::On) => Check::pass(name),
-        Ok(Gate::Off) => Check::fail(name, "without it the kubelet knows no checkpoint call").hint(
+        Ok(Gate::Off) => Check::fail(name, &explain::NO_CHECKPOINT_CALL, "without it the kubelet knows no checkpoint call").hint(
             format!(
                 "on node {node} put `featureGates: {{ContainerCheckpoint: true}}` into the kubelet's configuration \
                  (/var/lib/kubelet/config.yaml), then: systemctl restart kubelet"
@@ -121,7 +124,11 @@ fn call(facts: &NodeFacts) -> Check {
         Answer::Yes => Check::pass(name),
         Answer::No { words, remedies } => Check {
             remedies: remedies.clone(),
-            ..Check::fail(name, words.clone())
+            ..Check::fail(
+                name,
+                explain::recognise(words).unwrap_or(&explain::CHECKPOINT_FAILED),
+                words.clone(),
+            )
         },
         Answer::Unknown(why) => Check::skipped(name, why.clone()),
     }

@@ -3,6 +3,7 @@
 use super::{Check, Group, Outcome};
 use crate::api::GROUP;
 use crate::cluster::rights::{Needed, Permission};
+use crate::explain;
 use crate::migration::ports::PortResult;
 
 /// Which rights matter.
@@ -63,6 +64,7 @@ fn check(permission: &Permission, weight: Outcome, user: Option<&str>) -> Check 
         permission.purpose
     );
     Check {
+        code: Some(&explain::RIGHTS_MISSING),
         remedies: remedies(permission, user),
         ..Check::new(weight, name).because(what)
     }

@@ -1,6 +1,7 @@
 //! The registry that checkpoints travel by, seen from where ms2m runs.
 
 use super::{Check, Group};
+use crate::explain;
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
@@ -14,13 +15,13 @@ pub fn registry(repository: &str, pushed: &PortResult<()>) -> Group {
         Ok(()) => vec![Check::pass(answers), Check::pass(writable)],
         Err(error @ PortError::Denied(_)) => vec![
             Check::pass(answers),
-            Check::fail(writable, error.to_string())
+            Check::fail(writable, &explain::REGISTRY_UNUSABLE, error.to_string())
                 .hint(format!("docker login {host}"))
                 .hint("and give the transfer a Secret that may push: --registry-secret"),
         ],
         Err(error @ PortError::NotFound(_)) => vec![
             Check::pass(answers),
-            Check::fail(writable, error.to_string())
+            Check::fail(writable, &explain::REGISTRY_UNUSABLE, error.to_string())
                 .hint("check the path that checkpoints are pushed to (--repository); some registries want it made first"),
         ],
         // The nodes may reach what cannot be reached from here; only the image's deletion needs it.

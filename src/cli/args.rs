@@ -14,6 +14,7 @@ use super::commands::crd::CrdArgs;
 use super::commands::create::CreateArgs;
 use super::commands::delete::DeleteArgs;
 use super::commands::drain::DrainArgs;
+use super::commands::explain::ExplainArgs;
 use super::commands::install::InstallArgs;
 use super::commands::logs::LogsArgs;
 use super::commands::man::ManArgs;
@@ -70,6 +71,7 @@ pub enum Command {
     Delete(DeleteArgs),
     Checkpoint(CheckpointArgs),
     SupportBundle(Box<SupportBundleArgs>),
+    Explain(ExplainArgs),
     Controller(ControllerArgs),
     Install(Box<InstallArgs>),
     Uninstall(UninstallArgs),
@@ -119,6 +121,7 @@ pub struct GlobalArgs {
     /// How to show progress on stderr
     #[arg(
         long,
+        visible_alias = "show-progress",
         global = true,
         value_name = "HOW",
         value_enum,
@@ -189,6 +192,7 @@ pub enum ProgressMode {
     #[default]
     Auto,
     /// Bars, redrawn in place
+    #[value(alias = "bar")]
     Bars,
     /// One plain line an event
     Lines,
@@ -249,6 +253,7 @@ mod tests {
             "resume",
             "pod",
             "wait",
+            "timeout",
             "partial",
             "keep-going",
             "all-namespaces",

@@ -20,11 +20,14 @@ pub const REFUSED: u8 = 3;
 /// Code of something that is half done and can be gone on with.
 pub const UNFINISHED: u8 = 5;
 
+/// Code of messages that may not have been applied exactly once and in order.
+pub const IN_DOUBT: u8 = 11;
+
 /// Code after an interruption, as shells give it for Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
 /// Every code that `ms2m` ends with.
-pub const EXIT_CODES: [ExitMeaning; 11] = [
+pub const EXIT_CODES: [ExitMeaning; 13] = [
     meaning(0, "done"),
     meaning(
         UNEXPECTED,
@@ -65,6 +68,15 @@ pub const EXIT_CODES: [ExitMeaning; 11] = [
          in the queue",
     ),
     meaning(
+        10,
+        "timed out: it was waited for as long as --timeout says; it goes on without this command",
+    ),
+    meaning(
+        IN_DOUBT,
+        "in doubt: it has ended, but something was seen on the way that speaks against every message having been \
+         applied exactly once and in order; the words on stderr say what",
+    ),
+    meaning(
         INTERRUPTED,
         "interrupted, and rolled back unless it was interrupted twice; of a migration that was only watched: watched no \
          more",
@@ -90,6 +102,8 @@ pub fn outcome(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Left => Some("stopped without another effect; another process goes on"),
         ErrorKind::TooLate => Some("the target serves"),
         ErrorKind::TargetLost => Some("nobody serves: the messages wait in the queue"),
+        ErrorKind::TimedOut => Some("it goes on without this command"),
+        ErrorKind::InDoubt => Some("messages are in doubt"),
     }
 }
 
@@ -119,6 +133,8 @@ mod tests {
             ErrorKind::LockLost,
             ErrorKind::TooLate,
             ErrorKind::TargetLost,
+            ErrorKind::TimedOut,
+            ErrorKind::InDoubt,
         ];
         let mut codes: Vec<u8> = kinds.iter().map(|kind| kind.exit_code()).collect();
         codes.extend([0, UNEXPECTED]);

@@ -1,10 +1,12 @@
 //! How a failure is told: one function for people, one for scripts.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::exit;
 use super::ui::{Paint, Tone, Ui, without_userinfo};
+use crate::explain;
 use crate::migration::error::{Error, ErrorKind, PortError};
+use crate::migration::summary::Summary;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -58,18 +60,59 @@ pub fn refused(what: impl Into<String>, error: &PortError) -> Error {
     Error::refused(what).because(error)
 }
 
-/// Tells a failure: for people on stderr, and with `as_json` for scripts on stdout.
-pub fn tell(ui: &Ui, failure: &Failure, as_json: bool) {
+/// The outcome of a migration that has completed: none unless something is in doubt, which is told.
+///
+/// # Errors
+/// [`exit::IN_DOUBT`], told already: the result itself stands on stdout.
+pub fn unless_in_doubt(ui: &Ui, summary: &Summary) -> Outcome {
+    if summary.doubts.is_empty() {
+        return Ok(());
+    }
+    ui.insist(&text(&in_doubt(summary), ui.err_paint()));
+    Err(Failure::Told(exit::IN_DOUBT))
+}
+
+fn in_doubt(summary: &Summary) -> Error {
+    let what = format!(
+        "migration {} has completed, but not every message is known to have been applied exactly once and in order",
+        summary.migration
+    );
+    let mut error = Error::new(ErrorKind::InDoubt, what)
+        .hint("compare what the application holds with what was published in that time");
+    error.left.clone_from(&summary.doubts);
+    error
+}
+
+/// How scripts are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Script {
+    /// In one document.
+    Document,
+    /// In one line, the last of many.
+    Line,
+}
+
+/// Tells a failure: for people on stderr, and for a script on stdout as well.
+pub fn tell(ui: &Ui, failure: &Failure, script: Option<Script>) {
     match failure {
         Failure::Known(error) => ui.insist(&text(error, ui.err_paint())),
         Failure::Watched(error) => ui.insist(&text(&without_undone(error), ui.err_paint())),
         Failure::Told(_) => return,
-        Failure::Unexpected(report) => ui.insist(&format!("{}: {report:#}", label(ui.err_paint()))),
+        Failure::Unexpected(report) => {
+            let paint = ui.err_paint();
+            let mut lines = vec![format!("{}: {report:#}", label(paint))];
+            lines.extend(indented("see", &explain::UNEXPECTED.command(), paint));
+            ui.insist(&lines.join("\n"));
+        }
     }
-    if as_json {
-        // The exit code tells what happened even when stdout is gone.
-        let _ = ui.data(&without_userinfo(&json_text(failure)));
-    }
+    let value = json_value(failure);
+    let text = match script {
+        Some(Script::Document) => format!("{value:#}"),
+        Some(Script::Line) => value.to_string(),
+        None => return,
+    };
+    // The exit code tells what happened even when stdout is gone.
+    let _ = ui.data(&without_userinfo(&text));
 }
 
 fn label(paint: Paint) -> String {
@@ -88,16 +131,27 @@ pub(super) fn without_undone(error: &Error) -> Error {
 #[must_use]
 pub fn text(error: &Error, paint: Paint) -> String {
     let mut lines = vec![format!("{}: {}", label(paint), error.what)];
-    if let Some(cause) = &error.cause {
-        lines.extend(indented("because", cause, paint));
-    }
+    // What others' words mean comes before the words.
+    let said = match (error.meaning, &error.cause) {
+        (Some(meaning), said) => {
+            lines.extend(indented("because", meaning, paint));
+            said.as_deref()
+        }
+        (None, Some(cause)) => {
+            lines.extend(indented("because", cause, paint));
+            None
+        }
+        (None, None) => None,
+    };
     if let Some(outcome) = exit::outcome(error.kind) {
         let tone = match error.kind {
             ErrorKind::Stuck
             | ErrorKind::Unfinished
             | ErrorKind::LockLost
             | ErrorKind::Left
-            | ErrorKind::TooLate => Tone::Warning,
+            | ErrorKind::TooLate
+            | ErrorKind::TimedOut
+            | ErrorKind::InDoubt => Tone::Warning,
             _ => Tone::Good,
         };
         lines.push(format!("  {}", paint.tone(tone, outcome)));
@@ -111,6 +165,10 @@ pub fn text(error: &Error, paint: Paint) -> String {
     for hint in &error.hints {
         lines.extend(indented("next", hint, paint));
     }
+    if let Some(said) = said {
+        lines.extend(indented("said", said, paint));
+    }
+    lines.extend(indented("see", &error.code.command(), paint));
     lines.join("\n")
 }
 
@@ -124,16 +182,16 @@ fn indented(label: &str, text: &str, paint: Paint) -> Vec<String> {
         .collect()
 }
 
-fn json_text(failure: &Failure) -> String {
+fn json_value(failure: &Failure) -> Value {
     let mut body = match failure {
         Failure::Known(error) | Failure::Watched(error) => json!({ "error": error }),
         Failure::Told(_) => json!({ "error": {} }),
         Failure::Unexpected(report) => {
-            json!({ "error": { "kind": "unexpected", "what": format!("{report:#}") } })
+            json!({ "error": { "kind": "unexpected", "code": explain::UNEXPECTED.code, "what": format!("{report:#}") } })
         }
     };
     body["error"]["exitCode"] = failure.exit_code().into();
-    format!("{body:#}")
+    body
 }
 
 #[cfg(test)]
@@ -155,12 +213,16 @@ mod tests {
     fn people_read_what_happened_why_and_what_next() {
         insta::assert_snapshot!(text(&rolled_back(), Paint(false)), @r"
         error: failed to restore default/worker-0-shadow on node-b
-          because: CreateContainerError: image not known
-                   retried 3 times
+          because: a restore is made on the image that the source container was made of, which CRI-O never pulls for it
           rolled back: the source serves as before
             ✓ target pod removed
             ✓ gate removed
+          next: see that the target node can pull it by digest, with the pod's pull secrets
+          next: start again: ms2m pulls it first
           next: pull the base image on node-b, then try again
+          said: CreateContainerError: image not known
+                retried 3 times
+          see: ms2m explain image-not-known
         ");
     }
 
@@ -176,6 +238,7 @@ mod tests {
           not everything could be undone
             ✗ queue orders.ms2m-source holds 12 messages
           next: once the broker is back: ms2m migrate worker-0
+          see: ms2m explain stuck
         ");
     }
 
@@ -184,15 +247,14 @@ mod tests {
         let watched = text(&without_undone(&rolled_back()), Paint(false));
         assert!(!watched.contains("gate removed"), "{watched}");
         let failure = Failure::Watched(Box::new(rolled_back()));
-        assert!(json_text(&failure).contains("gate removed"));
+        assert!(json_value(&failure).to_string().contains("gate removed"));
     }
 
     #[test]
     fn scripts_read_the_same_with_the_exit_code() {
         let failure = Failure::from(rolled_back());
         assert_eq!(failure.exit_code(), 4);
-        let value: serde_json::Value =
-            serde_json::from_str(&json_text(&failure)).expect("it is JSON");
+        let value = json_value(&failure);
         assert_eq!(value["error"]["kind"], "rolledBack");
         assert_eq!(value["error"]["exitCode"], 4);
         assert_eq!(value["error"]["undone"][1], "gate removed");

@@ -4,6 +4,7 @@
 //! - [`settings`]: where a setting comes from when it was not typed.
 //! - [`report`]: progress, from the engine's events.
 //! - [`view`]: what people read on stdout.
+//! - [`output`]: the formats of a result.
 //! - [`ui`], [`failure`], [`exit`]: every byte of output, every failure, every exit code.
 //! - `complete`: what a shell is answered that asks what may come next.
 //! - `follow`: a migration that somebody else carries out, to its end.
@@ -20,6 +21,7 @@ mod follow;
 mod format;
 pub mod interrupt;
 pub mod manifest;
+pub mod output;
 pub mod report;
 mod run;
 mod screen;

@@ -10,19 +10,15 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Cli, Command, LogFormat, command};
-use super::commands::check::CheckOutput;
-use super::commands::checkpoint::{CheckpointCommand, InspectOutput};
-use super::commands::create::CreateOutput;
-use super::commands::delete::DeleteOutput;
+use super::commands::checkpoint::CheckpointCommand;
 use super::commands::logs::LogsOutput;
-use super::commands::migrate::ResultOutput;
-use super::commands::status::StatusOutput;
 use super::commands::{
-    abort, check, checkpoint, completion, controller, crd, create, delete, drain, install, logs,
-    man, migrate, plan, retry, status, support_bundle, uninstall, watch,
+    abort, check, checkpoint, completion, controller, crd, create, delete, drain, explain, install,
+    logs, man, migrate, plan, retry, status, support_bundle, uninstall, watch,
 };
 use super::complete;
-use super::failure::{self, Failure, Outcome};
+use super::failure::{self, Failure, Outcome, Script};
+use super::output::Output;
 use super::ui::{Ui, without_userinfo};
 use crate::migration::error::Error;
 
@@ -55,7 +51,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure::tell(&ui, &failure, wants_json(&cli.command));
+            failure::tell(&ui, &failure, script(&cli.command));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -77,6 +73,7 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
         Command::Delete(args) => delete::run(ui, &cli.global, args),
         Command::Checkpoint(args) => checkpoint::run(ui, args),
         Command::SupportBundle(args) => support_bundle::run(ui, &cli.global, args, own),
+        Command::Explain(args) => explain::run(ui, args),
         Command::Controller(args) => controller::run(&cli.global, args),
         Command::Install(args) => install::run(ui, &cli.global, args, own),
         Command::Uninstall(args) => uninstall::run(ui, &cli.global, args, own),
@@ -86,29 +83,37 @@ fn dispatch(ui: &Ui, cli: &Cli, matches: &ArgMatches) -> Outcome {
     }
 }
 
-fn wants_json(command: &Command) -> bool {
-    match command {
-        Command::Check(args) => args.output == CheckOutput::Json,
-        Command::Plan(args) => args.output == ResultOutput::Json,
-        Command::Migrate(args) => args.output == ResultOutput::Json,
-        Command::Drain(args) => args.output == ResultOutput::Json,
-        Command::Create(args) => args.output == CreateOutput::Json,
-        Command::Status(args) => args.output == StatusOutput::Json,
-        Command::Watch(args) => args.output == ResultOutput::Json,
-        Command::Logs(args) => args.output == LogsOutput::Json,
-        Command::Abort(args) => args.output == ResultOutput::Json,
-        Command::Install(args) => args.manner.output == ResultOutput::Json,
-        Command::Uninstall(args) => args.manner.output == ResultOutput::Json,
-        Command::Retry(args) => args.output == CreateOutput::Json,
-        Command::Delete(args) => args.output == DeleteOutput::Json,
+/// How a failure is told to a script, if one listens.
+fn script(command: &Command) -> Option<Script> {
+    let (output, is_stream) = match command {
+        Command::Check(args) => (args.output, false),
+        Command::Plan(args) => (args.output, false),
+        Command::Migrate(args) => (args.output, !args.dry_run),
+        Command::Drain(args) => (args.output, false),
+        Command::Create(args) => (args.output, false),
+        Command::Status(args) => (args.output, args.watch),
+        Command::Watch(args) => (args.output, true),
+        Command::Logs(args) if args.output == LogsOutput::Json => (Output::Json, true),
+        Command::Abort(args) => (args.output, false),
+        Command::Install(args) => (args.manner.output, false),
+        Command::Uninstall(args) => (args.manner.output, false),
+        Command::Retry(args) => (args.output, args.watch),
+        Command::Delete(args) => (args.output, false),
         Command::Checkpoint(args) => match &args.command {
-            CheckpointCommand::Inspect(args) => args.output == InspectOutput::Json,
+            CheckpointCommand::Inspect(args) => (args.output, false),
         },
-        Command::Controller(_)
+        Command::Explain(args) => (args.output, false),
+        Command::Logs(_)
+        | Command::Controller(_)
         | Command::Crd(_)
         | Command::Completion(_)
         | Command::Man(_)
-        | Command::SupportBundle(_) => false,
+        | Command::SupportBundle(_) => return None,
+    };
+    match output {
+        Output::Json if is_stream => Some(Script::Line),
+        Output::Json => Some(Script::Document),
+        _ => None,
     }
 }
 

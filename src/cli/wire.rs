@@ -15,6 +15,7 @@ use crate::api::TransferConfig;
 use crate::broker::{self, AmqpBroker, BrokerUrl, Detour, Route, Trouble};
 use crate::clock::SystemClock;
 use crate::cluster::{self, ConnectOptions, KubeCluster, KubeJournal, Noted, Tunnels};
+use crate::explain;
 use crate::migration::engine::{Engine, Ports};
 use crate::migration::error::Error;
 use crate::migration::event::Reporter;
@@ -110,13 +111,14 @@ impl Reached {
         let error = Error::refused(format!(
             "there is no pod {pod} in namespace {}",
             self.namespace
-        ));
+        ))
+        .code(&explain::POD_UNFIT);
         match self.cluster.pod_names().await {
             Ok(names) => match closest(pod, names.iter().map(String::as_str)) {
                 Some(name) => error.hint(format!("did you mean {name}?")),
                 None => error.hint("name the namespace with --namespace if it is another one"),
             },
-            Err(cause) => refused(error.what, &cause),
+            Err(cause) => refused(error.what, &cause).or_code(&explain::POD_UNFIT),
         }
     }
 }

@@ -10,7 +10,6 @@ use kube::ResourceExt;
 
 use super::KubeCluster;
 use super::naming::{CONTAINER, labels, role};
-use super::remedy::restore_words;
 use super::start::{Start, start_of};
 use super::target::{has_image_volumes, target_pod, with_base_image};
 use crate::migration::error::PortError;
@@ -100,10 +99,10 @@ impl Restore for KubeCluster {
                 self.inner.watches.trouble(name, false);
                 RestoreState::Starting(words)
             }
-            Start::Ended(words) => RestoreState::Failed(restore_words(&words)),
+            Start::Ended(words) => RestoreState::Failed(words),
             Start::Trouble { words, grace } => {
                 if self.inner.watches.trouble(name, true) >= grace {
-                    RestoreState::Failed(restore_words(&words))
+                    RestoreState::Failed(words)
                 } else {
                     RestoreState::Starting(words)
                 }

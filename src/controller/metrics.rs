@@ -62,11 +62,15 @@ fn durations() -> Histogram {
 /// How a migration has ended, as the metric has it; `None` for what is not its end.
 fn result_of(error: &Error) -> Option<&'static str> {
     match error.kind {
-        ErrorKind::RolledBack => Some("rolled_back"),
+        ErrorKind::RolledBack | ErrorKind::InDoubt => Some("rolled_back"),
         ErrorKind::Interrupted | ErrorKind::TooLate => Some("aborted"),
         ErrorKind::Refused | ErrorKind::Usage => Some("refused"),
         ErrorKind::TargetLost => Some("target_lost"),
-        ErrorKind::Unfinished | ErrorKind::Stuck | ErrorKind::LockLost | ErrorKind::Left => None,
+        ErrorKind::Unfinished
+        | ErrorKind::Stuck
+        | ErrorKind::LockLost
+        | ErrorKind::Left
+        | ErrorKind::TimedOut => None,
     }
 }
 

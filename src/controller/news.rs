@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::crew::{Crew, Key};
 use super::metrics::Metrics;
 use crate::api::{Phase, StatefulMigration};
-use crate::migration::error::{Error, ErrorKind};
+use crate::migration::error::ErrorKind;
 use crate::migration::event::{Event, EventKind, Reporter};
 use crate::migration::summary::Summary;
 
@@ -193,12 +193,15 @@ impl Reporter for News {
                 self.metrics.completed(&summary);
                 self.ended();
                 self.say("Completed", &receipt(&summary));
+                for doubt in &summary.doubts {
+                    self.complain("InDoubt", doubt);
+                }
             }
             EventKind::Failed { error } => {
                 self.metrics.failed(&error);
                 self.ended();
                 if !matches!(error.kind, ErrorKind::Left) {
-                    self.complain(reason_of(error.kind), &words(&error));
+                    self.complain(reason_of(error.kind), &error.line());
                 }
             }
         }
@@ -216,16 +219,6 @@ fn receipt(summary: &Summary) -> String {
     )
 }
 
-/// The failure, what is left and what to do, in one note.
-fn words(error: &Error) -> String {
-    let mut text = error.to_string();
-    for line in error.left.iter().chain(&error.hints) {
-        text.push_str("; ");
-        text.push_str(line);
-    }
-    text
-}
-
 fn reason_of(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Usage | ErrorKind::Refused => "Refused",
@@ -236,6 +229,8 @@ fn reason_of(kind: ErrorKind) -> &'static str {
         ErrorKind::LockLost | ErrorKind::Left => "LockLost",
         ErrorKind::TooLate => "TooLate",
         ErrorKind::TargetLost => "TargetLost",
+        ErrorKind::TimedOut => "TimedOut",
+        ErrorKind::InDoubt => "InDoubt",
     }
 }
 

@@ -27,6 +27,7 @@ use super::work::Context;
 use crate::api::{DRIVEN_BY_LABEL, ENDED_LABEL, StatefulMigration};
 use crate::clock::SystemClock;
 use crate::cluster::{KubeCluster, Leadership, port_error};
+use crate::explain;
 use crate::migration::error::{Error, ErrorKind, PortError};
 
 /// How long migrations may take to come to a moment at which nothing is under way. A checkpoint call
@@ -122,6 +123,7 @@ async fn can_be_listed(migrations: &Api<StatefulMigration>) -> Result<(), Error>
             return Err(match error {
                 PortError::NotFound(_) => refusal
                     .because("their CustomResourceDefinition is not installed")
+                    .code(&explain::CRD_MISSING)
                     .hint("install it: ms2m install, or ms2m crd | kubectl apply -f -"),
                 other => refusal
                     .because(other)

@@ -7,6 +7,7 @@ use kube::api::Api;
 
 use crate::api::{MessageQueueConfig, SecretKeyRef};
 use crate::broker::BrokerUrl;
+use crate::explain;
 use crate::migration::error::{Error, PortError};
 use crate::migration::ports::PortResult;
 
@@ -75,6 +76,7 @@ fn value(secret: &Secret, SecretKeyRef { name, key }: &SecretKeyRef) -> Result<S
     text.map(|text| text.trim_end_matches('\n').to_owned())
         .ok_or_else(|| {
             Error::refused(format!("Secret {name} has no key {key} with a text in it"))
+                .code(&explain::SECRET_UNUSABLE)
                 .hint("name another key, or add this one to the Secret")
         })
 }
@@ -84,10 +86,13 @@ fn unless_unread(name: &str, found: PortResult<Option<Secret>>) -> Result<Secret
         Ok(Some(secret)) => Ok(secret),
         Ok(None) => Err(Error::refused(format!(
             "there is no Secret {name} in the pod's namespace"
-        ))),
-        Err(error @ PortError::Denied(_)) => {
-            Err(Error::refused(format!("ms2m was refused access to Secret {name}")).because(error))
-        }
+        ))
+        .code(&explain::SECRET_UNUSABLE)),
+        Err(error @ PortError::Denied(_)) => Err(Error::refused(format!(
+            "ms2m was refused access to Secret {name}"
+        ))
+        .code(&explain::SECRET_UNUSABLE)
+        .because(error)),
         Err(error) => {
             let passing = error.is_transient();
             Err(Error::refused(format!("ms2m cannot read Secret {name}"))

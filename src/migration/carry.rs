@@ -139,7 +139,7 @@ fn note_refusal(record: &mut Record, error: &Error, now: jiff::Timestamp) {
         ErrorKind::Interrupted => conditions::reasons::ABORTED,
         _ => conditions::reasons::REFUSED,
     };
-    let text = words(error);
+    let text = error.line();
     let status = &mut record.status;
     status.phase = Some(Phase::Failed);
     status.message = Some(text.clone());
@@ -147,16 +147,6 @@ fn note_refusal(record: &mut Record, error: &Error, now: jiff::Timestamp) {
     status.completion_time = Some(Time(now));
     status.set_condition(conditions::ACCEPTED, false, reason, &text, now);
     status.set_condition(conditions::FAILED, true, reason, &text, now);
-}
-
-/// The failure with what to do about it, in one line.
-fn words(error: &Error) -> String {
-    let mut text = error.to_string();
-    for hint in &error.hints {
-        text.push_str("; ");
-        text.push_str(hint);
-    }
-    text
 }
 
 fn aborted(record: &Record) -> Error {
@@ -188,7 +178,7 @@ mod tests {
         let error = Error::refused("pod w is a DaemonSet's").hint("move nothing");
         note_refusal(&mut record, &error, Timestamp::UNIX_EPOCH);
         assert!(!record.is_unfinished() && !record.is_begun());
-        let text = "pod w is a DaemonSet's; move nothing";
+        let text = "pod w is a DaemonSet's; move nothing; see: ms2m explain refused";
         assert_eq!(record.status.message.as_deref(), Some(text));
         for condition in &record.status.conditions {
             assert_eq!(condition.reason, conditions::reasons::REFUSED);

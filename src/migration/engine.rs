@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, ErrorKind, PortError};
+use super::estimate::{Earlier, Load, estimate};
 use super::event::{Event, EventKind, Reporter};
 use super::limits::Limits;
 use super::look;
@@ -20,6 +21,7 @@ use super::ports::{
 use super::record::Record;
 use super::steps::{Run, Signals};
 use super::summary::Summary;
+use crate::explain;
 
 /// Everything outside.
 #[derive(Clone)]
@@ -95,12 +97,20 @@ impl Engine {
         request: &Request,
         bound: &BTreeMap<String, u64>,
     ) -> Result<Plan, Error> {
-        self.is_free(request).await?;
+        let records = self.is_free(request).await?;
         let mut world = self.look(request).await?;
         for (node, more) in bound {
             *world.cluster.around.crowd.entry(node.clone()).or_default() += more;
         }
-        plan::plan(request, &world)
+        let mut plan = plan::plan(request, &world)?;
+        // From what was looked at anyway.
+        let load = Load {
+            waiting: world.broker.queue.map_or(0, |queue| queue.ready),
+            earlier: Earlier::among(&records, &plan.source_pod),
+            ..Load::default()
+        };
+        plan.estimate = estimate(&plan, &load, &self.limits).figures();
+        Ok(plan)
     }
 
     /// The unfinished migration of the same pod, if there is one: [`Engine::migrate`] goes on with
@@ -113,8 +123,9 @@ impl Engine {
         Ok(records.find(|record| is_left(record, request)))
     }
 
-    /// Sees that the pod is in no migration, and that no migration has had the name.
-    async fn is_free(&self, request: &Request) -> Result<(), Error> {
+    /// Sees that the pod is in no migration, and that no migration has had the name. Answers all that
+    /// are remembered.
+    async fn is_free(&self, request: &Request) -> Result<Vec<Record>, Error> {
         let records = self.records().await?;
         if let Some(record) = records.iter().find(|record| is_left(record, request)) {
             return Err(under_way(record, "it has not ended"));
@@ -130,7 +141,7 @@ impl Engine {
         if records.iter().any(|record| record.name == request.name) {
             return Err(name_taken(&request.name));
         }
-        Ok(())
+        Ok(records)
     }
 
     async fn records(&self) -> Result<Vec<Record>, Error> {
@@ -169,6 +180,7 @@ impl Engine {
                     "a migration of pod {} is already under way",
                     plan.source_pod
                 ))
+                .code(&explain::UNDER_WAY)
                 .because(holder)
                 .hint("wait for it to end, or see what it does: ms2m status"),
                 other => unreadable("the lock of the pod", &other),
@@ -187,7 +199,7 @@ impl Engine {
     /// the migration.
     async fn begin(&self, request: &Request, plan: &Plan) -> Result<Record, Error> {
         let of_cluster = |error: PortError| unreadable("the cluster", &error);
-        let ((), pod) = tokio::try_join!(self.is_free(request), async {
+        let (_, pod) = tokio::try_join!(self.is_free(request), async {
             let pod = self.ports.cluster.pod(&plan.source_pod).await;
             pod.map_err(of_cluster)
         })?;
@@ -196,6 +208,7 @@ impl Engine {
                 "pod {} has changed since the plan was made",
                 plan.source_pod
             ))
+            .code(&explain::POD_CHANGED)
             .hint("run it again to get a plan of the pod as it is now"));
         }
         let record = Run::new_record(request, plan, self.ports.clock.now());
@@ -310,7 +323,7 @@ impl Engine {
             look::broker(&*self.ports.broker, request)
         );
         Survey {
-            free,
+            free: free.map(drop),
             cluster,
             broker,
         }
@@ -351,6 +364,7 @@ fn is_target(record: &Record, request: &Request) -> bool {
 
 fn name_taken(name: &str) -> Error {
     Error::refused(format!("there is a migration {name} already"))
+        .code(&explain::NAME_TAKEN)
         .hint("give another name with --name, or none")
 }
 
@@ -374,6 +388,7 @@ pub(super) fn under_way(record: &Record, holder: &str) -> Error {
             record.name, record.spec.source_pod
         ),
     )
+    .code(&explain::UNDER_WAY)
     .because(holder)
     .in_passing(true)
     .hint(format!(

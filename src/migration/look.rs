@@ -8,6 +8,7 @@ use super::handoff::names::control_queue;
 use super::plan::{self, AtBroker, InCluster, Request};
 use super::ports::{Broker, Cluster, QueueView};
 use crate::api::Strategy;
+use crate::explain;
 
 /// The pod and the nodes; nothing yet of what surrounds the pod.
 ///
@@ -119,5 +120,6 @@ pub(super) fn of_cluster(error: &PortError) -> Error {
 
 pub(super) fn of_broker(error: &PortError) -> Error {
     unreadable("the broker", error)
+        .or_code(&explain::BROKER_UNREACHABLE)
         .hint("check --broker-url, and that the broker can be reached from here")
 }

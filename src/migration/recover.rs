@@ -14,6 +14,7 @@ use super::ports::{Holder, Lock};
 use super::record::Record;
 use super::summary::Summary;
 use crate::api::Phase;
+use crate::explain;
 
 /// How often the record of a migration that another process rolls back is looked at.
 const LOOK: Duration = Duration::from_millis(400);
@@ -133,7 +134,10 @@ impl Engine {
         let found = self.ports.journal.read(&record.name).await;
         found
             .map_err(|error| unreadable("the journal", &error))?
-            .ok_or_else(|| Error::refused(format!("migration {} is gone", record.name)))
+            .ok_or_else(|| {
+                Error::refused(format!("migration {} is gone", record.name))
+                    .code(&explain::MIGRATION_MISSING)
+            })
     }
 }
 
@@ -204,7 +208,8 @@ fn rolled_back_already(record: &Record) -> Error {
     let error = Error::refused(format!(
         "migration {} of pod {pod} has ended: it was rolled back",
         record.name
-    ));
+    ))
+    .code(&explain::MIGRATION_ENDED);
     let error = match &record.status.message {
         Some(message) => error.because(message),
         None => error,

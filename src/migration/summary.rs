@@ -60,6 +60,9 @@ pub struct Summary {
     pub messages_left: i64,
     /// `counted` or `estimated`.
     pub messages_replayed_by: String,
+    /// What speaks against each message having been applied exactly once and in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
     /// The checkpoint image by digest.
     pub checkpoint_image: String,
     /// Size of the checkpoint archive in bytes.
@@ -144,6 +147,7 @@ impl Summary {
             messages_replayed: receipt.messages_replayed,
             messages_left: receipt.messages_left,
             messages_replayed_by: receipt.messages_replayed_by,
+            doubts: receipt.doubts,
             checkpoint_image: status.checkpoint_image.clone().unwrap_or_default(),
             archive_bytes: receipt.archive_bytes,
             layer_bytes: receipt.layer_bytes,

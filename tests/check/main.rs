@@ -12,4 +12,5 @@ mod pod;
 mod remedies;
 mod rights;
 mod shown;
+mod terminal;
 mod tunnel;

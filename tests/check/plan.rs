@@ -60,6 +60,23 @@ async fn an_earlier_migration_is_what_the_next_one_is_reckoned_by() {
     let seconds = step("checkpoint")["seconds"].as_f64();
     let was = moved.json()["checkpointCallSeconds"].as_f64();
     assert_eq!(seconds, was, "the same application");
+    // What is thought when one begins is kept, to be laid beside what it comes to.
+    "migrate".clone_into(&mut arguments[0]);
+    arguments.extend(["--name".to_owned(), "after".to_owned()]);
+    app.ms2m(&arguments).await.expect_code(0);
+    let status = ["status", "after", "-n", &app.namespace].map(str::to_owned);
+    let json = [&status[..], &["-o".to_owned(), "json".to_owned()]].concat();
+    let record = app.ms2m(&json).await.expect_code(0).json();
+    let thought = record["status"]["estimate"]["checkpoint"].as_str();
+    assert_eq!(
+        thought,
+        moved.json()["checkpointCallSeconds"]
+            .as_f64()
+            .map(|it| format!("{it:.3}s"))
+            .as_deref()
+    );
+    let shown = app.ms2m(&status).await.expect_code(0);
+    assert!(shown.stdout.contains("estimate       fact"), "{shown:?}");
     app.end().await;
 }
 

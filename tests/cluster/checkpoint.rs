@@ -66,21 +66,27 @@ async fn a_second_call_is_a_second_request_on_purpose() {
 }
 
 #[tokio::test]
-async fn refusals_keep_their_words_and_say_what_helps() {
+async fn refusals_keep_their_words_and_say_who_refuses() {
     let (end, _) = call(Answer::Status(403, TEXT, "Forbidden (user=kube-apiserver-kubelet-client, verb=create, resource=nodes, subresource(s)=[checkpoint])")).await;
     let Err(PortError::Denied(words)) = end else {
         panic!("{end:?}");
     };
-    assert!(words.starts_with("Forbidden (user=kube-apiserver-kubelet-client"));
-    assert!(words.contains("nodes/checkpoint"), "{words}");
+    let said = "the kubelet refuses the API server: Forbidden (user=kube-apiserver-kubelet-client";
+    assert!(words.starts_with(said), "{words}");
     let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"nodes \"node-a\" is forbidden: User \"jane\" cannot create resource \"nodes/proxy\"","reason":"Forbidden","code":403}"#;
     let (end, _) = call(Answer::Status(403, JSON, body)).await;
     let Err(PortError::Denied(words)) = end else {
         panic!("{end:?}");
     };
-    assert!(words.contains("grant `create nodes/proxy`"), "{words}");
+    assert!(
+        words.starts_with("the API server refuses the checkpoint call: "),
+        "{words}"
+    );
     for (text, part) in [
-        ("404 page not found", "ContainerCheckpoint"),
+        (
+            "404 page not found",
+            "knows no checkpoint: 404 page not found",
+        ),
         ("pod does not exist", "pod does not exist"),
     ] {
         let (end, _) = call(Answer::Status(404, TEXT, text)).await;

@@ -122,7 +122,7 @@ async fn a_change_between_two_looks_is_not_missed() {
 }
 
 #[tokio::test]
-async fn a_restore_that_cannot_work_fails_with_the_runtime_s_words_and_a_remedy() {
+async fn a_restore_that_cannot_work_fails_with_the_runtime_s_words() {
     let world = World::start().await;
     let cluster = made(&world).await;
     let waiting =
@@ -135,7 +135,6 @@ async fn a_restore_that_cannot_work_fails_with_the_runtime_s_words_and_a_remedy(
         unreachable!("just looked for")
     };
     assert!(words.contains("image not known"), "{words}");
-    assert!(words.contains("not on the target node"), "{words}");
 }
 
 #[tokio::test]

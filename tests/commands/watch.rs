@@ -35,6 +35,18 @@ async fn a_migration_is_followed_phase_by_phase_to_its_receipt() {
     ] {
         assert!(outcome.stderr.contains(words), "{outcome:?}");
     }
+    // One object a line, as it happens.
+    let events: Vec<Value> = outcome
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    let kinds: Vec<&str> = events
+        .iter()
+        .filter_map(|it| it["event"].as_str())
+        .collect();
+    assert_eq!((kinds[0], kinds.last()), ("started", Some(&"completed")));
+    assert!(kinds.contains(&"phaseFinished"), "{kinds:?}");
     let result = outcome.json();
     assert_eq!(result["messagesReplayed"], 312);
     assert_eq!(result["phase"], "Completed");
@@ -54,6 +66,12 @@ async fn each_end_has_its_exit_code() {
     };
     let mut refused = json!({"phase": "Failed", "message": "there is no pod worker-0"});
     refused["conditions"] = end("Invalid")["conditions"].clone();
+    let doubts = json!(["the broker was killed"]);
+    let mut doubtful = end("RolledBack");
+    doubtful["receipt"] = completed()["receipt"].clone();
+    doubtful["receipt"]["doubts"] = doubts.clone();
+    let mut doubted = completed();
+    doubted["receipt"]["doubts"] = doubts;
     let cases = [
         (
             "rolled-back",
@@ -63,6 +81,8 @@ async fn each_end_has_its_exit_code() {
         ),
         ("lost", end("TargetLost"), 9, "nobody serves"),
         ("refused", refused, 3, "there is no pod worker-0"),
+        ("doubtful", doubtful.clone(), 11, "messages are in doubt"),
+        ("doubted", doubted, 11, "the broker was killed"),
     ];
     for (name, end, code, words) in cases {
         stage.apply(&manifest(name)).await;
@@ -71,6 +91,38 @@ async fn each_end_has_its_exit_code() {
         let outcome = watch.outcome().await.expect_code(code);
         assert!(outcome.stderr.contains(words), "{outcome:?}");
     }
+    let late = stage
+        .run(&["watch", "doubted", "-o", "json"])
+        .await
+        .expect_code(11);
+    assert_eq!(late.json()["doubts"][0], "the broker was killed");
+    stage.end().await;
+}
+
+/// Nobody carries it out; each command that waits has its limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_has_its_limit() {
+    let stage = Stage::set().await;
+    let mut held = manifest("m");
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    stage.apply(&held).await;
+    stage.status("m", begun("Checkpointing", json!({}))).await;
+    for arguments in [
+        &["watch", "m"][..],
+        &["abort", "m"],
+        &["delete", "m", "--force"],
+    ] {
+        let arguments = [arguments, &["--timeout", "1s"]].concat();
+        let outcome = stage.run(&arguments).await.expect_code(10);
+        for words in ["within 1s", "it goes on without this command"] {
+            assert!(outcome.stderr.contains(words), "{outcome:?}");
+        }
+        assert_eq!(outcome.stdout, "");
+    }
+    let free = r#"{"metadata":{"finalizers":null}}"#;
+    stage
+        .kubectl(&["patch", "sm", "m", "--type=merge", "-p", free])
+        .await;
     stage.end().await;
 }
 

@@ -48,8 +48,12 @@ const QUESTIONS: &str = "
 On a terminal (stdin and stderr) `ms2m migrate` shows the plan and asks before it changes anything;
 `--yes` asks nothing. Off a terminal nothing is asked: the command was given by a script, which has
 nobody to answer. Data goes to stdout, everything else to stderr: bars on a terminal, one line an
-event otherwise, or as `--progress` says. With `-o json` stdout has one JSON document, the result
-or `{\"error\": …}`.
+event otherwise, or as `--progress` says.
+
+Every command with a result takes `-o table|wide|json|yaml|name`. With `-o json` stdout has one JSON
+document, the result or `{\"error\": …}`; of `ms2m migrate`, `watch` and `retry --watch` one object a
+line as it happens, the last of them `{\"event\":\"completed\",\"summary\":…}` or `{\"error\":…}`.
+With `-o name` names only, a line each: of `ms2m check` the codes of what fails.
 
 The first Ctrl-C (or SIGTERM, or a terminal that is closed) rolls the migration back, or finishes it
 when it is past its commit point. The second ends the process at once and prints the commands that

@@ -142,7 +142,7 @@ async fn a_namespace_that_was_there_is_left_as_it_is() {
 async fn a_controller_that_does_not_start_is_told_with_its_reason() {
     let place = Place::empty().await;
     let slow = ["install", "--image", IMAGE, "--timeout", "5s", "-o", "json"];
-    let slow = place.ms2m(&slow).await.expect_code(5);
+    let slow = place.ms2m(&slow).await.expect_code(10);
     assert_eq!(slow.json()["ready"], false, "{slow:?}");
     for words in [
         "does not serve after 5s",

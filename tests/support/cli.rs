@@ -18,10 +18,16 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The result as JSON; panics with all words when there is none.
+    /// The result as JSON, of a stream the last line; panics with all words when there is none.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("no JSON on stdout ({error}):\n{self:?}"))
+        let last = || self.stdout.lines().last().unwrap_or_default();
+        let mut value: Value = serde_json::from_str(&self.stdout)
+            .or_else(|_| serde_json::from_str(last()))
+            .unwrap_or_else(|error| panic!("no JSON on stdout ({error}):\n{self:?}"));
+        match value["event"].as_str() {
+            Some("completed") => value["summary"].take(),
+            _ => value,
+        }
     }
 
     /// Panics unless it ended with this code.

@@ -37,6 +37,10 @@ pub struct Receipt {
     /// How the numbers of messages are known: `counted`, or `estimated` from depth and rates
     /// where R went on growing while it was emptied. That none was left is always counted.
     pub messages_replayed_by: String,
+    /// What was seen on the way that speaks against each message having been applied exactly once
+    /// and in order. What was chosen, such as the handoff `Mirror`, is not among it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
     /// Size of the checkpoint archive in bytes.
     pub archive_bytes: i64,
     /// Size of the image's layer in bytes.

@@ -47,6 +47,10 @@ pub struct StatefulMigrationStatus {
     /// How long each phase took, as `Checkpointing: 1.234s`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub phase_timings: BTreeMap<String, String>,
+    /// How long the parts that a receipt measures were thought to take, as `checkpoint: 0.550s`, with
+    /// `total` and `downtime`. Set when it begins, where enough was known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub estimate: BTreeMap<String, String>,
     /// Standard Kubernetes conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]

@@ -3,17 +3,19 @@
 mod by_controller;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{ArgMatches, Args};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::migrate::ResultOutput;
 use super::subject::Subject;
 use super::which::{self, Which};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::follow::{Limit, timed_out};
 use crate::cli::interrupt::{self, Again};
+use crate::cli::output::{Output, show};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::{DiscoverArgs, EndArgs, SettingArgs};
@@ -23,6 +25,7 @@ use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
 use crate::cli::view::aborted as view;
 use crate::cli::wire::Reached;
+use crate::explain;
 use crate::migration::engine::Engine;
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::ports::Holder;
@@ -50,9 +53,13 @@ pub struct AbortArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag)]
     pub wait: Option<bool>,
 
+    /// How long to wait at most. What is waited for goes on [default: without a limit]
+    #[arg(long, value_name = "DURATION", value_parser = value::long_duration)]
+    pub timeout: Option<Duration>,
+
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 
     /// Whether what is missing is looked up.
     #[command(flatten)]
@@ -106,7 +113,9 @@ async fn abort(
     }
     let settings = subject.settle(&given, &mut layers, typed)?;
     let Some(record) = &subject.record else {
-        return Err(Error::refused("there is no migration to abort").into());
+        return Err(Error::refused("there is no migration to abort")
+            .code(&explain::MIGRATION_MISSING)
+            .into());
     };
     let logs = global.log_level.is_some() || global.verbose > 0;
     let progress = Progress::start(report::view(ui, global.progress, logs))?;
@@ -143,6 +152,7 @@ impl Job<'_> {
                 .words(&format!("migration {} has ended already", self.record.name));
             return self.tell(&end_of(self.record)?);
         }
+        let limit = Limit::new(self.args.timeout);
         loop {
             let Some(holder) = self.engine.ask_to_abort(self.record).await? else {
                 let outcome = self.abort_here().await;
@@ -155,7 +165,11 @@ impl Job<'_> {
             if self.args.wait == Some(false) {
                 return self.tell_asked(&holder);
             }
-            if let Some(ended) = self.engine.await_end(self.record).await? {
+            let ended = tokio::select! {
+                () = limit.passed() => return Err(self.timed_out().into()),
+                ended = self.engine.await_end(self.record) => ended?,
+            };
+            if let Some(ended) = ended {
                 return self.tell(&end_of(&ended)?);
             }
         }
@@ -186,6 +200,12 @@ impl Job<'_> {
         }
     }
 
+    fn timed_out(&self) -> Error {
+        let record = self.record;
+        let what = format!("migration {} is not rolled back", record.name);
+        timed_out(&what, self.args.timeout).hint(format!("to wait on: {}", record.abort_command()))
+    }
+
     fn say_asked(&self, holder: &Holder) {
         let wait = if self.args.wait == Some(false) {
             ""
@@ -199,14 +219,7 @@ impl Job<'_> {
     }
 
     fn tell_asked(&self, holder: &Holder) -> Outcome {
-        match self.args.output {
-            ResultOutput::Table => Ok(()),
-            ResultOutput::Json => Ok(self.ui.json(&json!({
-                "migration": self.record.name,
-                "namespace": self.record.namespace,
-                "asked": holder.who,
-            }))?),
-        }
+        tell_asked(self.ui, self.args.output, self.record, &holder.who)
     }
 
     fn tell(&self, aborted: &Aborted) -> Outcome {
@@ -214,11 +227,19 @@ impl Job<'_> {
     }
 }
 
-fn tell(ui: &Ui, output: ResultOutput, aborted: &Aborted) -> Outcome {
-    match output {
-        ResultOutput::Table => Ok(ui.data(&view::text(aborted))?),
-        ResultOutput::Json => Ok(ui.json(aborted)?),
+fn tell(ui: &Ui, output: Output, aborted: &Aborted) -> Outcome {
+    let name = || aborted.migration.clone();
+    show(ui, output, aborted, name, || view::text(aborted))
+}
+
+/// That somebody was asked, whom nobody waits for. People were told in words.
+fn tell_asked(ui: &Ui, output: Output, record: &Record, asked: &str) -> Outcome {
+    if output.is_for_people() {
+        return Ok(());
     }
+    let (migration, namespace) = (&record.name, &record.namespace);
+    let value = json!({"migration": migration, "namespace": namespace, "asked": asked});
+    show(ui, output, &value, || migration.clone(), String::new)
 }
 
 fn is_taken(failure: &Failure) -> bool {

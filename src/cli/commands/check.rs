@@ -3,13 +3,13 @@
 mod of_cluster;
 mod of_pod;
 
-use clap::{ArgMatches, Args, ValueEnum};
-use color_eyre::eyre::WrapErr;
+use clap::{ArgMatches, Args};
 
 use crate::check::{self, Group, NodeFacts, Report};
 use crate::cli::args::GlobalArgs;
 use crate::cli::exit;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::output::{Output, show};
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::{DiscoverArgs, SettingArgs};
 use crate::cli::settings::migration::Typed;
@@ -47,7 +47,7 @@ pub struct CheckArgs {
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: CheckOutput,
+    pub output: Output,
 
     /// Whether what is missing is looked up.
     #[command(flatten)]
@@ -56,18 +56,6 @@ pub struct CheckArgs {
     /// The settings.
     #[command(flatten)]
     pub settings: SettingArgs,
-}
-
-/// Formats of the results.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum CheckOutput {
-    /// Groups of marks for people
-    #[default]
-    Table,
-    /// One JSON document
-    Json,
-    /// The same in YAML
-    Yaml,
 }
 
 /// Checks.
@@ -105,20 +93,23 @@ async fn checked(
     Ok(Report::new(groups))
 }
 
-fn tell(ui: &Ui, output: CheckOutput, report: &Report) -> Outcome {
-    match output {
-        CheckOutput::Table => ui.data(&without_userinfo(&view::text(report, ui.out_paint())))?,
-        CheckOutput::Json => ui.json(report)?,
-        CheckOutput::Yaml => {
-            let text = serde_yaml::to_string(report).wrap_err("failed to write YAML")?;
-            ui.data(&text)?;
-        }
-    }
+fn tell(ui: &Ui, output: Output, report: &Report) -> Outcome {
+    let text = || without_userinfo(&view::text(report, ui.out_paint())).into_owned();
+    show(ui, output, report, || failed(report), text)?;
     if report.ok {
         Ok(())
     } else {
         Err(Failure::Told(exit::REFUSED))
     }
+}
+
+/// The codes of what fails.
+fn failed(report: &Report) -> String {
+    let checks = report.groups.iter().flat_map(|group| &group.checks);
+    let codes = checks
+        .filter(|check| check.outcome == check::Outcome::Fail)
+        .filter_map(|check| check.code);
+    codes.map(|it| it.code).collect::<Vec<_>>().join("\n")
 }
 
 /// What the kubelet of `node` can do.

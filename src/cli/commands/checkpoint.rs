@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
-use color_eyre::eyre::WrapErr;
+use clap::{Args, Subcommand};
 use ms2m_transfer::archive::ScanError;
 use ms2m_transfer::checkpoint;
 
 use crate::cli::failure::Outcome;
+use crate::cli::output::{Output, show};
 use crate::cli::ui::Ui;
 use crate::cli::view::checkpoint as view;
+use crate::explain;
 use crate::migration::error::Error;
 
 /// Look into checkpoint archives
@@ -42,19 +43,7 @@ pub struct InspectArgs {
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: InspectOutput,
-}
-
-/// Formats of an inspection.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum InspectOutput {
-    /// For people
-    #[default]
-    Table,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
+    pub output: Output,
 }
 
 /// Does it.
@@ -65,14 +54,8 @@ pub fn run(ui: &Ui, args: &CheckpointArgs) -> Outcome {
     let CheckpointCommand::Inspect(args) = &args.command;
     let archive = open(&args.file).map_err(|error| unreadable(&args.file, &error))?;
     let found = checkpoint::inspect(archive).map_err(|error| refused(&args.file, &error))?;
-    match args.output {
-        InspectOutput::Table => Ok(ui.data(&view::text(&found))?),
-        InspectOutput::Json => Ok(ui.json(&found)?),
-        InspectOutput::Yaml => {
-            let yaml = serde_yaml::to_string(&found).wrap_err("failed to write YAML")?;
-            Ok(ui.data(&yaml)?)
-        }
-    }
+    let name = || found.container.clone().unwrap_or_default();
+    show(ui, args.output, &found, name, || view::text(&found))
 }
 
 fn open(path: &Path) -> io::Result<Box<dyn Read>> {
@@ -94,6 +77,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
         _ => "check the path, and that this is the node that the checkpoint was taken on",
     };
     Error::refused(format!("{} cannot be read", path.display()))
+        .code(&explain::ARCHIVE_UNREADABLE)
         .because(error)
         .hint(hint)
 }
@@ -105,6 +89,7 @@ fn refused(path: &Path, error: &ScanError) -> Error {
             "{} is not a complete checkpoint archive",
             path.display()
         ))
+        .code(&explain::ARCHIVE_UNREADABLE)
         .because(error)
         .hint("take a new checkpoint; whoever made this one may have been interrupted"),
     }

@@ -12,6 +12,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::interrupt;
 use crate::cli::manifest::validate::{self, Fault};
 use crate::cli::manifest::{self, Manifest};
+use crate::cli::output::Output;
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::{ControllerArgs, SettingArgs};
 use crate::cli::settings::migration::Typed;
@@ -21,6 +22,7 @@ use crate::cli::ui::Ui;
 use crate::cli::view::created as view;
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::Entry;
+use crate::explain;
 use crate::migration::error::Error;
 
 /// Make a StatefulMigration for the controller to carry out
@@ -53,7 +55,7 @@ pub struct CreateArgs {
 
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: CreateOutput,
+    pub output: Output,
 
     /// Where the controller has credentials from.
     #[command(flatten)]
@@ -71,20 +73,6 @@ pub enum DryRun {
     Client,
     /// The API server
     Server,
-}
-
-/// Formats of what was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum CreateOutput {
-    /// A line a resource
-    #[default]
-    Table,
-    /// The resources as YAML
-    Yaml,
-    /// The resource as JSON; a List of several; errors as {"error": …}
-    Json,
-    /// Names only, a line each
-    Name,
 }
 
 /// Makes them.
@@ -197,7 +185,10 @@ impl Job<'_> {
             _ => format!("{bad} of {} manifests are not valid", manifests.len()),
         };
         let lines: Vec<String> = lines.collect();
-        Err(Error::usage(what).because(lines.join("\n")).into())
+        Err(Error::usage(what)
+            .code(&explain::RESOURCE_INVALID)
+            .because(lines.join("\n"))
+            .into())
     }
 
     /// Makes all of them, or with a dry run none. Of several, none is made that the API server is
@@ -257,7 +248,7 @@ impl Job<'_> {
         }
         let verdicts = vec![Verdict::Created; made.len()];
         self.tell(&manifests, &verdicts)?;
-        if self.args.output == CreateOutput::Table {
+        if self.args.output.is_for_people() {
             for entry in made {
                 let flags = interrupt::flags(self.global, &entry.record.namespace);
                 self.ui.words(&format!(
@@ -276,7 +267,7 @@ impl Job<'_> {
 
     /// The verdicts, where they are what was asked for.
     fn table(&self, manifests: &[Manifest], verdicts: &[Verdict]) -> std::io::Result<()> {
-        if self.args.output == CreateOutput::Table && manifests.len() > 1 {
+        if self.args.output.is_for_people() && manifests.len() > 1 {
             self.ui.data(&view::table(manifests, verdicts))?;
         }
         Ok(())

@@ -5,12 +5,12 @@ use color_eyre::eyre::WrapErr;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::create::CreateOutput;
 use crate::api::{BrokerCredentials, GROUP, SecretKeyRef, SecretSource, StatefulMigration};
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::Outcome;
 use crate::cli::manifest::Manifest;
 use crate::cli::manifest::validate;
+use crate::cli::output::Output;
 use crate::cli::settings::Layers;
 use crate::cli::settings::flags::{ControllerArgs, SettingArgs};
 use crate::cli::settings::migration::{Settings, Typed, Wanted};
@@ -19,6 +19,7 @@ use crate::cli::ui::Ui;
 use crate::cli::view::created as view;
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::Entry;
+use crate::explain;
 use crate::migration::error::{Error, PortError};
 use crate::migration::ports::Cluster;
 
@@ -123,7 +124,9 @@ pub(super) async fn make(reached: &Reached, resource: &StatefulMigration) -> Res
     let faults = validate::faults(&Manifest::of_flags(resource).value);
     if !faults.is_empty() {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        return Err(Error::usage("the resource is not valid").because(lines.join("\n")));
+        return Err(Error::usage("the resource is not valid")
+            .code(&explain::RESOURCE_INVALID)
+            .because(lines.join("\n")));
     }
     let made = reached
         .cluster
@@ -149,23 +152,23 @@ fn from_secret(secret: &str) -> BrokerCredentials {
 /// Tells what became of them, in the format that is wanted.
 pub(super) fn tell(
     ui: &Ui,
-    output: CreateOutput,
+    output: Output,
     manifests: &[Manifest],
     verdicts: &[Verdict],
 ) -> Outcome {
     let values: Vec<&Value> = manifests.iter().map(|it| &it.value).collect();
     match output {
-        CreateOutput::Table => ui.data(&view::table(manifests, verdicts))?,
-        CreateOutput::Name => {
+        Output::Table | Output::Wide => ui.data(&view::table(manifests, verdicts))?,
+        Output::Name => {
             let names: Vec<String> = manifests.iter().map(Manifest::name).collect();
             ui.data(&names.join("\n"))?;
         }
-        CreateOutput::Json => match values.as_slice() {
+        Output::Json => match values.as_slice() {
             [one] => ui.json(one)?,
             // As kubectl shows several.
             many => ui.json(&json!({"apiVersion": "v1", "kind": "List", "items": many}))?,
         },
-        CreateOutput::Yaml => {
+        Output::Yaml => {
             let documents: Result<Vec<String>, _> =
                 values.iter().map(serde_yaml::to_string).collect();
             let documents = documents.wrap_err("failed to write YAML")?;
@@ -217,6 +220,7 @@ pub(super) fn not_made(count: usize, reasons: &[&PortError]) -> Error {
             .because(format!(
                 "the CRD statefulmigrations.{GROUP} is not installed in the cluster"
             ))
+            .code(&explain::CRD_MISSING)
             .hint("install it: ms2m crd | kubectl apply -f -")
             .hint("and the controller, which carries such resources out: ms2m install"),
         Some(PortError::Denied(_)) => error

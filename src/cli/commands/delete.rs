@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
@@ -10,13 +10,15 @@ use tokio::time::{Instant, sleep_until};
 use super::which::{self, Which};
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Outcome, refused};
-use crate::cli::follow::SILENT;
+use crate::cli::follow::{Limit, SILENT, timed_out};
+use crate::cli::output::{Output, show};
 use crate::cli::run::runtime;
 use crate::cli::settings::value;
 use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
 use crate::cluster::CONTROLLER_LABEL;
 use crate::cluster::migrations::{Driver, Entry, Migrations, Seen};
+use crate::explain;
 use crate::migration::error::{Error, PortError};
 
 /// Delete the records of migrations that have ended
@@ -46,21 +48,13 @@ pub struct DeleteArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = value::flag)]
     pub wait: Option<bool>,
 
+    /// How long to wait at most until they are gone. What is waited for goes on [default: without a limit]
+    #[arg(long, value_name = "DURATION", value_parser = value::long_duration)]
+    pub timeout: Option<Duration>,
+
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: DeleteOutput,
-}
-
-/// Formats of what was deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum DeleteOutput {
-    /// A line a migration
-    #[default]
-    Table,
-    /// Names only, a line each
-    Name,
-    /// A JSON list; errors as {"error": …}
-    Json,
+    pub output: Output,
 }
 
 /// Deletes them.
@@ -112,8 +106,15 @@ async fn delete(ui: &Ui, global: &GlobalArgs, args: &DeleteArgs) -> Outcome {
         deleted.push(entry);
     }
     if args.wait != Some(false) {
+        let limit = Limit::new(args.timeout);
         for entry in &deleted {
-            await_gone(ui, &migrations, entry).await?;
+            tokio::select! {
+                gone = await_gone(ui, &migrations, entry) => gone?,
+                () = limit.passed() => {
+                    let what = format!("migration {} is not gone", entry.record.name);
+                    return Err(timed_out(&what, args.timeout).hint("see what holds it: ms2m status").into());
+                }
+            }
         }
     }
     tell(ui, args, &deleted)
@@ -153,7 +154,7 @@ fn may_delete(entry: &Entry, force: bool) -> Result<(), Error> {
         return Ok(());
     }
     let name = &record.name;
-    let error = Error::refused(format!("migration {name} is under way"));
+    let error = Error::refused(format!("migration {name} is under way")).code(&explain::UNDER_WAY);
     match entry.driver {
         Driver::Controller if force => Ok(()),
         Driver::Controller => Err(error
@@ -198,32 +199,32 @@ async fn await_gone(ui: &Ui, migrations: &Migrations, entry: &Entry) -> Outcome 
 }
 
 fn tell(ui: &Ui, args: &DeleteArgs, deleted: &[&Entry]) -> Outcome {
-    let names = deleted.iter().map(|entry| entry.record.name.as_str());
     let end = if args.wait == Some(false) {
         "is being deleted"
     } else {
         "deleted"
     };
-    match args.output {
-        DeleteOutput::Json => {
-            let list: Vec<_> = deleted
-                .iter()
-                .map(|entry| {
-                    let record = &entry.record;
-                    json!({"migration": record.name, "namespace": record.namespace})
-                })
-                .collect();
-            Ok(ui.json(&list)?)
-        }
-        _ if deleted.is_empty() => Ok(()),
-        DeleteOutput::Name => Ok(ui.data(&names.collect::<Vec<_>>().join("\n"))?),
-        DeleteOutput::Table => {
-            let lines: Vec<String> = names
-                .map(|name| format!("migration {name} {end}"))
-                .collect();
-            Ok(ui.data(&lines.join("\n"))?)
-        }
+    if deleted.is_empty() && args.output.is_for_people() {
+        return Ok(());
     }
+    let list: Vec<_> = deleted
+        .iter()
+        .map(|entry| {
+            let record = &entry.record;
+            json!({"migration": record.name, "namespace": record.namespace})
+        })
+        .collect();
+    let lines = |words: &dyn Fn(&str) -> String| {
+        let names = deleted.iter().map(|entry| words(&entry.record.name));
+        names.collect::<Vec<_>>().join("\n")
+    };
+    show(
+        ui,
+        args.output,
+        &list,
+        || lines(&str::to_owned),
+        || lines(&|name| format!("migration {name} {end}")),
+    )
 }
 
 #[cfg(test)]
@@ -239,7 +240,8 @@ mod tests {
             older_than: None,
             force: false,
             wait: None,
-            output: DeleteOutput::Table,
+            timeout: None,
+            output: Output::Table,
         }
     }
 

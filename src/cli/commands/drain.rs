@@ -10,9 +10,9 @@ use clap::{ArgMatches, Args};
 
 use self::fleet::Fleet;
 use self::survey::{Given, Surveyed};
-use super::migrate::ResultOutput;
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{self, Failure, Outcome, refused};
+use crate::cli::output::{Output, show};
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::{EndArgs, ManyArgs, OneArgs, SettingArgs};
 use crate::cli::settings::migration::Typed;
@@ -21,6 +21,7 @@ use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
 use crate::cli::view::drain::{self as view, Ending, Survey};
 use crate::cli::wire::Reached;
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::plan::closest;
 use crate::migration::ports::{Cluster as _, NodeView};
@@ -83,7 +84,7 @@ pub struct DrainArgs {
 
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 
     /// The settings that ending takes too.
     #[command(flatten)]
@@ -127,11 +128,9 @@ async fn drain(ui: &Ui, global: &GlobalArgs, given: &Given<'_>) -> Outcome {
         return refuse(ui, args, survey, error);
     }
     if args.dry_run {
-        match args.output {
-            ResultOutput::Table => ui.data(&view::plan(survey, ui.out_paint()))?,
-            ResultOutput::Json => ui.json(&view::document(survey, None, None))?,
-        }
-        return Ok(());
+        let value = view::document(survey, None, None);
+        let text = || view::plan(survey, ui.out_paint());
+        return show(ui, args.output, &value, || names(survey), text);
     }
     let asks = !args.yes && ui.can_ask() && !survey.moves.is_empty();
     let text = view::plan(survey, ui.err_paint());
@@ -147,7 +146,9 @@ async fn drain(ui: &Ui, global: &GlobalArgs, given: &Given<'_>) -> Outcome {
         ));
     }
     if asks && ui.confirm("Move them?") == Some(false) {
-        return Err(Error::refused("not confirmed").into());
+        return Err(Error::refused("not confirmed")
+            .code(&explain::NOT_CONFIRMED)
+            .into());
     }
     move_all(ui, global, args, &surveyed).await
 }
@@ -157,10 +158,10 @@ async fn move_all(ui: &Ui, global: &GlobalArgs, args: &DrainArgs, surveyed: &Sur
     let fleet = Fleet::new(ui, global, args, surveyed);
     let stopping = fleet.stopping();
     let endings = Box::pin(fleet.run()).await?;
-    match args.output {
-        ResultOutput::Table if endings.is_empty() => {}
-        ResultOutput::Table => ui.data(&view::results(survey, &endings, ui.columns()))?,
-        ResultOutput::Json => ui.json(&view::document(survey, Some(&endings), None))?,
+    if !(endings.is_empty() && args.output.is_for_people()) {
+        let value = view::document(survey, Some(&endings), None);
+        let text = || view::results(survey, &endings, ui.columns());
+        show(ui, args.output, &value, || names(survey), text)?;
     }
     let watched = !ui.is_quiet() && global.progress != ProgressMode::None;
     tell_failures(ui, survey, &endings, watched);
@@ -180,7 +181,8 @@ fn check(nodes: &[NodeView], args: &DrainArgs) -> Result<bool, Error> {
         );
     }
     let Some(found) = nodes.iter().find(|it| it.name == *node) else {
-        let error = Error::refused(format!("there is no node {node}"));
+        let error =
+            Error::refused(format!("there is no node {node}")).code(&explain::TARGET_NODE_UNFIT);
         let mut names = nodes.iter().map(|it| it.name.as_str());
         return Err(match closest(node, names.clone()) {
             Some(other) => error.hint(format!("did you mean {other}?")),
@@ -193,6 +195,12 @@ fn check(nodes: &[NodeView], args: &DrainArgs) -> Result<bool, Error> {
     Ok(!found.unschedulable)
 }
 
+/// The pods that move.
+fn names(survey: &Survey) -> String {
+    let names = survey.moves.iter().map(|it| it.label.as_str());
+    names.collect::<Vec<_>>().join("\n")
+}
+
 /// Why nothing begins.
 fn objection(survey: &Survey, partial: bool) -> Option<Error> {
     let (moves, stays) = (survey.moves.len(), survey.stays.len());
@@ -202,23 +210,28 @@ fn objection(survey: &Survey, partial: bool) -> Option<Error> {
         return None;
     }
     if moves == 0 {
-        return Some(Error::refused(format!(
-            "no pod of node {node} can move: the plan says why"
-        )));
+        let what = format!("no pod of node {node} can move: the plan says why");
+        return Some(Error::refused(what).code(&explain::CANNOT_ALL_MOVE));
     }
     let error = Error::refused(format!(
         "{stays} of {all} pods of node {node} cannot move: the plan says why"
-    ));
+    ))
+    .code(&explain::CANNOT_ALL_MOVE);
     (!partial).then(|| error.hint("--partial moves the others"))
 }
 
 /// The plan and the objection: nothing was begun.
 fn refuse(ui: &Ui, args: &DrainArgs, survey: &Survey, error: Error) -> Outcome {
     match args.output {
-        ResultOutput::Table if args.dry_run => ui.data(&view::plan(survey, ui.out_paint()))?,
-        ResultOutput::Table => ui.insist(&view::plan(survey, ui.err_paint())),
-        ResultOutput::Json => {
-            ui.json(&view::document(survey, None, Some(&error)))?;
+        Output::Table | Output::Wide if args.dry_run => {
+            ui.data(&view::plan(survey, ui.out_paint()))?;
+        }
+        Output::Table | Output::Wide | Output::Name => {
+            ui.insist(&view::plan(survey, ui.err_paint()));
+        }
+        Output::Json | Output::Yaml => {
+            let value = view::document(survey, None, Some(&error));
+            show(ui, args.output, &value, String::new, String::new)?;
             ui.insist(&view::plan(survey, ui.err_paint()));
             ui.insist(&failure::text(&error, ui.err_paint()));
             return Err(Failure::Told(error.kind.exit_code()));

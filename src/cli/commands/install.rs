@@ -10,9 +10,9 @@ use clap::{ArgMatches, Args, ValueEnum};
 use self::job::Job;
 pub(super) use self::job::{half_done, selector};
 pub(super) use self::told::Told;
-use super::migrate::ResultOutput;
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::output::Output;
 use crate::cli::run::runtime;
 use crate::cli::settings::value;
 use crate::cli::ui::Ui;
@@ -100,7 +100,7 @@ pub struct MannerArgs {
 
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 }
 
 /// Where a dry run happens.

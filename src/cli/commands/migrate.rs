@@ -3,8 +3,9 @@
 mod via_controller;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::{ArgMatches, Args, ValueEnum};
+use clap::{ArgMatches, Args};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -13,17 +14,20 @@ use crate::api::{StatefulMigrationSpec, conditions};
 use crate::cli::args::{GlobalArgs, ProgressMode};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::interrupt::{self, Again, Listening};
+use crate::cli::output::{Output, show};
 use crate::cli::report::{self, Progress};
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::{ControllerArgs, DiscoverArgs, SettingArgs};
-use crate::cli::settings::migration::{Typed, Wanted};
+use crate::cli::settings::migration::{Settings, Typed, Wanted};
 use crate::cli::settings::value;
 use crate::cli::settings::{Config, Layers};
 use crate::cli::ui::Ui;
-use crate::cli::view::{plan as plan_view, summary as summary_view};
+use crate::cli::view::{estimate as estimate_view, plan as plan_view};
 use crate::cli::wire::Reached;
+use crate::explain;
 use crate::migration::engine::Engine;
 use crate::migration::error::Error;
+use crate::migration::estimate::estimate;
 use crate::migration::plan::{Plan, Request};
 use crate::migration::record::Record;
 use crate::migration::summary::Summary;
@@ -60,6 +64,10 @@ pub struct MigrateArgs {
     #[arg(long, conflicts_with_all = ["resume", "dry_run", "discover"], env = "MS2M_VIA_CONTROLLER", hide_env_values = true)]
     pub via_controller: bool,
 
+    /// How long to wait at most for the controller. What is waited for goes on [default: without a limit]
+    #[arg(long, value_name = "DURATION", value_parser = value::long_duration, requires = "via_controller")]
+    pub timeout: Option<Duration>,
+
     /// Show the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -70,7 +78,7 @@ pub struct MigrateArgs {
 
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 
     /// Whether what is missing is looked up.
     #[command(flatten)]
@@ -83,16 +91,6 @@ pub struct MigrateArgs {
     /// The settings.
     #[command(flatten)]
     pub settings: SettingArgs,
-}
-
-/// Formats of the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum ResultOutput {
-    /// A table for people
-    #[default]
-    Table,
-    /// One JSON document; errors as {"error": …}
-    Json,
 }
 
 /// Moves the pod.
@@ -137,10 +135,13 @@ async fn migrate(
     };
     let request = settings.request(wanted, &reached.namespace);
     let logs = global.log_level.is_some() || global.verbose > 0;
-    let progress = Progress::start(report::view(ui, global.progress, logs))?;
+    let view = report::view(ui, global.progress, logs);
+    let progress = Progress::start(report::streamed(ui, args.output, view))?;
     let stop = CancellationToken::new();
     let engine = reached.engine(&settings, progress.clone(), stop.clone())?;
     let job = Job {
+        reached: &reached,
+        settings: &settings,
         ui,
         global,
         args,
@@ -159,6 +160,8 @@ async fn migrate(
 
 /// Everything at hand for one migration.
 struct Job<'a> {
+    reached: &'a Reached,
+    settings: &'a Settings,
     ui: &'a Ui,
     global: &'a GlobalArgs,
     args: &'a MigrateArgs,
@@ -173,13 +176,19 @@ struct Job<'a> {
 
 impl Job<'_> {
     async fn begin(self) -> Outcome {
-        let plan = self.engine.plan(&self.request).await?;
+        let mut plan = self.engine.plan(&self.request).await?;
         if self.args.dry_run {
             return self.show(&plan);
         }
         if self.asks() {
-            let text = plan_view::brief(&plan, &self.layers.resolved, self.ui.err_paint());
-            self.ui.insist(&text);
+            // Somebody waits for the question, so there is time to look at more.
+            let load = super::plan::load(self.reached, self.settings, &plan).await;
+            let estimate = estimate(&plan, &load, &self.settings.limits);
+            plan.estimate = estimate.figures();
+            let paint = self.ui.err_paint();
+            self.ui
+                .insist(&plan_view::brief(&plan, &self.layers.resolved, paint));
+            self.ui.insist(&estimate_view::brief(&estimate));
             self.confirm("Move it?")?;
         } else {
             for warning in &plan.warnings {
@@ -196,10 +205,9 @@ impl Job<'_> {
     async fn go_on(&self, record: &Record) -> Outcome {
         let text = words_of(record);
         if self.args.dry_run {
-            return match self.args.output {
-                ResultOutput::Table => Ok(self.ui.data(&text)?),
-                ResultOutput::Json => Ok(self.ui.json(&json!({ "unfinished": record }))?),
-            };
+            let value = json!({ "unfinished": record });
+            let name = || record.name.clone();
+            return show(self.ui, self.args.output, &value, name, || text);
         }
         self.ui.words(&text);
         for ignored in ignored(&self.request.spec, record) {
@@ -230,22 +238,23 @@ impl Job<'_> {
 
     fn confirm(&self, question: &str) -> Result<(), Error> {
         match self.ui.confirm(question) {
-            Some(false) => Err(Error::refused("not confirmed")),
+            Some(false) => Err(Error::refused("not confirmed").code(&explain::NOT_CONFIRMED)),
             Some(true) | None => Ok(()),
         }
     }
 
     fn show(&self, plan: &Plan) -> Outcome {
         let settings = &self.layers.resolved;
-        match self.args.output {
-            ResultOutput::Table => {
-                let text = plan_view::full(plan, settings, self.ui.out_paint(), self.ui.columns());
-                Ok(self.ui.data(&text)?)
-            }
-            ResultOutput::Json => Ok(self
-                .ui
-                .json(&json!({ "plan": plan, "settings": settings }))?),
-        }
+        let (paint, columns) = (self.ui.out_paint(), self.ui.columns());
+        let value = json!({ "plan": plan, "settings": settings });
+        let text = || plan_view::full(plan, settings, paint, columns);
+        show(
+            self.ui,
+            self.args.output,
+            &value,
+            || plan.name.clone(),
+            text,
+        )
     }
 
     fn tell(&self, result: Result<Summary, Error>) -> Outcome {
@@ -257,13 +266,7 @@ impl Job<'_> {
                 Failure::from(error)
             }
         })?;
-        match self.args.output {
-            ResultOutput::Table => {
-                let text = summary_view::text(&summary, self.ui.out_paint(), self.ui.columns());
-                Ok(self.ui.data(&text)?)
-            }
-            ResultOutput::Json => Ok(self.ui.json(&summary)?),
-        }
+        report::result(self.ui, self.args.output, &summary)
     }
 }
 

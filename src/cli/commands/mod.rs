@@ -10,6 +10,7 @@ pub mod create;
 pub mod created;
 pub mod delete;
 pub mod drain;
+pub mod explain;
 pub mod install;
 pub mod logs;
 pub mod man;

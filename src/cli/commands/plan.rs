@@ -6,11 +6,10 @@ use clap::{ArgMatches, Args};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::migrate::ResultOutput;
 use super::subject::Subject;
-use crate::api::Phase;
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::Outcome;
+use crate::cli::output::{Output, show};
 use crate::cli::run::runtime;
 use crate::cli::settings::flags::{DiscoverArgs, SettingArgs};
 use crate::cli::settings::migration::{Settings, Typed, Wanted};
@@ -24,7 +23,6 @@ use crate::migration::estimate::{Earlier, Estimate, Load, estimate};
 use crate::migration::event::Silent;
 use crate::migration::plan::Plan;
 use crate::migration::ports::{Broker as _, Journal as _};
-use crate::migration::record::Record;
 
 /// Show what moving a pod would do, and about how long that would take
 ///
@@ -43,7 +41,7 @@ pub struct PlanArgs {
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 
     /// Whether what is missing is looked up.
     #[command(flatten)]
@@ -65,18 +63,14 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &PlanArgs, matches: &ArgMatches) 
     let planned = planned(ui, global, args, &mut layers, typed);
     let (plan, estimate) = runtime()?.block_on(Box::pin(planned))?;
     let settings = &layers.resolved;
-    match args.output {
-        ResultOutput::Table => {
-            let (paint, columns) = (ui.out_paint(), ui.columns());
-            let plan = plan_view::body(&plan, settings, paint, columns);
-            let estimate = estimate_view::text(&estimate, paint, columns);
-            ui.data(&format!("{plan}\n\n{estimate}\n\n{}", plan_view::UNCHANGED))?;
-        }
-        ResultOutput::Json => {
-            ui.json(&json!({ "plan": plan, "estimate": estimate, "settings": settings }))?;
-        }
-    }
-    Ok(())
+    let value = json!({ "plan": plan, "estimate": estimate, "settings": settings });
+    let text = || {
+        let (paint, columns) = (ui.out_paint(), ui.columns());
+        let plan = plan_view::body(&plan, settings, paint, columns);
+        let estimate = estimate_view::text(&estimate, paint, columns);
+        format!("{plan}\n\n{estimate}\n\n{}", plan_view::UNCHANGED)
+    };
+    show(ui, args.output, &value, || plan.name.clone(), text)
 }
 
 async fn planned(
@@ -108,7 +102,7 @@ async fn planned(
 }
 
 /// What is known of the pod and its queue. Whatever cannot be seen is left out: the estimate says so.
-async fn load(reached: &Reached, settings: &Settings, plan: &Plan) -> Load {
+pub(super) async fn load(reached: &Reached, settings: &Settings, plan: &Plan) -> Load {
     let broker = reached.broker(&settings.broker, settings.management.as_ref());
     let queues = [plan.queue.as_str()];
     let (memory, rates, queues, records) = tokio::join!(
@@ -124,21 +118,6 @@ async fn load(reached: &Reached, settings: &Settings, plan: &Plan) -> Load {
         memory: memory.ok().flatten(),
         rates,
         waiting: queue.map_or(0, |queue| queue.ready),
-        earlier: earlier(&records.unwrap_or_default(), &plan.source_pod),
+        earlier: Earlier::among(&records.unwrap_or_default(), &plan.source_pod),
     }
-}
-
-/// The latest migration that has left a receipt, one of the same application before any other.
-/// Records are oldest first.
-fn earlier(records: &[Record], pod: &str) -> Option<Earlier> {
-    let of = |record: &Record| {
-        let status = &record.status;
-        let ended = status.phase == Some(Phase::Completed);
-        let receipt = status.receipt.as_ref().filter(|_| ended)?;
-        let same = record.spec.source_pod == pod || status.target_pod.as_deref() == Some(pod);
-        Earlier::of(&record.name, same, receipt)
-    };
-    let mut all: Vec<Earlier> = records.iter().rev().filter_map(of).collect();
-    all.sort_by_key(|earlier| !earlier.same_pod);
-    all.into_iter().next()
 }

@@ -1,10 +1,10 @@
 //! `ms2m retry NAME`.
 
+use std::time::Duration;
+
 use clap::Args;
 
-use super::create::CreateOutput;
 use super::created::{self, Verdict};
-use super::migrate::ResultOutput;
 use super::which::{self, Which};
 use crate::api::{Phase, RETRY_OF, StatefulMigration};
 use crate::cli::args::GlobalArgs;
@@ -12,12 +12,14 @@ use crate::cli::failure::{Outcome, refused};
 use crate::cli::follow::{Aim, Follow};
 use crate::cli::interrupt;
 use crate::cli::manifest::Manifest;
+use crate::cli::output::Output;
 use crate::cli::run::runtime;
 use crate::cli::settings::migration::fresh_name;
 use crate::cli::settings::value;
 use crate::cli::ui::{Ui, public_url};
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::{Driver, Entry};
+use crate::explain;
 use crate::migration::error::Error;
 
 /// Try a failed migration again, as a new one for the controller
@@ -37,9 +39,13 @@ pub struct RetryArgs {
     #[arg(short, long)]
     pub watch: bool,
 
+    /// How long to wait at most. What is waited for goes on [default: without a limit]
+    #[arg(long, value_name = "DURATION", value_parser = value::long_duration, requires = "watch")]
+    pub timeout: Option<Duration>,
+
     /// Format of what is made, or with --watch of the result
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: CreateOutput,
+    pub output: Output,
 }
 
 /// Makes the new one.
@@ -81,11 +87,9 @@ async fn retry(ui: &Ui, global: &GlobalArgs, args: &RetryArgs) -> Outcome {
             ui,
             global,
             reached: &reached,
-            output: match args.output {
-                CreateOutput::Json => ResultOutput::Json,
-                _ => ResultOutput::Table,
-            },
+            output: args.output,
             aim: Aim::End,
+            timeout: args.timeout,
         };
         return follow.begin(entry).await;
     }
@@ -103,11 +107,13 @@ fn may_retry(before: &Entry, entries: &[Entry]) -> Result<(), Error> {
     let (name, pod, namespace) = (&record.name, &record.spec.source_pod, &record.namespace);
     if record.is_unfinished() {
         return Err(Error::refused(format!("migration {name} is under way"))
+            .code(&explain::UNDER_WAY)
             .hint(format!("follow it: ms2m watch {name} -n {namespace}")));
     }
     if record.status.phase == Some(Phase::Completed) {
         let target = record.status.target_pod.as_deref().unwrap_or_default();
         return Err(Error::refused(format!("migration {name} has not failed"))
+            .code(&explain::MIGRATION_ENDED)
             .because(format!("it is completed: pod {target} serves")));
     }
     if before.driver == Driver::Cli {

@@ -2,14 +2,14 @@
 
 mod live;
 
-use clap::{Args, ValueEnum};
-use color_eyre::eyre::WrapErr;
+use clap::Args;
 use jiff::Timestamp;
 
 use super::which::{self, Which};
 use crate::api::RETRY_OF;
 use crate::cli::args::GlobalArgs;
-use crate::cli::failure::{Failure, Outcome, refused};
+use crate::cli::failure::{Outcome, refused};
+use crate::cli::output::{Output, yaml};
 use crate::cli::run::runtime;
 use crate::cli::ui::{Paint, Ui, public_url, without_userinfo};
 use crate::cli::view::status::{self as view, Columns, Detail, Worker};
@@ -46,23 +46,7 @@ pub struct StatusArgs {
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: StatusOutput,
-}
-
-/// Formats of a list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum StatusOutput {
-    /// A line a migration, or one in full
-    #[default]
-    Table,
-    /// A line a migration with more columns
-    Wide,
-    /// JSON: a list, or one object
-    Json,
-    /// YAML: a list, or one object
-    Yaml,
-    /// Names only, a line each
-    Name,
+    pub output: Output,
 }
 
 /// Shows them.
@@ -117,7 +101,7 @@ const EVENTS: usize = 10;
 
 fn columns(args: &StatusArgs) -> Columns {
     Columns {
-        wide: args.output == StatusOutput::Wide,
+        wide: args.output == Output::Wide,
         namespace: args.all_namespaces,
     }
 }
@@ -130,17 +114,17 @@ fn all(ui: &Ui, entries: &[Entry], namespace: &str, args: &StatusArgs) -> Outcom
             .collect::<Vec<_>>()
     };
     match args.output {
-        StatusOutput::Json => return Ok(ui.json(&records())?),
-        StatusOutput::Yaml => return Ok(ui.data(&yaml(&records())?)?),
+        Output::Json => return Ok(ui.json(&records())?),
+        Output::Yaml => return Ok(ui.data(&yaml(&records())?)?),
         _ if entries.is_empty() => {
             ui.words(&nothing(args, namespace));
             return Ok(());
         }
-        StatusOutput::Name => {
+        Output::Name => {
             let names: Vec<String> = entries.iter().map(|entry| name(entry, args)).collect();
             return Ok(ui.data(&names.join("\n"))?);
         }
-        StatusOutput::Table | StatusOutput::Wide => {}
+        Output::Table | Output::Wide => {}
     }
     let shown = if args.all {
         entries.iter().collect()
@@ -191,13 +175,13 @@ fn latest(entries: &[Entry], ended: usize) -> Vec<&Entry> {
     shown.collect()
 }
 
-async fn one(ui: &Ui, reached: &Reached, entry: &Entry, output: StatusOutput) -> Outcome {
+async fn one(ui: &Ui, reached: &Reached, entry: &Entry, output: Output) -> Outcome {
     let record = &entry.record;
     match output {
-        StatusOutput::Json => Ok(ui.json(record)?),
-        StatusOutput::Yaml => Ok(ui.data(&yaml(record)?)?),
-        StatusOutput::Name => Ok(ui.data(&record.name)?),
-        StatusOutput::Wide => {
+        Output::Json => Ok(ui.json(record)?),
+        Output::Yaml => Ok(ui.data(&yaml(record)?)?),
+        Output::Name => Ok(ui.data(&record.name)?),
+        Output::Wide => {
             let records = std::slice::from_ref(record);
             let wide = Columns {
                 wide: true,
@@ -205,7 +189,7 @@ async fn one(ui: &Ui, reached: &Reached, entry: &Entry, output: StatusOutput) ->
             };
             Ok(ui.data(&view::list(records, wide, Timestamp::now()))?)
         }
-        StatusOutput::Table => Ok(ui.data(&in_full(reached, entry, ui.out_paint()).await)?),
+        Output::Table => Ok(ui.data(&in_full(reached, entry, ui.out_paint()).await)?),
     }
 }
 
@@ -234,11 +218,6 @@ async fn events(reached: &Reached, entry: &Entry) -> Vec<Told> {
         event.message = without_userinfo(&event.message).into_owned();
     }
     events
-}
-
-fn yaml(value: &impl serde::Serialize) -> Result<String, Failure> {
-    let text = serde_yaml::to_string(value).wrap_err("failed to write YAML")?;
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::cli::settings::migration::{Settings, Typed, recorded};
 use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::Driver;
+use crate::explain;
 use crate::migration::error::{Error, PortError};
 use crate::migration::plan;
 use crate::migration::ports::{Cluster, Journal, PodView};
@@ -154,6 +155,7 @@ async fn not_the_controller_s(reached: &Reached, record: &Record) -> Result<(), 
             "pod {} is in migration {name}, which the controller carries out",
             record.spec.source_pod
         ))
+        .code(&explain::CONTROLLER_DRIVES)
         .hint(format!("follow it: ms2m watch {name} -n {namespace}"))
         .hint(format!("roll it back: {}", record.abort_command()))
         .hint(format!(
@@ -168,7 +170,8 @@ async fn not_the_controller_s(reached: &Reached, record: &Record) -> Result<(), 
 fn ended(record: &Record) -> Error {
     let (name, pod) = (&record.name, &record.spec.source_pod);
     let target = record.status.target_pod.as_deref().unwrap_or_default();
-    let error = Error::refused(format!("migration {name} has ended"));
+    let error =
+        Error::refused(format!("migration {name} has ended")).code(&explain::MIGRATION_ENDED);
     match record.status.phase {
         Some(Phase::Completed) => error.because(format!("it is completed: pod {target} serves")),
         _ if record.has_lost_target() => {

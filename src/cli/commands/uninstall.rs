@@ -12,7 +12,8 @@ use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
 use crate::cluster::rights::CONTROLLER_LEASE;
 use crate::cluster::{Change, Kind, Unended, Which};
-use crate::migration::error::{Error, PortError};
+use crate::explain;
+use crate::migration::error::{Error, ErrorKind, PortError};
 
 /// Remove the controller from the cluster
 ///
@@ -181,7 +182,9 @@ impl Job<'_> {
         }
         let context = self.reached.context.as_deref().unwrap_or("this cluster");
         match self.ui.confirm(&format!("Remove this from {context}?")) {
-            Some(false) => Err(Error::refused("not confirmed").into()),
+            Some(false) => Err(Error::refused("not confirmed")
+                .code(&explain::NOT_CONFIRMED)
+                .into()),
             Some(true) | None => Ok(()),
         }
     }
@@ -197,12 +200,10 @@ impl Job<'_> {
             return Ok(());
         };
         let names: Vec<_> = left.iter().map(ToString::to_string).collect();
-        let error = Error::usage(format!(
-            "not all of it is gone after {}",
-            show_duration(&limit)
-        ))
-        .because(format!("still going: {}", names.join(", ")))
-        .hint(format!("to see what holds it: kubectl get {first} -o yaml"));
+        let what = format!("not all of it is gone after {}", show_duration(&limit));
+        let error = Error::new(ErrorKind::TimedOut, what)
+            .because(format!("still going: {}", names.join(", ")))
+            .hint(format!("to see what holds it: kubectl get {first} -o yaml"));
         Err(half_done(self.ui, &error))
     }
 
@@ -253,7 +254,9 @@ fn in_need(needed: &[Unended]) -> Error {
         1 => "a migration is under way, or waits to be begun".to_owned(),
         _ => format!("{count} migrations are under way, or wait to be begun"),
     };
-    let mut error = Error::refused(what).because(lines.join("\n"));
+    let mut error = Error::refused(what)
+        .code(&explain::STILL_NEEDED)
+        .because(lines.join("\n"));
     for it in needed.iter().take(NAMED) {
         error = error.hint(format!("ms2m abort {} -n {}", it.name, it.namespace));
     }

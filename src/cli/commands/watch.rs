@@ -1,13 +1,16 @@
 //! `ms2m watch NAME`.
 
+use std::time::Duration;
+
 use clap::Args;
 
-use super::migrate::ResultOutput;
 use super::which::{self, Which};
 use crate::cli::args::GlobalArgs;
 use crate::cli::failure::{Outcome, refused};
 use crate::cli::follow::{Aim, Follow};
+use crate::cli::output::Output;
 use crate::cli::run::runtime;
+use crate::cli::settings::value;
 use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
 
@@ -21,9 +24,13 @@ pub struct WatchArgs {
     #[arg(value_parser = which::parse)]
     pub name: Which,
 
+    /// How long to wait at most. What is waited for goes on [default: without a limit]
+    #[arg(long, value_name = "DURATION", value_parser = value::long_duration)]
+    pub timeout: Option<Duration>,
+
     /// Format of the result on stdout
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: ResultOutput,
+    pub output: Output,
 }
 
 /// Follows it.
@@ -47,6 +54,7 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &WatchArgs) -> Outcome {
             reached: &reached,
             output: args.output,
             aim: Aim::End,
+            timeout: args.timeout,
         };
         follow.to_end(entry).await
     }))

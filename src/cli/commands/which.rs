@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 
 use crate::cli::settings::value;
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::plan::closest;
 use crate::migration::record::Record;
@@ -79,7 +80,8 @@ fn unknown<T: Borrow<Record>>(records: &[T], which: &Which, namespace: &str) -> 
             name,
         ),
     };
-    let error = Error::refused(format!("{what} in namespace {namespace}"));
+    let error = Error::refused(format!("{what} in namespace {namespace}"))
+        .code(&explain::MIGRATION_MISSING);
     let names = records.iter().map(|record| match which {
         Which::Migration(_) | Which::Either(_) => name_of(record),
         Which::Pod(_) => pod_of(record),

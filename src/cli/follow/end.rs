@@ -30,7 +30,10 @@ fn failed(record: &Record) -> Error {
         ErrorKind::Refused => format!("migration {name} of pod {pod} was refused"),
         _ => format!("migration {name} of pod {pod} has failed"),
     };
-    let error = because(Error::new(kind, what), record);
+    let mut error = because(Error::new(kind, what), record);
+    if kind == ErrorKind::InDoubt {
+        error.left = doubts(record).to_vec();
+    }
     match kind {
         ErrorKind::TargetLost => error.hint("start the pod again as after a crash"),
         ErrorKind::Unfinished => error,
@@ -67,6 +70,12 @@ fn because(error: Error, record: &Record) -> Error {
     }
 }
 
+/// What speaks against each message having been applied exactly once and in order.
+fn doubts(record: &Record) -> &[String] {
+    let receipt = record.status.receipt.as_ref();
+    receipt.map_or(&[], |receipt| &receipt.doubts)
+}
+
 fn has_failed_for(record: &Record, reason: &str) -> bool {
     let mut conditions = record.status.conditions.iter();
     conditions.any(|condition| condition.type_ == conditions::FAILED && condition.reason == reason)
@@ -84,6 +93,7 @@ fn kind(record: &Record) -> ErrorKind {
         Some(reasons::REFUSED | reasons::ABORTED) => ErrorKind::Refused,
         // Nothing was touched, so nothing was rolled back.
         _ if !record.is_begun() => ErrorKind::Refused,
+        Some(reasons::ROLLED_BACK) if !doubts(record).is_empty() => ErrorKind::InDoubt,
         Some(reasons::ROLLED_BACK) => ErrorKind::RolledBack,
         // A reason of somebody else's.
         _ if stage.is_some_and(HandoffStage::is_committed) => ErrorKind::Unfinished,
@@ -133,6 +143,11 @@ mod tests {
             ..HandoffStatus::default()
         });
         assert_eq!(kind_of(&committed), ErrorKind::Unfinished);
+        let mut doubtful = failed_with(reasons::ROLLED_BACK, true);
+        let doubts = vec!["a broker was killed".to_owned()];
+        doubtful.status.receipt.get_or_insert_default().doubts = doubts.clone();
+        assert_eq!(kind_of(&doubtful), ErrorKind::InDoubt);
+        assert_eq!(failed(&doubtful).left, doubts);
     }
 
     #[test]

@@ -10,23 +10,23 @@ mod tale_tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::follower::Follower;
 use super::args::GlobalArgs;
-use super::commands::migrate::ResultOutput;
 use super::exit;
 use super::failure::{Failure, Outcome, refused};
 use super::interrupt::{self, UnderWay};
 use super::report::{self, Progress};
+use super::settings::value::show_duration;
 use super::ui::Ui;
-use super::view::summary;
 use super::wire::Reached;
 use crate::api::{DRIVEN_BY_CLI, DRIVEN_BY_LABEL, StatefulMigrationStatus, conditions};
+use crate::cli::output::Output;
 use crate::cluster::CONTROLLER_LABEL;
 use crate::cluster::migrations::{Driver, Entry, Seen};
-use crate::migration::error::{Error, PortError};
+use crate::migration::error::{Error, ErrorKind, PortError};
 use crate::migration::ports::Journal;
 use crate::migration::record::Record;
 use crate::migration::summary::Summary;
@@ -39,8 +39,10 @@ pub(super) struct Follow<'a> {
     pub(super) ui: &'a Ui,
     pub(super) global: &'a GlobalArgs,
     pub(super) reached: &'a Reached,
-    pub(super) output: ResultOutput,
+    pub(super) output: Output,
     pub(super) aim: Aim,
+    /// How long to wait at most.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// What the end is waited for.
@@ -58,6 +60,8 @@ enum Came {
     Ended(Box<Entry>),
     /// The user has stopped waiting.
     Stopped,
+    /// It was waited for long enough.
+    TimedOut,
     /// It was deleted.
     Gone,
     /// It may not be seen.
@@ -103,7 +107,12 @@ impl Follow<'_> {
     /// The same, with the first words said once a signal means what they say of it.
     async fn listen(&self, entry: Entry, words: Option<&str>) -> Result<Entry, Failure> {
         let logs = self.global.log_level.is_some() || self.global.verbose > 0;
-        let progress = Progress::start(report::view(self.ui, self.global.progress, logs))?;
+        let view = report::view(self.ui, self.global.progress, logs);
+        let view = match self.aim {
+            Aim::End => report::streamed(self.ui, self.output, view),
+            Aim::Abort => view,
+        };
+        let progress = Progress::start(view)?;
         let stop = CancellationToken::new();
         let waiting = Waiting(Arc::clone(&progress));
         let listening = interrupt::listen_for(stop.clone(), Arc::new(waiting), self.ui.clone())?;
@@ -120,6 +129,7 @@ impl Follow<'_> {
                 self.ui.words(&self.stopped(&record));
                 Err(Failure::Told(exit::INTERRUPTED))
             }
+            Came::TimedOut => Err(self.timed_out(&record).into()),
             Came::Gone => Err(color_eyre::eyre::eyre!(
                 "migration {} was deleted while it was followed: how it ended is not known",
                 record.name
@@ -135,12 +145,14 @@ impl Follow<'_> {
     async fn look(&self, entry: Entry, progress: &Progress, stop: &CancellationToken) -> Came {
         let mut changes = self.reached.cluster.migrations(false).follow(&entry);
         let mut follower = Follower::new(progress, entry);
+        let limit = Limit::new(self.timeout);
         loop {
             if came_to(&follower.entry).is_some() {
                 return Came::Ended(Box::new(follower.entry));
             }
             let seen = tokio::select! {
                 () = stop.cancelled() => return Came::Stopped,
+                () = limit.passed() => return Came::TimedOut,
                 () = sleep_until(follower.silent_at), if !follower.told_silent => {
                     follower.told_silent = true;
                     if let Some(words) = self.nobody(&follower.entry).await {
@@ -190,13 +202,43 @@ impl Follow<'_> {
         }
     }
 
+    fn timed_out(&self, record: &Record) -> Error {
+        let name = &record.name;
+        let flags = interrupt::flags(self.global, &record.namespace);
+        let what = match self.aim {
+            Aim::End => format!("migration {name} has not ended"),
+            Aim::Abort => format!("migration {name} is not rolled back"),
+        };
+        timed_out(&what, self.timeout).hint(format!("to look again: ms2m watch {name} {flags}"))
+    }
+
     fn tell(&self, summary: &Summary) -> Outcome {
-        match self.output {
-            ResultOutput::Table => {
-                let text = summary::text(summary, self.ui.out_paint(), self.ui.columns());
-                Ok(self.ui.data(&text)?)
-            }
-            ResultOutput::Json => Ok(self.ui.json(summary)?),
+        report::result(self.ui, self.output, summary)
+    }
+}
+
+/// The failure of a wait that has come to its limit: `what` is not so yet.
+pub(super) fn timed_out(what: &str, limit: Option<Duration>) -> Error {
+    let limit = show_duration(&limit.unwrap_or_default());
+    Error::new(ErrorKind::TimedOut, format!("{what} within {limit}"))
+}
+
+/// The end of a wait, if it has one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit(Option<Instant>);
+
+impl Limit {
+    /// From now on.
+    pub(super) fn new(timeout: Option<Duration>) -> Self {
+        // One that is beyond all time is none.
+        Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    }
+
+    /// Returns once it has passed.
+    pub(super) async fn passed(self) {
+        match self.0 {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
         }
     }
 }

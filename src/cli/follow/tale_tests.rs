@@ -123,7 +123,7 @@ fn a_roll_back_is_told_step_by_step() {
     end.status.message = Some("image not known".to_owned());
     insta::assert_snapshot!(lines(tale.next(&end)), @r"
     < Restoring 1
-    failed: migration m of pod w has failed: image not known
+    failed: migration m of pod w has failed: a restore is made on the image that the source container was made of, which CRI-O never pulls for it (image not known)
     ");
 }
 
@@ -138,7 +138,7 @@ fn whoever_comes_late_is_told_the_same() {
     > Restoring
     undo: image not known
     < Restoring 1
-    failed: migration m of pod w has failed: image not known
+    failed: migration m of pod w has failed: a restore is made on the image that the source container was made of, which CRI-O never pulls for it (image not known)
     ");
     let mut refused = plain("m", "w");
     refused.status.phase = Some(Phase::Failed);

@@ -7,6 +7,7 @@
 pub mod bars;
 mod labelled;
 pub mod lines;
+mod stream;
 mod words;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +17,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::args::ProgressMode;
+use super::failure::{Outcome, unless_in_doubt};
+use super::output::{Output, show};
 use super::ui::{Tone, Ui};
+use super::view::summary as summary_view;
 use crate::migration::event::{Event, EventKind, Reporter};
+use crate::migration::summary::Summary;
 
 /// How often a view may redraw what moves by itself.
 const TICK: Duration = Duration::from_millis(100);
@@ -150,6 +155,29 @@ pub fn view(ui: &Ui, mode: ProgressMode, logs: bool) -> Box<dyn View> {
         ProgressMode::Auto if logs || !ui.stderr_is_terminal() => lines(),
         ProgressMode::Auto | ProgressMode::Bars => Box::new(bars::Bars::on_stderr(ui.err_paint())),
     }
+}
+
+/// The same view, and each event as a line of JSON on stdout where that is wanted.
+#[must_use]
+pub fn streamed(ui: &Ui, output: Output, shown: Box<dyn View>) -> Box<dyn View> {
+    if output == Output::Json {
+        let ui = ui.clone();
+        return Box::new(stream::Stream { ui, shown });
+    }
+    shown
+}
+
+/// Shows what a migration came to: the last line of the stream, or the result by itself.
+///
+/// # Errors
+/// Writing to stdout fails; [`super::exit::IN_DOUBT`], told already.
+pub fn result(ui: &Ui, output: Output, summary: &Summary) -> Outcome {
+    let text = || summary_view::text(summary, ui.out_paint(), ui.columns());
+    match output {
+        Output::Json => stream::completed(ui, summary)?,
+        other => show(ui, other, summary, || summary.migration.clone(), text)?,
+    }
+    unless_in_doubt(ui, summary)
 }
 
 /// The view of one of several migrations at once: lines that begin with its name, since bars of

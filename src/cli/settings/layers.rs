@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use super::config::Config;
 use super::table::Setting;
 use super::value::Secret;
+use crate::explain;
 use crate::migration::error::Error;
 
 /// Where a value was said.
@@ -218,7 +219,8 @@ impl<'a> Layers<'a> {
                 "settings are"
             },
             names.join(", ")
-        ));
+        ))
+        .code(&explain::SETTING_MISSING);
         for setting in &self.missing {
             error = error.hint(format!(
                 "nothing says {}: give {}, {}, the annotation {} on the pod, or {}: in {file}",
@@ -387,6 +389,7 @@ mod tests {
         error: settings are missing: queue, exchange
           next: nothing says which queue the pod consumes: give --queue, MS2M_QUEUE, the annotation migration.ms2m.io/queue on the pod, or queue: in /home/a/.config/ms2m/config.yaml
           next: nothing says to which exchange the producers publish: give --exchange, MS2M_EXCHANGE, the annotation migration.ms2m.io/exchange on the pod, or exchange: in /home/a/.config/ms2m/config.yaml
+          see: ms2m explain setting-missing
         "
         );
     }

@@ -30,6 +30,10 @@ fn shown(check: &Check, paint: Paint) -> Vec<String> {
             paint.tone(Tone::Strong, "next:")
         ));
     }
+    if let Some(code) = check.code {
+        let label = paint.tone(Tone::Dim, "see:");
+        lines.push(format!("      {label} {}", code.command()));
+    }
     lines
 }
 
@@ -59,6 +63,7 @@ fn summary(report: &Report, paint: Paint) -> String {
 mod tests {
     use super::*;
     use crate::check::Group;
+    use crate::explain;
 
     fn report() -> Report {
         Report::new(vec![
@@ -70,9 +75,13 @@ mod tests {
                 "Nodes",
                 vec![
                     Check::warn("it is ready", "it is cordoned").hint("kubectl uncordon a"),
-                    Check::fail("its gate is on", "404 page not found\nfrom the kubelet")
-                        .because("without it there is no checkpoint")
-                        .hint("switch it on"),
+                    Check::fail(
+                        "its gate is on",
+                        &explain::NO_CHECKPOINT_CALL,
+                        "404 page not found\nfrom the kubelet",
+                    )
+                    .because("without it there is no checkpoint")
+                    .hint("switch it on"),
                     Check::skipped("its images", "no right to look"),
                 ],
             ),
@@ -94,6 +103,7 @@ mod tests {
               from the kubelet
               without it there is no checkpoint
               next: switch it on
+              see: ms2m explain no-checkpoint-call
           - its images
               no right to look
 

@@ -193,12 +193,20 @@ pub fn plan(survey: &Survey, paint: Paint) -> String {
 
 fn stay_text(stay: &Stay, paint: Paint) -> String {
     let mut text = format!("  {}: {}", stay.label, stay.error.what);
-    if let Some(cause) = &stay.error.cause {
-        text.push_str(&format!("\n    because: {cause}"));
+    for why in stay
+        .error
+        .meaning
+        .iter()
+        .copied()
+        .chain(stay.error.cause.as_deref())
+    {
+        text.push_str(&format!("\n    because: {why}"));
     }
     for hint in &stay.error.hints {
         text.push_str(&format!("\n    {}: {hint}", paint.tone(Tone::Dim, "next")));
     }
+    let see = paint.tone(Tone::Dim, "see");
+    text.push_str(&format!("\n    {see}: {}", stay.error.code.command()));
     text
 }
 
@@ -212,7 +220,7 @@ pub fn results(survey: &Survey, endings: &[Ending], columns: u16) -> String {
             Ending::Moved(summary) => (
                 summary.source_node.as_str(),
                 summary.target_node.as_str(),
-                "moved".to_owned(),
+                result_words(ending),
                 format::seconds(summary.total_seconds),
                 format::seconds(summary.downtime_seconds),
             ),
@@ -231,6 +239,9 @@ pub fn results(survey: &Survey, endings: &[Ending], columns: u16) -> String {
 
 fn result_words(ending: &Ending) -> String {
     match ending {
+        Ending::Moved(summary) if !summary.doubts.is_empty() => {
+            format!("moved, in doubt: {}", summary.doubts.join("; "))
+        }
         Ending::Moved(_) => "moved".to_owned(),
         Ending::NotBegun(why) => format!("not begun: {why}"),
         Ending::Failed(error) => format!("{}: {}", kind_words(error.kind), error.what),
@@ -248,6 +259,8 @@ fn kind_words(kind: ErrorKind) -> &'static str {
         ErrorKind::Left => "left",
         ErrorKind::TooLate => "too late",
         ErrorKind::TargetLost => "target lost",
+        ErrorKind::TimedOut => "timed out",
+        ErrorKind::InDoubt => "in doubt",
     }
 }
 
@@ -256,6 +269,7 @@ fn kind_words(kind: ErrorKind) -> &'static str {
 pub fn exit_code(endings: &[Ending], stopped: bool) -> u8 {
     let failures = endings.iter().filter_map(|ending| match ending {
         Ending::Failed(error) => Some(error.kind),
+        Ending::Moved(summary) if !summary.doubts.is_empty() => Some(ErrorKind::InDoubt),
         _ => None,
     });
     match failures.max_by_key(|kind| gravity(*kind)) {
@@ -281,6 +295,8 @@ fn gravity(kind: ErrorKind) -> u8 {
         ErrorKind::Unfinished => 6,
         ErrorKind::Stuck => 7,
         ErrorKind::TargetLost => 8,
+        ErrorKind::InDoubt => 9,
+        ErrorKind::TimedOut => 2,
     }
 }
 

@@ -34,6 +34,16 @@ pub fn text(estimate: &Estimate, paint: Paint, columns: u16) -> String {
     )
 }
 
+/// The whole and the downtime, in a line.
+#[must_use]
+pub fn brief(estimate: &Estimate) -> String {
+    format!(
+        "about {} in all, about {} of it without consumption (ms2m plan tells why)",
+        about(estimate.total_seconds),
+        about(estimate.downtime_seconds)
+    )
+}
+
 fn about(value: Option<f64>) -> String {
     value.map_or_else(|| "?".to_owned(), seconds)
 }

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod created;
 pub mod drain;
 pub mod estimate;
+pub mod explain;
 pub mod plan;
 pub mod status;
 pub mod summary;

@@ -201,6 +201,7 @@ mod tests {
             transfer_image: "registry.example.com/ms2m-transfer:0.1.0".to_owned(),
             compression: Compression::Gzip,
             warnings: vec!["the broker does not tell its bindings".to_owned()],
+            estimate: std::collections::BTreeMap::new(),
         }
     }
 

@@ -110,6 +110,9 @@ fn details(summary: &Summary) -> String {
             ),
         ),
     ];
+    for doubt in &summary.doubts {
+        rows.push(("In doubt", doubt.clone()));
+    }
     if !summary.checkpoint_image.is_empty() {
         rows.push(("Image", summary.checkpoint_image.clone()));
     }
@@ -154,6 +157,7 @@ pub(crate) mod tests {
             messages_replayed: 312,
             messages_left: 0,
             messages_replayed_by: "counted".to_owned(),
+            doubts: Vec::new(),
             checkpoint_image: format!("registry.example.com/checkpoints@sha256:{}", "0".repeat(64)),
             archive_bytes: 104_857_600,
             layer_bytes: 41_943_040,

@@ -2,6 +2,7 @@
 
 use super::AtBroker;
 use crate::api::{Handoff, HandoffBinding, StaleIdentity, StatefulMigrationSpec};
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::handoff::names::control_queue;
 use crate::migration::ports::ConsumerView;
@@ -16,12 +17,14 @@ pub(super) fn queue(spec: &StatefulMigrationSpec, world: &AtBroker) -> Result<()
         return Err(Error::refused(format!(
             "queue {name} is already being migrated: {part} is there"
         ))
+        .code(&explain::QUEUE_IN_MIGRATION)
         .hint("wait for the other migration, or see what it does: ms2m status"));
     }
     if queue.consumers == 0 {
         return Err(Error::refused(format!(
             "queue {name} has no consumer, so the pod does not work on it"
         ))
+        .code(&explain::QUEUE_IDLE)
         .hint("check that --queue is the queue that the pod consumes"));
     }
     Ok(())
@@ -143,6 +146,7 @@ pub(super) fn handoff(
         Handoff::Gate => Ok(()),
         Handoff::Mirror if spec.stale_identity == Some(StaleIdentity::StopSource) => {
             Err(Error::refused("--stale-identity stop-source goes with --handoff gate alone")
+                .code(&explain::OPTIONS_CLASH)
                 .because("the source can be stopped first only when messages wait in a replay queue of its own"))
         }
         Handoff::Mirror => {
@@ -180,6 +184,7 @@ pub(super) fn exchange(spec: &StatefulMigrationSpec, world: &AtBroker) -> Result
     let config = &spec.message_queue_config;
     if is_default_exchange(&config.exchange_name) {
         return Err(Error::refused("the producers publish to the default exchange")
+            .code(&explain::DEFAULT_EXCHANGE)
             .because("its bindings cannot be changed, so no gate can stand before the queue")
             .hint("let the producers publish to an exchange of their own that is bound to the queue, and name it with --exchange"));
     }
@@ -224,7 +229,7 @@ pub(super) fn bindings(
         ));
         return Err(match found.first() {
             Some(binding) => error.hint(format!("it is bound to {}: is that the one (--exchange)?", binding.exchange)),
-            None => error.hint(
+            None => error.code(&explain::DEFAULT_EXCHANGE).hint(
                 "it is bound to no exchange, so its producers publish to the default exchange; let them publish to \
                  an exchange of their own that is bound to the queue",
             ),

@@ -5,6 +5,7 @@
 
 use super::{AtBroker, InCluster, Request, broker, direct, node, owner, pod, target_pod_name};
 use crate::api::{HandoffBinding, Strategy};
+use crate::explain::{self, Code};
 use crate::migration::error::Error;
 use crate::migration::ports::{ContainerView, NodeView, OwnerView, PodView};
 
@@ -80,6 +81,35 @@ impl Rule {
             Self::Handoff => "the application takes part in the handoff",
             Self::ControlQueues => "nobody else listens on its control queue",
             Self::BaseImage => "the digest of its image is known",
+        }
+    }
+
+    /// What explains its refusal, unless the refusal itself says something more particular.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            Self::Pod => &explain::POD_UNFIT,
+            Self::Container | Self::BaseImage => &explain::CONTAINER_UNFIT,
+            Self::Owner => &explain::OWNER_FORBIDS,
+            Self::Transfer => &explain::OPTIONS_CLASH,
+            Self::SourceNode => &explain::SOURCE_NODE_UNFIT,
+            Self::TargetNode | Self::Kernel | Self::Cpu => &explain::TARGET_NODE_UNFIT,
+            Self::Architecture => &explain::ARCHITECTURE_MISMATCH,
+            Self::SameRuntime => &explain::RUNTIME_MISMATCH,
+            Self::Checkpoints => &explain::RUNTIME_NO_CHECKPOINT,
+            Self::Restores => &explain::RUNTIME_NO_RESTORE,
+            Self::Fits => &explain::NODE_FORBIDDEN,
+            Self::Claims => &explain::CLAIM_OUT_OF_REACH,
+            Self::TargetName => &explain::TARGET_NAME_TAKEN,
+            Self::Stays => &explain::LEFT_BEHIND,
+            Self::Exchange => &explain::EXCHANGE_MISSING,
+            Self::Bindings => &explain::QUEUE_UNBOUND,
+            Self::Queue => &explain::QUEUE_MISSING,
+            Self::Limits => &explain::QUEUE_DROPS,
+            Self::Alone => &explain::QUEUE_SHARED,
+            Self::Acknowledges => &explain::AUTOMATIC_ACKNOWLEDGEMENT,
+            Self::Handoff => &explain::NO_CONTROL_QUEUE,
+            Self::ControlQueues => &explain::CONTROL_QUEUE_SHARED,
         }
     }
 
@@ -352,7 +382,7 @@ impl Walk {
         let mut warnings = Vec::new();
         let (found, value) = match given.map(|given| look(given, &mut warnings)) {
             Ok(Ok(value)) => (Found::Held(warnings), Some(value)),
-            Ok(Err(error)) => (Found::Refused(error), None),
+            Ok(Err(error)) => (Found::Refused(error.or_code(rule.code())), None),
             Err(why) => (Found::Unseen(why), None),
         };
         self.findings.push(Finding { rule, found });

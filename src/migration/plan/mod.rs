@@ -10,6 +10,8 @@ mod owner;
 mod pod;
 mod runtime;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use examine::examine;
@@ -23,6 +25,7 @@ use super::ports::{
     Surroundings,
 };
 use crate::api::{Compression, HandoffBinding, StatefulMigrationSpec, Strategy};
+use crate::explain;
 
 /// What somebody wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,6 +135,9 @@ pub struct Plan {
     pub compression: Compression,
     /// What the operator should know before it begins.
     pub warnings: Vec<String>,
+    /// How long it will probably take, as far as that can be told: `estimate::Estimate::figures`.
+    #[serde(skip)]
+    pub estimate: BTreeMap<String, String>,
 }
 
 /// Makes the plan for `request` in `world`, or says what stands against it.
@@ -176,6 +182,7 @@ pub fn plan(request: &Request, world: &World) -> Result<Plan, Error> {
         transfer_image: transfer_image(spec),
         compression: compression(spec),
         warnings,
+        estimate: BTreeMap::new(),
     })
 }
 
@@ -313,6 +320,7 @@ pub fn permissions(missing: &[MissingPermission]) -> Result<(), Error> {
         .collect::<Vec<_>>()
         .join("; ");
     Err(Error::refused("you lack permissions that a migration takes")
+        .code(&explain::RIGHTS_MISSING)
         .because(list)
         .hint("ask a cluster administrator to bind the roles in examples/manifests/rbac-cli.yaml to you"))
 }

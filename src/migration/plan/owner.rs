@@ -6,6 +6,7 @@
 
 use super::InCluster;
 use crate::api::{Handoff, StatefulMigrationSpec, Strategy};
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::ports::{OwnerState, OwnerView, PodView, ReplicaSetView, SetView};
 use crate::migration::steps::owner::kinds::{REPLICA_SET, STATEFUL_SET};
@@ -91,6 +92,7 @@ fn one_node_claims(pod: &PodView, world: &InCluster) -> Result<(), Error> {
             "claim {} of pod {} can be mounted on one node at a time",
             claim.name, pod.name
         ))
+        .code(&explain::CLAIM_ONE_NODE)
         .because("with strategy ShadowPod source and target run side by side on two nodes")
         .hint("a pod of a StatefulSet can be moved with --strategy sequential: the source lets go of the claim first")),
     }
@@ -121,6 +123,7 @@ fn stateful_set(
     if !set.observed {
         return Err(
             Error::refused(format!("StatefulSet {name} has just been changed"))
+                .code(&explain::ROLLOUT_UNDER_WAY)
                 .hint("try again in a moment"),
         );
     }
@@ -128,6 +131,7 @@ fn stateful_set(
         return Err(Error::refused(format!(
             "StatefulSet {name} deletes its pods' claims when it is deleted or scaled down"
         ))
+        .code(&explain::CLAIMS_DELETED)
         .because("ms2m has to delete the set, without its pods, for a moment")
         .hint(
             "set spec.persistentVolumeClaimRetentionPolicy to Retain for the time of the migration",
@@ -151,6 +155,7 @@ fn revision(pod: &PodView, name: &str, set: &SetView) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::refused(format!("a rollout of StatefulSet {name} is under way"))
+        .code(&explain::ROLLOUT_UNDER_WAY)
         .because("ms2m has to delete the set, without its pods, for a moment, and it would forget how far it has come")
         .hint(format!("wait for it to end (kubectl rollout status statefulset/{name}), or undo it")))
 }
@@ -187,6 +192,7 @@ fn of_set(
     match strategy {
         Strategy::Sequential if spec.handoff == Some(Handoff::Mirror) => {
             Err(Error::refused("handoff Mirror goes with strategy ShadowPod alone")
+                .code(&explain::OPTIONS_CLASH)
                 .because("the source stays on its queue until the target has caught up, and sequentially it goes first")
                 .hint("add --strategy shadow-pod"))
         }
@@ -197,6 +203,7 @@ fn of_set(
                     "PodDisruptionBudget {} allows no pod to be missing now",
                     budget.name
                 ))
+                .code(&explain::BUDGET_EXHAUSTED)
                 .because("sequentially the source goes before the target is there")
                 .hint("wait until the other pods are healthy, or choose --strategy shadow-pod")
                 .hint("--force goes on all the same")),
@@ -228,6 +235,7 @@ fn replica_set(owner: &OwnerView, set: &ReplicaSetView) -> Result<(), Error> {
     }
     if set.rolling_out {
         return Err(Error::refused(format!("a rollout of {above} is under way"))
+            .code(&explain::ROLLOUT_UNDER_WAY)
             .because("its old pods are about to go, state and all")
             .hint(format!(
                 "wait for it to end, then start again; the pods of {above} have other names then"
@@ -238,6 +246,7 @@ fn replica_set(owner: &OwnerView, set: &ReplicaSetView) -> Result<(), Error> {
             "{above} has {} pods, {} of them ready, and wants {}",
             set.pods, set.ready, set.replicas
         ))
+        .code(&explain::ROLLOUT_UNDER_WAY)
         .because("of two pods it removes the one that is not ready, whichever ms2m means")
         .hint(format!(
             "wait until all are ready: kubectl get replicaset {name}"

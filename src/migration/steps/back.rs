@@ -9,6 +9,7 @@ use super::retry::Backoff;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, Phase, Time, UndoStep, conditions};
+use crate::explain;
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::event::EventKind;
 use crate::migration::handoff::abort::{decide_back, may_have_closed};
@@ -30,7 +31,7 @@ impl Run {
         let mut undone = Vec::new();
         let result = self.undo(&mut undone).await;
         let mut error = match result {
-            Ok(()) => trouble.into_error(ErrorKind::RolledBack),
+            Ok(()) => self.rolled_back(trouble),
             Err(gone @ (Trouble::LockLost | Trouble::Left)) => {
                 return gone.into_error(ErrorKind::Unfinished);
             }
@@ -44,6 +45,17 @@ impl Run {
                 "the journal still shows the migration as unfinished: {unsaved}"
             ));
         }
+        error
+    }
+
+    /// How a migration ends whose source serves again.
+    fn rolled_back(&mut self, trouble: Trouble) -> Error {
+        let error = trouble.into_error(ErrorKind::RolledBack);
+        if !self.has_doubts() {
+            return error;
+        }
+        let mut error = error.of_kind(ErrorKind::InDoubt);
+        error.left.clone_from(&self.receipt().doubts);
         error
     }
 
@@ -174,7 +186,7 @@ impl Run {
     async fn close_rolled_back(&mut self, error: &Error) -> Result<(), Trouble> {
         let now = self.ports.clock.now();
         self.enter(Phase::Failed);
-        let text = error.to_string();
+        let text = explain::with_command(&error.to_string(), error.code);
         let status = &mut self.record.status;
         status.completion_time = Some(Time(now));
         status.message = Some(text.clone());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, Phase, Time, conditions};
+use crate::explain;
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::handoff::decide::DISMANTLE;
 use crate::migration::handoff::names::control_queue;
@@ -74,7 +75,7 @@ impl Run {
     async fn close_lost(&mut self, error: &Error) -> Result<(), Trouble> {
         let now = self.ports.clock.now();
         self.enter(Phase::Failed);
-        let text = error.to_string();
+        let text = explain::with_command(&error.to_string(), error.code);
         let status = &mut self.record.status;
         status.completion_time = Some(Time(now));
         status.message = Some(text.clone());

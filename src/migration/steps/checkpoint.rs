@@ -6,6 +6,7 @@
 use super::run::Run;
 use super::trouble::{Trouble, while_doing};
 use crate::api::conditions;
+use crate::explain;
 
 impl Run {
     /// Checkpoints the source. It is never repeated by itself: a failed call may have left the
@@ -32,9 +33,12 @@ impl Run {
             .cluster
             .checkpoint(&node, &pod, &container, limit)
             .await
-            .map_err(while_doing(format!(
-                "container {container} of pod {pod} could not be checkpointed on node {node}"
-            )))?;
+            .map_err(|error| {
+                let doing = format!(
+                    "container {container} of pod {pod} could not be checkpointed on node {node}"
+                );
+                while_doing(doing)(error).or_code(&explain::CHECKPOINT_FAILED)
+            })?;
         let took = (self.ports.clock.elapsed() - began).as_secs_f64();
         self.add_seconds(|receipt| &mut receipt.checkpoint_call, took);
         self.step(format!("checkpoint taken: {path}"));

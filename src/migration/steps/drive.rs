@@ -6,6 +6,7 @@ use super::retry::Backoff;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, MicroTime, Phase, conditions};
+use crate::explain::{self, Code};
 use crate::migration::error::{Error, ErrorKind};
 use crate::migration::event::EventKind;
 use crate::migration::handoff::names::control_queue;
@@ -312,14 +313,16 @@ impl Run {
             return Trouble::failed(
                 what,
                 "it is never started twice, since its state would go back in time",
-            );
+            )
+            .or_code(&explain::TARGET_ENDED);
         }
         let queue = &self.names.queue;
         let limit = self.patience_of_stage();
         let trouble = Trouble::failed(
             format!("waited for {waiting}"),
             format!("it has not come to that within {} s", limit.as_secs()),
-        );
+        )
+        .or_code(code_of(waiting));
         match waiting {
             Waiting::PrimaryQuiet => trouble
                 .hint(format!(
@@ -338,6 +341,7 @@ impl Run {
                  the checkpoint",
                 format!("queue {queue} has it as a consumer, and its order still waits in {}", control_queue(self.target_pod())),
             )
+            .or_code(&explain::STALE_IDENTITY)
             .hint("let the application read its pod's name from /etc/hostname on each reconnect")
             .hint("or let ms2m stop the source first, with no way back from there: --stale-identity stop-source"),
             Waiting::TargetConnects | Waiting::TargetOnReplay | Waiting::TargetOnPrimary => trouble.hint(format!(
@@ -349,5 +353,17 @@ impl Run {
             )),
             _ => trouble,
         }
+    }
+}
+
+/// What explains that this has not come in time.
+fn code_of(waiting: Waiting) -> Code {
+    match waiting {
+        Waiting::PrimaryQuiet => &explain::QUEUE_NOT_QUIET,
+        Waiting::SourceListens | Waiting::SourceOnHold | Waiting::SourceOnPrimary => {
+            &explain::SOURCE_SILENT
+        }
+        Waiting::PrimaryUnconsumed => &explain::QUEUE_CONSUMED,
+        _ => &explain::TARGET_SILENT,
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::HandoffStage as Stage;
+use crate::explain;
 use crate::migration::ports::{ArchiveToSend, TransferEnd, TransferOrder, TransferReadiness};
 
 /// How long the handoff waits for the Job's pod at most, while the source serves as ever: it may
@@ -67,7 +68,8 @@ impl Run {
         match self.unless_stopped(ready).await?? {
             Some(TransferReadiness::Ready) => self.transfer = TransferJob::Ready,
             Some(TransferReadiness::Ended(TransferEnd::Lost(words))) => {
-                return Err(Trouble::failed("the transfer cannot start", words));
+                return Err(Trouble::failed("the transfer cannot start", words)
+                    .or_code(&explain::TRANSFER_FAILED));
             }
             Some(TransferReadiness::Ended(TransferEnd::Reported(_))) => {
                 // One of a process that was killed over its checkpoint. What it has sent is not what

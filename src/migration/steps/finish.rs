@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffStage, Phase, Time, conditions};
+use crate::explain;
 use crate::migration::error::PortError;
 use crate::migration::handoff::TargetPod;
 use crate::migration::ports::RestoreState;
@@ -109,14 +110,16 @@ impl Run {
                     return Err(Trouble::failed(
                         format!("target pod {target} has ended after the commit"),
                         words,
-                    ));
+                    )
+                    .or_code(&explain::TARGET_ENDED));
                 }
                 RestoreState::Absent => {
                     self.watch.target = TargetPod::Lost;
                     return Err(Trouble::failed(
                         format!("target pod {target} is gone after the commit"),
                         "somebody has deleted it",
-                    ));
+                    )
+                    .or_code(&explain::TARGET_ENDED));
                 }
             }
             let changed = self

@@ -8,6 +8,7 @@
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, UndoStep};
+use crate::explain;
 use crate::migration::handoff::Effect;
 
 /// What makes the gate whole and closed, whatever is there.
@@ -61,14 +62,17 @@ impl Run {
         );
         // With the source gone nobody shares that queue.
         if aborting || stage.is_committed() {
-            self.warn(format!("{what}: they may be applied out of order"));
+            self.doubt(format!("{what}: they may have been applied out of order"));
             return Ok(());
         }
+        self.doubt(format!(
+            "{what}: they may have been applied out of order, and what the target took of them is lost with it"
+        ));
         Err(Trouble::failed(
             what,
             "a broker that is killed within two seconds of a change may have lost it",
         )
-        .hint("messages of that time may have been applied out of order, and what the target took of them is lost with it"))
+        .or_code(&explain::GATE_LEAKED))
     }
 
     async fn rearrange_all(&self, effects: &[Effect]) -> Result<(), Trouble> {

@@ -57,7 +57,7 @@ impl Run {
             })
             .await?;
         if late > 0 {
-            self.warn(format!(
+            self.doubt(format!(
                 "{late} of the messages that were put back came in while the gate was opening: newer ones of the same \
                  publisher may stand before them in queue {}",
                 self.names.queue

@@ -108,6 +108,21 @@ impl Run {
         self.receipt().total = seconds_text(total);
     }
 
+    /// Warns of something that speaks against each message having been applied exactly once and in
+    /// order, and remembers it.
+    pub(super) fn doubt(&mut self, what: String) {
+        self.warn(&what);
+        let doubts = &mut self.receipt().doubts;
+        if !doubts.contains(&what) {
+            doubts.push(what);
+        }
+    }
+
+    pub(super) fn has_doubts(&self) -> bool {
+        let receipt = self.record.status.receipt.as_ref();
+        receipt.is_some_and(|receipt| !receipt.doubts.is_empty())
+    }
+
     pub(super) fn receipt(&mut self) -> &mut Receipt {
         self.record.status.receipt.get_or_insert_default()
     }

@@ -10,6 +10,7 @@ use ms2m_transfer::direct::push_port;
 use super::retry::Backoff;
 use super::run::Run;
 use super::trouble::Trouble;
+use crate::explain;
 use crate::migration::plan;
 use crate::migration::ports::{DirectOrder, ReceiverOrder, ReceiverState};
 
@@ -87,7 +88,7 @@ impl Run {
         } else {
             format!("receiver {name} does not run on node {node}")
         };
-        let trouble = Trouble::failed(what, words);
+        let trouble = Trouble::failed(what, words).or_code(&explain::TRANSFER_FAILED);
         if words.contains("free ports") || words.contains("in use") {
             return trouble.hint(
                 "another direct transfer, or something else, has that port of the node: wait for it, or choose \

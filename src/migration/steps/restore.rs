@@ -8,6 +8,7 @@ use super::retry::Backoff;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{Phase, conditions};
+use crate::explain;
 use crate::migration::error::PortError;
 use crate::migration::handoff::TargetPod;
 use crate::migration::ports::{ImagePull, RestoreOrder, RestoreState};
@@ -192,16 +193,15 @@ impl Run {
                 ImagePull::Failed(words) => {
                     let what = format!("node {} could not pull the base image", self.target_node());
                     return Err(Trouble::failed(what, words)
+                        .or_code(&explain::IMAGE_PULL)
                         .hint("the target node must be able to pull the source container's image by digest"));
                 }
                 ImagePull::Pulling => {}
             }
             if self.ports.clock.elapsed() - began > self.limits.restore {
                 let what = format!("node {} has not pulled the base image", self.target_node());
-                return Err(Trouble::failed(
-                    what,
-                    format!("waited {} s", self.limits.restore.as_secs()),
-                ));
+                let waited = format!("waited {} s", self.limits.restore.as_secs());
+                return Err(Trouble::failed(what, waited).or_code(&explain::IMAGE_PULL));
             }
             let clock = std::sync::Arc::clone(&self.ports.clock);
             self.unless_stopped(backoff.pause(&*clock)).await?;
@@ -225,13 +225,15 @@ impl Run {
                     return Err(Trouble::failed(
                         format!("pod {name} could not be restored on node {node}"),
                         words,
-                    ));
+                    )
+                    .or_code(&explain::RESTORE_FAILED));
                 }
                 RestoreState::Absent => {
                     return Err(Trouble::failed(
                         format!("target pod {name} is gone"),
                         "somebody has deleted it",
-                    ));
+                    )
+                    .or_code(&explain::TARGET_ENDED));
                 }
                 RestoreState::Starting(words) => words,
             };
@@ -240,7 +242,7 @@ impl Run {
                     "pod {name} did not start on node {node} within {} s",
                     self.limits.restore.as_secs()
                 );
-                return Err(Trouble::failed(what, waits_for));
+                return Err(Trouble::failed(what, waits_for).or_code(&explain::RESTORE_FAILED));
             }
             let changed = self.ports.restore.target_changed(name, LOOK_AGAIN);
             if self.unless_stopped(changed).await?.is_err() {

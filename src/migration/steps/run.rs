@@ -88,6 +88,7 @@ impl Run {
             container: Some(plan.container.clone()),
             target_node: Some(plan.target_node.clone()),
             base_image: Some(plan.base_image.clone()),
+            estimate: plan.estimate.clone(),
             owner: plan.owner.as_ref().map(|owner| OwnerStatus {
                 kind: owner.kind.clone(),
                 name: owner.name.clone(),

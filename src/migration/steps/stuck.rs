@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::conditions;
+use crate::explain;
 use crate::migration::error::{Error, ErrorKind, PortError};
 use crate::migration::event::EventKind;
 use crate::migration::ports::{PortResult, kept_name};
@@ -52,6 +53,7 @@ impl Run {
         if !error.left.is_empty() {
             text = format!("{text}; left: {}", error.left.join(", "));
         }
+        let text = explain::with_command(&text, error.code);
         self.handoff().aborting = true;
         let status = &mut self.record.status;
         let reason = conditions::reasons::UNDO_FAILED;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::early::TransferJob;
 use super::run::Run;
 use super::trouble::Trouble;
+use crate::explain;
 use crate::migration::event::EventKind;
 use crate::migration::plan;
 use crate::migration::ports::{ArchiveToSend, TransferEnd, TransferOrder};
@@ -259,14 +260,16 @@ fn pushed(job: &str, end: TransferEnd, direct: bool) -> Result<Pushed, Trouble> 
             return Err(Trouble::failed(
                 format!("transfer Job {job} ended without a result"),
                 words,
-            ));
+            )
+            .or_code(&explain::TRANSFER_FAILED));
         }
     };
     let place = if direct { "receiver" } else { "registry" };
     let trouble = Trouble::failed(
         format!("the checkpoint could not be sent to the {place}"),
         failed.message,
-    );
+    )
+    .or_code(&explain::TRANSFER_FAILED);
     Err(match failed.code {
         FailureCode::RegistryDenied => {
             trouble.hint("give credentials that may push to the repository: --registry-secret")

@@ -1,5 +1,6 @@
 //! Why a step did not come to its end.
 
+use crate::explain::Code;
 use crate::migration::error::{Error, ErrorKind, PortError};
 
 /// Why a step did not come to its end.
@@ -31,6 +32,14 @@ impl Trouble {
         }
     }
 
+    /// Says what explains it, unless something more particular does.
+    pub(super) fn or_code(self, code: Code) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(Box::new(error.or_code(code))),
+            other => other,
+        }
+    }
+
     /// As the error that a person gets, of the given kind.
     pub(super) fn into_error(self, kind: ErrorKind) -> Error {
         match self {
@@ -43,7 +52,7 @@ impl Trouble {
             .hint("see who goes on with it: ms2m status")
             .hint("if nobody does, run the same command again: it goes on where the migration stands"),
             Self::Left => Error::new(ErrorKind::Left, "the migration is left as it stands, for another process to go on with"),
-            Self::Failed(error) => Error { kind, ..*error },
+            Self::Failed(error) => error.of_kind(kind),
         }
     }
 

@@ -1,13 +1,11 @@
 //! Aborts a migration that the controller carries out: it is asked to, and waited for.
 
-use serde_json::json;
-
-use super::{AbortArgs, tell};
+use super::{AbortArgs, tell, tell_asked};
 use crate::cli::args::GlobalArgs;
-use crate::cli::commands::migrate::ResultOutput;
 use crate::cli::commands::which::{self, Which};
 use crate::cli::failure::{Outcome, refused};
 use crate::cli::follow::{Aim, Follow, end};
+use crate::cli::output::Output;
 use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
 use crate::cluster::migrations::{Driver, Entry};
@@ -52,14 +50,7 @@ pub(super) async fn abort(
         record.name
     ));
     if !waits {
-        return match args.output {
-            ResultOutput::Table => Ok(()),
-            ResultOutput::Json => Ok(ui.json(&json!({
-                "migration": record.name,
-                "namespace": record.namespace,
-                "asked": "the controller",
-            }))?),
-        };
+        return tell_asked(ui, args.output, record, "the controller");
     }
     let follow = Follow {
         ui,
@@ -67,12 +58,13 @@ pub(super) async fn abort(
         reached,
         output: args.output,
         aim: Aim::Abort,
+        timeout: args.timeout,
     };
     let ended = follow.until_end(asked).await?;
     told(ui, args.output, &ended)
 }
 
-fn told(ui: &Ui, output: ResultOutput, entry: &Entry) -> Outcome {
+fn told(ui: &Ui, output: Output, entry: &Entry) -> Outcome {
     match end::of(&entry.record) {
         Some(Err(error)) if error.kind == ErrorKind::Unfinished => Err(error.into()),
         _ => tell(ui, output, &end_of(&entry.record)?),

@@ -3,6 +3,7 @@
 use crate::cli::settings::table;
 use crate::cli::view::drain::Aside;
 use crate::cluster::FoundPod;
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::record::Record;
 
@@ -84,6 +85,7 @@ fn on_its_way(record: &Record, pod: &str) -> Error {
         "pod {pod} is on its way to this node: migration {} has not ended",
         record.name
     ))
+    .code(&explain::UNDER_WAY)
     .hint(format!("go on with it first: {}", record.resume_command()))
     .hint(format!("or roll it back: {}", record.abort_command()))
 }
@@ -91,6 +93,7 @@ fn on_its_way(record: &Record, pod: &str) -> Error {
 fn no_queue(namespace: &str, pod: &str) -> Error {
     let annotation = table::QUEUE.annotation();
     Error::refused("nothing says which queue it consumes")
+        .code(&explain::QUEUE_UNNAMED)
         .hint(format!(
             "say it: kubectl annotate pod {pod} -n {namespace} {annotation}=QUEUE"
         ))

@@ -16,6 +16,7 @@ use crate::cli::settings::{Config, Layers};
 use crate::cli::view::drain::{How, Move, Stay, Survey};
 use crate::cli::wire::Reached;
 use crate::cluster::{FoundPod, NodePods};
+use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::event::Silent;
 use crate::migration::plan::{Plan, Request};
@@ -165,6 +166,7 @@ impl Surveyor<'_> {
         // Without the right to look at locks, going on tells.
         if let Ok(Some(holder)) = reached.journal.holder(name).await {
             let error = Error::refused(format!("migration {} is under way", record.name))
+                .code(&explain::UNDER_WAY)
                 .because(holder.who)
                 .hint("wait for it to end, or see what it does: ms2m status");
             return self.stays(reached, name, error);

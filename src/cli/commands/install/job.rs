@@ -6,6 +6,7 @@ use crate::cli::failure::{self, Failure, Outcome, refused};
 use crate::cli::ui::Ui;
 use crate::cli::wire::Reached;
 use crate::cluster::{Change, Kind, Which, Writing};
+use crate::explain;
 use crate::install::{
     CONTROLLER, INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER, Options, documents, pods_selector,
 };
@@ -91,7 +92,9 @@ impl Job<'_> {
             self.options.namespace
         ));
         match self.ui.confirm("Install it?") {
-            Some(false) => Err(Error::refused("not confirmed").into()),
+            Some(false) => Err(Error::refused("not confirmed")
+                .code(&explain::NOT_CONFIRMED)
+                .into()),
             Some(true) | None => Ok(()),
         }
     }
@@ -169,7 +172,11 @@ impl Job<'_> {
     async fn too_slow(&self) -> Failure {
         let namespace = &self.options.namespace;
         let limit = crate::cli::settings::value::show_duration(&self.args.manner.timeout);
-        let mut error = Error::usage(format!("the controller does not serve after {limit}"));
+        let mut error = Error::new(
+            ErrorKind::TimedOut,
+            format!("the controller does not serve after {limit}"),
+        )
+        .code(&explain::CONTROLLER_NOT_SERVING);
         let hindrances = self
             .reached
             .cluster
@@ -189,9 +196,10 @@ impl Job<'_> {
         let mut told = Error::refused(format!("failed to {what}")).because(error);
         told = match error {
             PortError::Conflict(_) => told
+                .code(&explain::FIELD_CONFLICT)
                 .hint("choose flags that fit, or have the others give those fields up")
                 .hint("or take them over: ms2m install --force-conflicts"),
-            PortError::Denied(_) => told.hint(
+            PortError::Denied(_) => told.code(&explain::RIGHTS_MISSING).hint(
                 "installing takes the rights of an administrator: who grants rights must have them",
             ),
             _ => told,
@@ -210,12 +218,13 @@ impl Job<'_> {
 
 /// Something was changed, which none of the kinds of a migration's failures says.
 pub(in crate::cli::commands) fn half_done(ui: &Ui, error: &Error) -> Failure {
-    let told = Error {
-        kind: ErrorKind::Usage,
-        ..error.clone()
+    let (kind, code) = match error.kind {
+        ErrorKind::TimedOut => (ErrorKind::TimedOut, ErrorKind::TimedOut.exit_code()),
+        _ => (ErrorKind::Usage, exit::UNFINISHED),
     };
+    let told = error.clone().of_kind(kind);
     ui.insist(&failure::text(&told, ui.err_paint()));
-    Failure::Told(exit::UNFINISHED)
+    Failure::Told(code)
 }
 
 /// The namespace of that name.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{DryRun, MannerArgs};
-use crate::cli::commands::migrate::ResultOutput;
 use crate::cli::failure::Outcome;
+use crate::cli::output::{Output, show};
 use crate::cli::ui::Ui;
 use crate::cluster::{Change, Which};
 use crate::install::Document;
@@ -12,7 +12,7 @@ use crate::install::Document;
 /// Tells, and remembers what was told.
 pub(in crate::cli::commands) struct Told<'a> {
     ui: &'a Ui,
-    output: ResultOutput,
+    output: Output,
     dry_run: Option<DryRun>,
     lines: Vec<Line>,
 }
@@ -65,7 +65,7 @@ impl<'a> Told<'a> {
     }
 
     fn line(&mut self, which: Which, change: Option<Change>, words: &str) -> Outcome {
-        if self.output == ResultOutput::Table {
+        if self.output.is_for_people() {
             let place = match &which.namespace {
                 Some(namespace) => format!(" in {namespace}"),
                 None => String::new(),
@@ -83,13 +83,18 @@ impl<'a> Told<'a> {
 
     /// The whole of it.
     pub(in crate::cli::commands) fn end(&self, ready: Option<bool>) -> Outcome {
-        if self.output == ResultOutput::Json {
-            self.ui.json(&Summary {
-                objects: &self.lines,
-                dry_run: self.dry_run.is_some(),
-                ready,
-            })?;
+        if self.output.is_for_people() {
+            return Ok(());
         }
-        Ok(())
+        let summary = Summary {
+            objects: &self.lines,
+            dry_run: self.dry_run.is_some(),
+            ready,
+        };
+        let names = || {
+            let names = self.lines.iter().map(|line| line.which.to_string());
+            names.collect::<Vec<_>>().join("\n")
+        };
+        show(self.ui, self.output, &summary, names, String::new)
     }
 }

@@ -34,6 +34,7 @@ pub(super) async fn run(
         reached: &reached,
         output: args.output,
         aim: Aim::End,
+        timeout: args.timeout,
     };
     follow.begin(entry).await
 }

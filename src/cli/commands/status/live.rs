@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{ENDED, StatusArgs, StatusOutput, columns, latest, name, public, yaml};
+use super::{ENDED, StatusArgs, columns, latest, name, public};
 use crate::cli::failure::{Outcome, refused};
+use crate::cli::output::{Output, yaml};
 use crate::cli::screen::Screen;
 use crate::cli::ui::Ui;
 use crate::cli::view::status::{self as view, Columns};
@@ -25,7 +26,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) async fn watch(ui: &Ui, reached: &Reached, args: &StatusArgs) -> Outcome {
     let migrations = reached.cluster.migrations(args.all_namespaces);
     let changes = migrations.follow_all(args.selector.as_deref());
-    let drawn = matches!(args.output, StatusOutput::Table | StatusOutput::Wide);
+    let drawn = matches!(args.output, Output::Table | Output::Wide);
     if drawn && ui.stdout_is_terminal() {
         redraw(ui, changes, args).await
     } else {
@@ -68,18 +69,18 @@ async fn append(ui: &Ui, mut changes: Changes<Change>, args: &StatusArgs) -> Out
             }
         };
         match args.output {
-            StatusOutput::Table | StatusOutput::Wide => {
+            Output::Table | Output::Wide => {
                 if let Some(text) = lines.of(&entry, gone, Timestamp::now()) {
                     ui.data(&text)?;
                 }
             }
             _ if gone => {}
-            StatusOutput::Name => ui.data(&name(&entry, args))?,
-            StatusOutput::Json => {
+            Output::Name => ui.data(&name(&entry, args))?,
+            Output::Json => {
                 let text = serde_json::to_string(&entry.record).map_err(std::io::Error::from)?;
                 ui.data(&text)?;
             }
-            StatusOutput::Yaml => ui.data(&format!("---\n{}", yaml(&entry.record)?))?,
+            Output::Yaml => ui.data(&format!("---\n{}", yaml(&entry.record)?))?,
         }
     }
     Ok(())
@@ -241,7 +242,7 @@ mod tests {
             all_namespaces: false,
             watch: true,
             selector: None,
-            output: StatusOutput::Table,
+            output: Output::Table,
         };
         let text = screen(&entries, &args, 10, Timestamp::UNIX_EPOCH);
         assert_eq!(text.lines().count(), 9);

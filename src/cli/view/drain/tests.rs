@@ -26,6 +26,7 @@ fn begins(pod: &str, to: &str, warnings: &[&str]) -> Move {
             transfer_image: "registry.example.com/ms2m-transfer:1".to_owned(),
             compression: Compression::Gzip,
             warnings: warnings.iter().map(|text| (*text).to_owned()).collect(),
+            estimate: BTreeMap::new(),
         })),
     }
 }
@@ -77,6 +78,7 @@ fn people_read_what_moves_and_what_does_not() {
     Cannot move
       loner: nothing says which queue it consumes
         next: say it
+        see: ms2m explain refused
     Not concerned: 1 of a DaemonSet, 3 finished
     warning: worker-0: init containers run again
     ");

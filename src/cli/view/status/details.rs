@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use super::super::{absence, bare, pairs};
 use super::next::next;
 use super::{is_stuck, or_nothing, phase, strategy, target_node};
-use crate::api::Phase;
+use crate::api::{Phase, Receipt};
 use crate::cli::format;
 use crate::cli::ui::{Paint, Tone};
 use crate::cluster::migrations::{Driver, Told};
+use crate::migration::estimate::COMPARED;
 use crate::migration::record::Record;
 use crate::migration::summary::{TIMED_PHASES, phase_seconds, seconds_text};
 
@@ -34,6 +35,9 @@ pub struct Detail<'a> {
 pub fn details(detail: &Detail<'_>, paint: Paint, now: Timestamp) -> String {
     let record = detail.record;
     let mut parts = vec![facts(detail, paint, now), timeline(record, paint)];
+    if !record.status.estimate.is_empty() {
+        parts.push(beside(record, paint));
+    }
     let mut part = |title: &str, text: String| {
         parts.push(format!("{}\n{text}", paint.tone(Tone::Strong, title)));
     };
@@ -134,6 +138,9 @@ fn facts(detail: &Detail<'_>, paint: Paint, now: Timestamp) -> String {
             ),
         ]);
     }
+    for doubt in status.receipt.iter().flat_map(|receipt| &receipt.doubts) {
+        rows.push(("In doubt", doubt.clone()));
+    }
     rows.push(("Driver", driver_words(detail.driver).to_owned()));
     if let Some(before) = detail.retry_of {
         rows.push(("Retry of", before.to_owned()));
@@ -175,6 +182,33 @@ fn toned_phase(detail: &Detail<'_>, paint: Paint) -> String {
         _ => Tone::Warning,
     };
     paint.tone(tone, phase(record).name())
+}
+
+/// What was thought of its times, beside what they were.
+fn beside(record: &Record, paint: Paint) -> String {
+    let status = &record.status;
+    let receipt = status.receipt.as_ref();
+    let lines = COMPARED.iter().filter_map(|name| {
+        let thought = status.estimate.get(*name)?;
+        let was = receipt.map_or("", |receipt| measured(receipt, name));
+        let was = if was.is_empty() { "-" } else { was };
+        Some(format!("  {name:15}  {thought:>9}  {was:>9}"))
+    });
+    let title = format!("{:17}  {:>9}  {:>9}", "Times", "estimate", "fact");
+    let lines: Vec<String> = lines.collect();
+    format!("{}\n{}", paint.tone(Tone::Strong, &title), lines.join("\n"))
+}
+
+/// The time in a receipt that an estimate has under this name.
+fn measured<'a>(receipt: &'a Receipt, name: &str) -> &'a str {
+    match name {
+        "checkpoint" => &receipt.checkpoint_call,
+        "transfer" => &receipt.transfer_run,
+        "restore" => &receipt.restore_run,
+        "reconnect" => &receipt.reconnect,
+        "downtime" => &receipt.downtime,
+        _ => &receipt.total,
+    }
 }
 
 /// The phases with their times, drawn to scale.

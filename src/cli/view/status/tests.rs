@@ -84,6 +84,7 @@ fn cli(record: &Record, worker: Worker) -> String {
 fn completed() -> Record {
     let mut record = record("worker-0-aaaaa", Phase::Completed);
     record.status.receipt = Some(Receipt {
+        doubts: Vec::new(),
         downtime: "0.480s".to_owned(),
         cut_pause: "0.410s".to_owned(),
         absence_pause: String::new(),
@@ -289,4 +290,22 @@ fn the_namespace_comes_first() {
     let shown = list(&[completed()], columns, time(90));
     assert!(shown.starts_with("NAMESPACE  NAME"), "{shown}");
     assert!(shown.contains("\ndefault    worker-0-aaaaa"), "{shown}");
+}
+
+#[test]
+fn what_was_thought_stands_beside_what_was() {
+    let mut record = completed();
+    let thought = [("checkpoint", "0.550s"), ("total", "4.000s")];
+    let thought = thought.map(|(name, time)| (name.to_owned(), time.to_owned()));
+    record.status.estimate = thought.into();
+    let shown = cli(&record, Worker::Unknown);
+    let (_, beside) = shown.split_once("Times").expect("it has that part");
+    let (beside, _) = beside.split_once("\n\n").expect("it has an end");
+    insta::assert_snapshot!(format!("Times{beside}"), @r"
+    Times               estimate       fact
+      checkpoint          0.550s     0.310s
+      total               4.000s     5.200s
+    ");
+    record.status.receipt = None;
+    assert!(cli(&record, Worker::Unknown).contains("0.550s          -"));
 }

@@ -4,77 +4,18 @@
 //! The constants were measured on Kubernetes 1.36 with CRI-O 1.36 and containerd 2.1 on one machine
 //! (facts.md); where an earlier migration has left a receipt, that counts instead.
 
+mod load;
+
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::limits::Limits;
 use super::plan::Plan;
-use super::summary::seconds_value;
-use crate::api::{Compression, Receipt, Strategy};
+use super::summary::seconds_text;
+use crate::api::{Compression, Strategy};
 
-/// What was seen.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Load {
-    /// Bytes of memory that the container has in use.
-    pub memory: Option<u64>,
-    /// Messages a second of the primary queue, where the broker tells.
-    pub rates: Option<Rates>,
-    /// Messages that wait in it.
-    pub waiting: u64,
-    /// What an earlier migration took.
-    pub earlier: Option<Earlier>,
-}
-
-/// Messages a second, as the broker saw them in its last interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rates {
-    /// That came into the queue.
-    pub arrival: f64,
-    /// That were acknowledged.
-    pub processing: f64,
-}
-
-/// What an earlier migration took, in seconds and bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Earlier {
-    /// Its name.
-    pub name: String,
-    /// Whether it moved this very application.
-    pub same_pod: bool,
-    /// Bytes of its archive.
-    pub archive: f64,
-    /// Of the checkpoint call.
-    pub checkpoint: f64,
-    /// Of the transfer.
-    pub transfer: f64,
-    /// Of the restore.
-    pub restore: f64,
-    /// Until the application consumed again.
-    pub reconnect: f64,
-}
-
-impl Earlier {
-    /// From the receipt of the migration `name`; nothing if that says too little.
-    #[must_use]
-    pub fn of(name: &str, same_pod: bool, receipt: &Receipt) -> Option<Self> {
-        let archive = whole(receipt.archive_bytes);
-        let earlier = Self {
-            name: name.to_owned(),
-            same_pod,
-            archive,
-            checkpoint: seconds_value(&receipt.checkpoint_call),
-            transfer: seconds_value(&receipt.transfer_run),
-            restore: seconds_value(&receipt.restore_run),
-            reconnect: seconds_value(&receipt.reconnect),
-        };
-        let told = [
-            archive,
-            earlier.checkpoint,
-            earlier.transfer,
-            earlier.restore,
-        ];
-        told.iter().all(|it| *it > 0.0).then_some(earlier)
-    }
-}
+pub use load::{Earlier, Load, Rates};
 
 /// A step, and how long it takes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -101,6 +42,37 @@ pub struct Estimate {
     /// What that rests on.
     pub downtime_reason: String,
 }
+
+impl Estimate {
+    /// The figures that can be laid beside what it came to, as a status has them: seconds of the
+    /// checkpoint, the transfer and so on, `total` and `downtime`, each where it is known. None where
+    /// too little is known to say anything of the downtime.
+    #[must_use]
+    pub fn figures(&self) -> BTreeMap<String, String> {
+        if self.downtime_seconds.is_none() {
+            return BTreeMap::new();
+        }
+        let steps = self.steps.iter().map(|step| (step.name, step.seconds));
+        steps
+            .chain([
+                ("total", self.total_seconds),
+                ("downtime", self.downtime_seconds),
+            ])
+            .filter(|(name, _)| COMPARED.contains(name))
+            .filter_map(|(name, seconds)| Some((name.to_owned(), seconds_text(seconds?))))
+            .collect()
+    }
+}
+
+/// What is measured, too, in the order in which it is shown.
+pub const COMPARED: [&str; 6] = [
+    "checkpoint",
+    "transfer",
+    "restore",
+    "reconnect",
+    "downtime",
+    "total",
+];
 
 const MIB: f64 = 1_048_576.0;
 
@@ -356,134 +328,5 @@ fn count(number: u64) -> f64 {
     number as f64
 }
 
-fn whole(number: i64) -> f64 {
-    count(u64::try_from(number).unwrap_or(0))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(strategy: Strategy) -> Plan {
-        Plan {
-            name: "m".to_owned(),
-            namespace: "shop".to_owned(),
-            source_pod: "w".to_owned(),
-            source_uid: "u".to_owned(),
-            source_node: "a".to_owned(),
-            container: "w".to_owned(),
-            base_image: "w@sha256:00".to_owned(),
-            target_node: "b".to_owned(),
-            target_pod: "w-shadow".to_owned(),
-            strategy,
-            owner: None,
-            queue: "q".to_owned(),
-            bindings: Vec::new(),
-            checkpoint_image: "r/c:m".to_owned(),
-            transfer_image: "r/t:1".to_owned(),
-            compression: Compression::Zstd,
-            warnings: Vec::new(),
-        }
-    }
-
-    fn load() -> Load {
-        Load {
-            memory: Some(256 << 20),
-            rates: Some(Rates {
-                arrival: 50.0,
-                processing: 50.0,
-            }),
-            waiting: 100,
-            earlier: None,
-        }
-    }
-
-    fn seconds(estimate: &Estimate, name: &str) -> Option<f64> {
-        let step = estimate.steps.iter().find(|step| step.name == name);
-        step.expect("there is such a step").seconds
-    }
-
-    fn near(value: Option<f64>, expected: f64) -> bool {
-        value.is_some_and(|value| (value - expected).abs() < 0.1 * expected.max(0.1))
-    }
-
-    #[test]
-    fn what_was_measured_is_what_comes_out() {
-        let of = |strategy| estimate(&plan(strategy), &load(), &Limits::default());
-        let shadow = of(Strategy::ShadowPod);
-        assert!(near(seconds(&shadow, "checkpoint"), 0.55), "{shadow:?}");
-        assert!(near(seconds(&shadow, "restore"), 2.96), "{shadow:?}");
-        assert!(near(seconds(&shadow, "empty the queue"), 2.0), "{shadow:?}");
-        assert!(near(shadow.downtime_seconds, 1.55), "{shadow:?}");
-        let sequential = of(Strategy::Sequential);
-        assert!(sequential.downtime_seconds > shadow.downtime_seconds);
-    }
-
-    #[test]
-    fn what_is_not_known_is_not_reckoned() {
-        let nothing = Load {
-            waiting: 5,
-            ..Load::default()
-        };
-        let estimate = estimate(&plan(Strategy::ShadowPod), &nothing, &Limits::default());
-        assert_eq!(estimate.total_seconds, None);
-        assert_eq!(estimate.downtime_seconds, None);
-        for name in [
-            "empty the queue",
-            "checkpoint",
-            "transfer",
-            "restore",
-            "replay",
-        ] {
-            assert_eq!(seconds(&estimate, name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn an_earlier_migration_counts_for_more() {
-        let earlier = Earlier {
-            name: "before".to_owned(),
-            same_pod: false,
-            archive: 128.0 * MIB,
-            checkpoint: 1.33,
-            transfer: 10.1,
-            restore: 4.4,
-            reconnect: 9.0,
-        };
-        let with = |same_pod| {
-            let load = Load {
-                earlier: Some(Earlier {
-                    same_pod,
-                    ..earlier.clone()
-                }),
-                ..load()
-            };
-            estimate(&plan(Strategy::ShadowPod), &load, &Limits::default())
-        };
-        let other = with(false);
-        assert!(near(seconds(&other, "transfer"), 20.1), "{other:?}");
-        assert!(near(seconds(&other, "checkpoint"), 2.33), "{other:?}");
-        assert!(near(seconds(&other, "reconnect"), RECONNECT), "{other:?}");
-        let same = with(true);
-        assert!(near(seconds(&same, "transfer"), 10.1), "{same:?}");
-        assert!(near(seconds(&same, "reconnect"), 9.0), "{same:?}");
-    }
-
-    #[test]
-    fn a_replay_ends_at_the_cutoff_at_the_latest() {
-        let busy = Load {
-            rates: Some(Rates {
-                arrival: 1_000.0,
-                processing: 100.0,
-            }),
-            memory: Some(100 << 30),
-            ..load()
-        };
-        let limits = Limits::default();
-        let estimate = estimate(&plan(Strategy::ShadowPod), &busy, &limits);
-        assert_eq!(
-            seconds(&estimate, "replay"),
-            Some(limits.replay_cutoff.as_secs_f64())
-        );
-    }
-}
+mod tests;
