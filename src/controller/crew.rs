@@ -136,13 +136,18 @@ impl Crew {
     }
 
     /// A migration is not at work any more. With `look_again` it is looked at once more, and rests
-    /// before it is tried again.
+    /// before it is tried again, if by what is seen then it still has to be.
     pub(super) fn ended(&self, key: &Key, look_again: bool) {
         let mut state = self.state();
         state.at_work.remove(key);
+        // Those that were not looked at again have ended, and left the watch before they came to rest.
+        let now = Instant::now();
+        state
+            .resting
+            .retain(|_, rest| now < rest.until + LONGEST_REST);
         if look_again {
             let failures = state.resting.get(key).map_or(0, |rest| rest.failures);
-            let until = Instant::now() + rest_after(failures);
+            let until = now + rest_after(failures);
             let failures = failures.saturating_add(1);
             state.resting.insert(key.clone(), Rest { failures, until });
             self.wake(key);

@@ -124,7 +124,9 @@ pub(super) async fn work(
             tracing::error!("a mistake in ms2m: this migration has panicked; it is tried again");
             true
         }
-        Ok(Ok(())) => false,
+        // It is at rest until the watch has shown its last write: by what was seen before, it would be
+        // carried out, or refused, once more.
+        Ok(Ok(())) => true,
         Ok(Err(error)) => {
             after(&context, &found, &error).await;
             // Also at one that has ended: its last write may not have come off.
