@@ -75,6 +75,13 @@ async fn state(world: &World, phase: &str, state: Value) {
         .await;
 }
 
+/// The binary ends with the report that the registry has refused it.
+async fn denied(world: &World) {
+    let message = r#"{"result":"failed","code":"registry-denied","message":"no"}"#;
+    let ended = json!({"terminated": {"exitCode": 5, "message": message}});
+    state(world, "Failed", ended).await;
+}
+
 async fn follow(cluster: &KubeCluster) -> TransferEnd {
     soon(cluster.follow_transfer(NAME, &|_| {}))
         .await
@@ -101,13 +108,7 @@ async fn the_termination_message_is_the_end() {
         )
         .await;
         state(&world, "Running", json!({"running": {}})).await;
-        let message = r#"{"result":"failed","code":"registry-denied","message":"no"}"#;
-        state(
-            &world,
-            "Failed",
-            json!({"terminated": {"exitCode": 5, "message": message}}),
-        )
-        .await;
+        denied(&world).await;
     };
     let (end, ()) = tokio::join!(follow(&cluster), kubelet);
     assert!(
@@ -203,13 +204,7 @@ async fn the_pod_of_an_earlier_job_of_that_name_is_not_its_own() {
         job_pod(&world).await;
         state(&world, "Running", json!({"running": {}})).await;
         world.end_pod("m1-transfer-old").await;
-        let message = r#"{"result":"failed","code":"registry-denied","message":"no"}"#;
-        state(
-            &world,
-            "Failed",
-            json!({"terminated": {"exitCode": 5, "message": message}}),
-        )
-        .await;
+        denied(&world).await;
     };
     let (end, ()) = tokio::join!(follow(&cluster), kubelet);
     assert!(
