@@ -63,7 +63,8 @@ impl Run {
         // With the source gone nobody shares that queue.
         if aborting || stage.is_committed() {
             self.doubt(format!("{what}: they may have been applied out of order"));
-            return Ok(());
+            // Whoever takes over finds the gate closed, and no reason to doubt.
+            return self.save().await;
         }
         self.doubt(format!(
             "{what}: they may have been applied out of order, and what the target took of them is lost with it"
