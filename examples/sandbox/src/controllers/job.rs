@@ -209,7 +209,9 @@ impl Controller {
             .patch_status(&job.name_any(), &PatchParams::default(), &patch)
             .await
         {
-            Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
+            // The Job is gone, or another one has its name: what is known of it is out of date, and
+            // the watch brings the news.
+            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => return Ok(()),
             patched => drop(patched?),
         }
         match &decision.outcome {
