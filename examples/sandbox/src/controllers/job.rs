@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::job_memory::JobMemory;
 use super::job_status::{Decision, Outcome, decide, status};
-use super::{RETRY, drain, observe, owners};
+use super::{RETRY, observe, owners};
 use crate::node::{Recorder, Severity};
 
 /// The first pause before a failed pod is replaced.
@@ -46,8 +46,6 @@ pub(super) async fn run(client: Client) {
             change = changes.next() => if change.is_none() { return },
             () = timer => {}
         }
-        // A look at the Jobs for each change would be behind for ever where there are many.
-        drain(&mut changes);
         pause = None;
         let known = jobs.state();
         controller.forget_all_but(&known);

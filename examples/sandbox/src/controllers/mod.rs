@@ -22,11 +22,13 @@ mod storage;
 
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::storage::Storage;
 
@@ -59,7 +61,12 @@ impl Controllers {
     }
 }
 
-/// Keeps a copy of all objects of a kind and gives a word after each change.
+/// Keeps a copy of all objects of a kind up to date, and gives a word when it has changed: one for all
+/// changes since the last one was taken.
+///
+/// The copy is kept by a task of its own, which ends with the stream. A controller that took the
+/// changes one by one between its looks at the world would act on an ever older copy where there
+/// are more of them than it has looks.
 fn observe<K>(api: Api<K>) -> (reflector::Store<K>, impl Stream<Item = ()> + Send)
 where
     K: Resource<DynamicType = ()>
@@ -71,16 +78,27 @@ where
         + 'static,
 {
     let (store, writer) = reflector::store();
-    let changes = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .reflect(writer)
-        .filter_map(async |event| match event {
-            Ok(_) => Some(()),
-            Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), %error, "objects cannot be watched");
-                None
+    let (news, mut changes) = mpsc::channel(1);
+    let task = tokio::spawn(async move {
+        let events = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .reflect(writer);
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                // There is a word already where there is no room for another.
+                Ok(_) => drop(news.try_send(())),
+                Err(error) => {
+                    tracing::warn!(kind = %K::kind(&()), %error, "objects cannot be watched");
+                }
             }
-        });
+        }
+    });
+    let task = AbortOnDropHandle::new(task);
+    let changes = stream::poll_fn(move |context| {
+        let _lives_as_long = &task;
+        changes.poll_recv(context)
+    });
     (store, changes)
 }
 
@@ -90,12 +108,6 @@ fn words(error: &kube::Error) -> String {
         kube::Error::Api(answer) => answer.message.clone(),
         other => other.to_string(),
     }
-}
-
-/// Takes the changes that have already come: one look at the world is an answer to all of them.
-fn drain(changes: &mut (impl Stream<Item = ()> + Unpin)) {
-    use futures_util::FutureExt as _;
-    while let Some(Some(())) = changes.next().now_or_never() {}
 }
 
 /// How soon a controller tries again what the API server refused.

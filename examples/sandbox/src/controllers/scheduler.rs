@@ -14,7 +14,7 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::storage::{Known, Needs, SELECTED_NODE, needs};
-use super::{RETRY, drain, observe, scheduling};
+use super::{RETRY, observe, scheduling};
 use crate::node::{Recorder, Severity};
 
 const NAME: &str = "default-scheduler";
@@ -44,7 +44,6 @@ pub(super) async fn run(client: Client) {
             change = changes.next() => if change.is_none() { return },
             () = tokio::time::sleep(RETRY), if again => {}
         }
-        drain(&mut changes);
         let known = Known {
             claims: claims.state(),
             volumes: volumes.state(),

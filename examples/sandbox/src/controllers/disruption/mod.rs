@@ -17,7 +17,7 @@ use kube::core::{Selector, SelectorExt as _};
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt as _};
 
-use super::{RETRY, drain, observe};
+use super::{RETRY, observe};
 
 /// How soon evictions that came to nothing are looked for again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,7 +54,6 @@ pub(super) async fn run(client: Client) {
             change = changes.next() => if change.is_none() { return },
             () = tokio::time::sleep(pause) => {}
         }
-        drain(&mut changes);
         pause = PATIENCE;
         for budget in budgets.state() {
             if let Err(error) = controller.budget(&budget).await {

@@ -15,7 +15,7 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt as _};
 
-use super::{RETRY, drain, observe};
+use super::{RETRY, observe};
 use membership::Member;
 
 /// The longest list of endpoints in one slice.
@@ -61,7 +61,6 @@ pub(super) async fn run(client: Client) {
             change = changes.next() => if change.is_none() { return },
             () = tokio::time::sleep(RETRY), if again => {}
         }
-        drain(&mut changes);
         let services = services.state();
         again = false;
         for service in &services {

@@ -13,7 +13,7 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::attachments::{Step, World};
-use crate::controllers::{RETRY, drain, observe};
+use crate::controllers::{RETRY, observe};
 use crate::node::{Recorder, Severity};
 use crate::storage::attachment_name;
 
@@ -44,7 +44,6 @@ pub(super) async fn run(client: Client) {
             change = changes.next() => if change.is_none() { return },
             () = tokio::time::sleep(pause) => {}
         }
-        drain(&mut changes);
         pause = match attacher.pass().await {
             Ok(()) => PATIENCE,
             Err(error) => {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::binding::{BIND_COMPLETED, ClaimStep, VolumeStep, claim_step, volume_step};
 use super::provisioning::{DATA_FINALIZER, claim_reference, data, make, new_volume};
-use crate::controllers::{RETRY, drain, observe};
+use crate::controllers::{RETRY, observe};
 use crate::node::{Recorder, Severity};
 use crate::storage::Storage;
 
@@ -43,7 +43,6 @@ pub(super) async fn run(client: Client, storage: Storage) {
             change = changes.next() => if change.is_none() { return },
             () = tokio::time::sleep(RETRY), if again => {}
         }
-        drain(&mut changes);
         let passed = binder.pass().await;
         again = passed.is_err();
         if let Err(error) = passed {

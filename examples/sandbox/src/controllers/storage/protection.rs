@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::mounts;
-use crate::controllers::{RETRY, drain, observe};
+use crate::controllers::{RETRY, observe};
 
 const OF_CLAIMS: &str = "kubernetes.io/pvc-protection";
 const OF_VOLUMES: &str = "kubernetes.io/pv-protection";
@@ -30,7 +30,6 @@ pub(super) async fn run(client: Client) {
             change = changes.next() => if change.is_none() { return },
             () = tokio::time::sleep(RETRY), if again => {}
         }
-        drain(&mut changes);
         again = false;
         for claim in claims
             .state()
