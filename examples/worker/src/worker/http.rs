@@ -1,18 +1,20 @@
-//! The HTTP endpoint: `/state`, `/healthz`, `/readyz`. Every answer takes the memory's lock,
+//! The HTTP endpoint: `/state`, `/applied`, `/healthz`, `/readyz`. Every answer takes the memory's lock,
 //! so a frozen process answers nothing.
 
 use std::sync::Arc;
 
-use axum::extract::State as Shared;
+use axum::extract::{Query, State as Shared};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use super::identity;
 use super::memory::Memory;
 use super::report::Report;
+use super::times::Times;
 
 /// Listens on the pod's own address, as it is now.
 pub(super) async fn listen(memory: &Mutex<Memory>) -> std::io::Result<TcpListener> {
@@ -39,6 +41,7 @@ pub(super) async fn serve(
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/state", get(state))
+        .route("/applied", get(applied))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(memory);
@@ -47,6 +50,21 @@ pub(super) async fn serve(
 
 async fn state(Shared(memory): Shared<Arc<Mutex<Memory>>>) -> Json<Report> {
     Json(Report::of(&*memory.lock().await))
+}
+
+/// What is asked of `/applied`.
+#[derive(Deserialize)]
+struct Since {
+    /// The place of the first message that is wanted.
+    #[serde(default)]
+    since: u64,
+}
+
+async fn applied(
+    Shared(memory): Shared<Arc<Mutex<Memory>>>,
+    Query(Since { since }): Query<Since>,
+) -> Json<Times> {
+    Json(memory.lock().await.times.since(since))
 }
 
 async fn healthz(Shared(memory): Shared<Arc<Mutex<Memory>>>) -> &'static str {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Broken;
 use super::memory::Memory;
+use super::times::Applied;
 use crate::message::Message;
 
 /// A consumer and what it has been given.
@@ -166,11 +167,23 @@ impl Intake {
             return Err(Broken::ConnectionLost);
         }
         match message {
-            Ok(Message { publisher, seq, .. }) => {
+            Ok(Message {
+                publisher,
+                seq,
+                sent,
+            }) => {
                 let now = jiff::Timestamp::now();
                 memory
                     .state
                     .apply(&publisher, seq, delivery.redelivered, now);
+                let keep = memory.settings.keep_times;
+                let applied = Applied {
+                    publisher,
+                    seq,
+                    sent: sent.map(jiff::Timestamp::as_microsecond),
+                    at: now.as_microsecond(),
+                };
+                memory.times.note(applied, keep);
             }
             Err(error) => {
                 memory.state.unreadable += 1;

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
+use super::times::Times;
 use super::{ballast, identity};
 use crate::state::State;
 
@@ -32,6 +33,9 @@ pub(super) struct Memory {
     pub(super) consuming: bool,
     /// How many times the process was restored from an image.
     pub(super) restores: u32,
+    /// When the latest messages were applied, as far as that is kept.
+    #[serde(default)]
+    pub(super) times: Times,
     #[serde(skip)]
     pub(super) ballast: Vec<u8>,
     pub(super) ballast_checksum: String,
@@ -68,6 +72,7 @@ impl Memory {
             queue: settings.queue.clone(),
             consuming: false,
             restores: 0,
+            times: Times::default(),
             ballast_checksum: ballast::checksum(&ballast),
             ballast,
             settings,

@@ -16,6 +16,7 @@ mod memory;
 mod report;
 mod session;
 mod settings;
+mod times;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub use manners::Manners;
 pub use memory::ImageError;
 pub use report::{Held, Report};
 pub use settings::Settings;
+pub use times::{Applied, Times};
 
 use crate::snapshot::ProcessEnd;
 use memory::Memory;

@@ -20,7 +20,7 @@ pub struct Settings {
     /// Primary queue. It must exist.
     #[arg(long, env = "QUEUE")]
     pub queue: String,
-    /// Port of the HTTP endpoint with /state, /healthz and /readyz; 0 takes a free one.
+    /// Port of the HTTP endpoint with /state, /applied, /healthz and /readyz; 0 takes a free one.
     #[arg(long, env = "LISTEN_PORT", default_value_t = 8080)]
     pub listen_port: u16,
     /// Time that the work on one message takes.
@@ -38,6 +38,11 @@ pub struct Settings {
     #[arg(long, env = "PREFETCH", default_value_t = 50,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub prefetch: u16,
+    /// Remember when each of so many of the latest messages was published and applied, for
+    /// /applied; 0 for none.
+    #[arg(long, env = "KEEP_TIMES", default_value_t = 0)]
+    #[serde(default)]
+    pub keep_times: usize,
     /// Poll the control queue at this interval instead of consuming it.
     #[arg(long, env = "CONTROL_POLL", value_parser = parse_duration)]
     pub control_poll: Option<Duration>,
