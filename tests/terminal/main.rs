@@ -4,6 +4,10 @@
 mod support;
 
 #[path = "../commands/stage.rs"]
+#[allow(
+    dead_code,
+    reason = "it is that of another test, which uses more of it"
+)]
 mod stage;
 
 mod migrate;
