@@ -128,11 +128,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -226,11 +226,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -396,11 +396,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -450,11 +450,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -512,11 +512,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -566,11 +566,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -620,11 +620,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -674,11 +674,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -728,11 +728,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -782,11 +782,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -856,11 +856,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -918,11 +918,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1108,11 +1108,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1182,11 +1182,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1352,11 +1352,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1414,11 +1414,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1516,11 +1516,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1582,11 +1582,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1636,11 +1636,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1822,11 +1822,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1992,11 +1992,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2062,11 +2062,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2132,11 +2132,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2244,11 +2244,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2322,11 +2322,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2388,11 +2388,11 @@ _ms2m() {
                     return 0
                     ;;
                 --progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --show-progress)
-                    COMPREPLY=($(compgen -W "auto bars lines none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto bar counter lines none" -- "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -29,7 +29,8 @@ complete -c ms2m -n "__fish_ms2m_needs_command" -l context -d 'Context of the ku
 complete -c ms2m -n "__fish_ms2m_needs_command" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_needs_command" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_needs_command" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_needs_command" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -100,7 +101,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l context -d 'Context 
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -150,7 +152,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l context -d 'Context o
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand plan" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -204,7 +207,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l context -d 'Contex
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand migrate" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -261,7 +265,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l context -d 'Context o
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand move" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -313,7 +318,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l context -d 'Context 
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand drain" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -372,7 +378,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l context -d 'Context
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand create" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -395,7 +402,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l context -d 'Context
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand status" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -421,7 +429,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l context -d 'Context 
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand watch" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -441,7 +450,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l context -d 'Context o
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand logs" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -473,7 +483,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l context -d 'Context 
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand abort" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -498,7 +509,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l context -d 'Context 
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand retry" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -524,7 +536,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l context -d 'Context
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand delete" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -543,7 +556,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_see
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and not __fish_seen_subcommand_from inspect" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -566,7 +580,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand checkpoint; and __fish_seen_subcommand_from inspect" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -591,7 +606,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l context -d 
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand support-bundle" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -613,7 +629,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l context -d 'Contex
 complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand explain" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -635,7 +652,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l context -d 'Con
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand controller" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -668,7 +686,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l context -d 'Contex
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand install" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -698,7 +717,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l context -d 'Cont
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand uninstall" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -719,7 +739,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l context -d 'Context of
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand crd" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -736,7 +757,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_see
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and not __fish_seen_subcommand_from bash zsh fish install" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -757,7 +779,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from bash" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -775,7 +798,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from zsh" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -793,7 +817,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from fish" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -811,7 +836,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_su
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand completion; and __fish_seen_subcommand_from install" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''
@@ -829,7 +855,8 @@ complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l context -d 'Context of
 complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l kubeconfig -d 'Path of the kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod\'s service account]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l config -d 'Path of ms2m\'s own configuration [default: ms2m/config.yaml in $XDG_CONFIG_HOME or ~/.config]' -r -F
 complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l progress -l show-progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines otherwise'
-bars\t'Bars, redrawn in place'
+bar\t'Bars, redrawn in place; lines where there is no terminal'
+counter\t'One line that counts, redrawn in place; a line every two seconds where there is no terminal'
 lines\t'One plain line an event'
 none\t'Nothing'"
 complete -c ms2m -n "__fish_ms2m_using_subcommand man" -l color -d 'When to use colours; NO_COLOR is respected' -r -f -a "auto\t''

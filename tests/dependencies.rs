@@ -10,7 +10,7 @@ const FORBIDDEN: [&str; 11] = [
     "lapin",
     "oci_client",
     "clap",
-    "indicatif",
+    "console::",
     "reqwest",
     "crate::cluster",
     "crate::broker",

@@ -41,6 +41,7 @@ ms2m_packages() {
   [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
   command -v docker-registry >/dev/null || missing+=(docker-registry)
   command -v kubectl >/dev/null || missing+=(kubernetes-client)
+  /usr/bin/python3 -c 'import pika' 2>/dev/null || missing+=(python3-pika)
   [ ${#missing[@]} -eq 0 ] || ms2m_install "${missing[@]}"
 }
 

@@ -191,9 +191,11 @@ pub enum ProgressMode {
     /// Bars on a terminal, lines otherwise
     #[default]
     Auto,
-    /// Bars, redrawn in place
-    #[value(alias = "bar")]
-    Bars,
+    /// Bars, redrawn in place; lines where there is no terminal
+    #[value(alias = "bars")]
+    Bar,
+    /// One line that counts, redrawn in place; a line every two seconds where there is no terminal
+    Counter,
     /// One plain line an event
     Lines,
     /// Nothing

@@ -1,6 +1,5 @@
 //! Numbers as people read them.
 
-use indicatif::BinaryBytes;
 use jiff::Timestamp;
 
 /// Seconds: three digits below ten, fewer above, minutes from two minutes on.
@@ -23,7 +22,23 @@ fn whole_seconds(seconds: f64) -> u64 {
 
 /// Bytes with a binary unit; a negative count is nothing.
 pub(crate) fn bytes(bytes: impl TryInto<u64>) -> String {
-    BinaryBytes(bytes.try_into().unwrap_or(0)).to_string()
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let bytes: u64 = bytes.try_into().unwrap_or(0);
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // Exact enough for two digits behind the point.
+    #[allow(clippy::cast_precision_loss)]
+    let mut size = bytes as f64 / 1024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while size >= 1024.0
+        && let Some(next) = units.next()
+    {
+        size /= 1024.0;
+        unit = Some(next);
+    }
+    format!("{size:.2} {}", unit.unwrap_or(&""))
 }
 
 /// `part` of `whole` in percent; nothing of nothing is 0.

@@ -6,9 +6,12 @@
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use clap::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
+
+use super::screen::Size;
 
 /// Columns where there is no terminal to ask.
 const COLUMNS: u16 = 100;
@@ -57,8 +60,12 @@ impl Stream {
 
 /// `NO_COLOR` (<https://no-color.org>) and terminals without colours.
 fn colours_welcome() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
+}
+
+/// Whether the terminal understands nothing but text.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 impl Ui {
@@ -139,16 +146,16 @@ impl Ui {
         self.stdin_terminal && self.stderr.terminal
     }
 
-    /// Whether stdout is a terminal.
+    /// Whether stdout is a terminal on which text can be redrawn in place.
     #[must_use]
-    pub fn stdout_is_terminal(&self) -> bool {
-        self.stdout.terminal
+    pub fn can_redraw_stdout(&self) -> bool {
+        self.stdout.terminal && !is_dumb()
     }
 
-    /// Whether stderr is a terminal.
+    /// Whether stderr is a terminal on which text can be redrawn in place.
     #[must_use]
-    pub fn stderr_is_terminal(&self) -> bool {
-        self.stderr.terminal
+    pub fn can_redraw_stderr(&self) -> bool {
+        self.stderr.terminal && !is_dumb()
     }
 
     /// Whether the user wants nothing on stderr but errors and questions.
@@ -172,18 +179,18 @@ impl Ui {
     /// Columns of stdout: the terminal's, or else `COLUMNS`, or else a hundred.
     #[must_use]
     pub fn columns(&self) -> u16 {
-        let asked = self.stdout.terminal.then(terminal_columns).flatten();
+        let asked = self.stdout.terminal.then(|| size(io::stdout())).flatten();
+        let asked = asked.and_then(|size| u16::try_from(size.columns).ok());
         let told = || std::env::var("COLUMNS").ok()?.parse().ok();
         asked.or_else(told).unwrap_or(COLUMNS).max(20)
     }
 }
 
-fn terminal_columns() -> Option<u16> {
-    // comfy-table's own question to the terminal, so that both agree.
-    // One that does not know its width says 0.
-    comfy_table::Table::new()
-        .width()
-        .filter(|columns| *columns > 0)
+/// Size of the terminal behind a stream. One that does not know it says 0, and has none here.
+pub(super) fn size(stream: impl AsFd) -> Option<Size> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (columns > 0 && rows > 0).then_some(Size { columns, rows })
 }
 
 /// Puts colours on text, or does not.

@@ -1,6 +1,6 @@
 //! The engine: six phases, the gate handoff, roll-back, one event stream.
 //!
-//! It knows no kube, lapin, oci_client, clap or indicatif: everything outside comes in through
+//! It knows no kube, lapin, oci_client or clap: everything outside comes in through
 //! [`ports`], everything to be told goes out as [`event`]s. Decisions are pure functions over
 //! observed facts ([`plan`], [`handoff`]); effects are small and may be repeated.
 

@@ -167,7 +167,8 @@ impl App {
         app.run_it(options).await
     }
 
-    async fn run_it(self, options: &Options) -> Self {
+    /// Declares the queue, makes the pod, and waits until it consumes.
+    pub(crate) async fn run_it(self, options: &Options) -> Self {
         let app = self;
         app.declare(options.exchange_type).await;
         app.apply(&app.manifest(options)).await;

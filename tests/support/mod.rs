@@ -18,6 +18,7 @@ pub(crate) mod image;
 pub(crate) mod inside;
 pub(crate) mod recorder;
 pub(crate) mod recording;
+pub(crate) mod terminal;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 pub(crate) use app::{App, Options, Owner};
 pub(crate) use controller::Controller;
 pub(crate) use recorder::Recorder;
+pub(crate) use terminal::Terminal;
 pub(crate) use world::World;
 
 /// How long something that has to happen may take. Generous: these machines are shared.

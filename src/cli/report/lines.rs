@@ -14,12 +14,12 @@ use crate::cli::ui::{Paint, Tone};
 use crate::migration::event::{Event, EventKind};
 
 /// Progress is told again after so many seconds, or after [`PROGRESS_SHARE`].
-const PROGRESS_SECONDS: f64 = 2.0;
+pub(super) const PROGRESS_SECONDS: f64 = 2.0;
 /// Progress is told again after so much of the whole.
 const PROGRESS_SHARE: f64 = 0.1;
 
 /// Writes lines to `out`.
-pub struct Lines {
+pub(super) struct Lines {
     out: Box<dyn Write + Send>,
     paint: Paint,
     start: Option<Timestamp>,
@@ -45,7 +45,7 @@ impl Told {
 impl Lines {
     /// Lines to `out`.
     #[must_use]
-    pub fn new(out: Box<dyn Write + Send>, paint: Paint) -> Self {
+    pub(super) fn new(out: Box<dyn Write + Send>, paint: Paint) -> Self {
         Self {
             out,
             paint,
@@ -56,11 +56,19 @@ impl Lines {
         }
     }
 
-    fn line(&mut self, text: &str) {
+    /// Writes a line with the time of the event that was shown last.
+    pub(super) fn line(&mut self, text: &str) {
         let time = self.paint.tone(Tone::Dim, &format!("[{:6.1}s]", self.now));
         // A log that cannot be written must not stop a migration.
         let _ = writeln!(self.out, "{time} {text}");
         let _ = self.out.flush();
+    }
+
+    /// It is `time` now; the seconds since the first event.
+    pub(super) fn at(&mut self, time: Timestamp) -> f64 {
+        let start = *self.start.get_or_insert(time);
+        self.now = time.duration_since(start).as_secs_f64().max(0.0);
+        self.now
     }
 
     fn toned(&mut self, tone: Tone, label: &str, text: &str) {
@@ -96,8 +104,7 @@ fn share(part: u64, whole: u64) -> f64 {
 
 impl View for Lines {
     fn event(&mut self, event: &Event) {
-        let start = *self.start.get_or_insert(event.time);
-        self.now = event.time.duration_since(start).as_secs_f64().max(0.0);
+        self.at(event.time);
         match &event.kind {
             started @ EventKind::Started { .. } => self.line(&words::headline(started)),
             EventKind::PhaseStarted { phase } => {
@@ -147,27 +154,8 @@ impl View for Lines {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::super::tests::{failure, success};
+    use super::super::tests::{Sink, failure, success};
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0
-                .lock()
-                .expect("nobody panics with it")
-                .extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn shown(events: &[Event]) -> String {
         let sink = Sink::default();
@@ -175,8 +163,7 @@ mod tests {
         for event in events {
             lines.event(event);
         }
-        let bytes = sink.0.lock().expect("nobody panics with it").clone();
-        String::from_utf8(bytes).expect("it is text")
+        sink.text()
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Progress on stderr, from the engine's events.
 //!
 //! The engine's side only puts an event into a channel; a thread of its own draws, so that a slow
-//! terminal never holds a migration up. What is drawn is a [`View`]: [`bars`] in place, [`lines`]
+//! terminal never holds a migration up. What is drawn is a [`View`]: bars or a counter in place, lines
 //! for logs, or nothing.
 
-pub mod bars;
+mod bars;
+mod counter;
 mod labelled;
-pub mod lines;
+mod lines;
 mod stream;
 mod words;
 
@@ -16,9 +17,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use self::bars::{Bars, Shape};
+use self::counter::Counter;
+use self::lines::Lines;
 use super::args::ProgressMode;
 use super::failure::{Outcome, unless_in_doubt};
 use super::output::{Output, show};
+use super::screen::Screen;
 use super::ui::{Tone, Ui};
 use super::view::summary as summary_view;
 use crate::migration::event::{Event, EventKind, Reporter};
@@ -141,19 +146,18 @@ fn draw(mut view: Box<dyn View>, receiver: &mpsc::Receiver<Message>) {
 /// messages go to the same terminal, since those would tear bars apart.
 #[must_use]
 pub fn view(ui: &Ui, mode: ProgressMode, logs: bool) -> Box<dyn View> {
-    let lines = || {
-        Box::new(lines::Lines::new(
-            Box::new(std::io::stderr()),
-            ui.err_paint(),
-        ))
-    };
-    let silence = || Box::new(Silence { ui: ui.clone() });
+    let drawn = ui.can_redraw_stderr();
+    let paint = ui.err_paint();
+    let bars = |shape| Box::new(Bars::new(Screen::on_stderr(), paint, shape));
+    let lines = || Lines::new(Box::new(std::io::stderr()), paint);
     match mode {
-        ProgressMode::None => silence(),
-        _ if ui.is_quiet() => silence(),
-        ProgressMode::Lines => lines(),
-        ProgressMode::Auto if logs || !ui.stderr_is_terminal() => lines(),
-        ProgressMode::Auto | ProgressMode::Bars => Box::new(bars::Bars::on_stderr(ui.err_paint())),
+        ProgressMode::None => Box::new(Silence { ui: ui.clone() }),
+        _ if ui.is_quiet() => Box::new(Silence { ui: ui.clone() }),
+        ProgressMode::Auto if drawn && !logs => bars(Shape::Bar),
+        ProgressMode::Bar if drawn => bars(Shape::Bar),
+        ProgressMode::Counter if drawn => bars(Shape::Counter),
+        ProgressMode::Counter => Box::new(Counter::new(lines())),
+        ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Lines => Box::new(lines()),
     }
 }
 
@@ -190,7 +194,7 @@ pub fn labelled(ui: &Ui, mode: ProgressMode, label: &str) -> Box<dyn View> {
     let paint = ui.err_paint();
     let label = format!("{} ", paint.tone(Tone::Strong, label));
     let out = labelled::Labelled::new(label, Box::new(std::io::stderr()));
-    Box::new(lines::Lines::new(Box::new(out), paint))
+    Box::new(Lines::new(Box::new(out), paint))
 }
 
 #[cfg(test)]
@@ -199,6 +203,29 @@ pub(crate) mod tests {
     use crate::api::{Phase, Strategy};
     use crate::migration::error::{Error, ErrorKind};
     use jiff::{SignedDuration, Timestamp};
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        pub(crate) fn text(&self) -> String {
+            let bytes = self.0.lock().expect("nobody panics with it").clone();
+            String::from_utf8(bytes).expect("it is text")
+        }
+    }
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let mut kept = self.0.lock().expect("nobody panics with it");
+            kept.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
 
     /// The events of a migration that goes well, with the milliseconds at which they come.
     pub(crate) fn success() -> Vec<Event> {

@@ -2,7 +2,7 @@
 
 use ms2m_transfer::event::Progress as Transferred;
 
-use crate::api::Strategy;
+use crate::api::{Phase, Strategy};
 use crate::cli::format;
 use crate::migration::event::EventKind;
 
@@ -60,6 +60,14 @@ pub(super) fn replay(depth: u64, peak: u64, rate: Option<f64>) -> String {
         .map(|rate| format!(", {rate:.0}/s"))
         .unwrap_or_default();
     format!("{depth} waiting (peak {peak}){rate}")
+}
+
+/// Phases that are gone through; the others say how it has ended.
+const PHASES: usize = Phase::Finalizing as usize + 1;
+
+/// A phase with its number, as a counter shows it.
+pub(super) fn counted(phase: Phase) -> String {
+    format!("[{}/{PHASES}] {}", phase as usize + 1, phase.name())
 }
 
 /// Length of the longest name of a phase, so that columns line up.

@@ -1,13 +1,18 @@
 //! A list that goes on: redrawn in place on a terminal, a line a change elsewhere.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::{ENDED, StatusArgs, columns, latest, name, public};
-use crate::cli::failure::{Outcome, refused};
+use crate::cli::exit;
+use crate::cli::failure::{Failure, Outcome, refused};
+use crate::cli::interrupt::{self, UnderWay};
 use crate::cli::output::{Output, yaml};
 use crate::cli::screen::Screen;
 use crate::cli::ui::Ui;
@@ -26,11 +31,30 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) async fn watch(ui: &Ui, reached: &Reached, args: &StatusArgs) -> Outcome {
     let migrations = reached.cluster.migrations(args.all_namespaces);
     let changes = migrations.follow_all(args.selector.as_deref());
-    let drawn = matches!(args.output, Output::Table | Output::Wide);
-    if drawn && ui.stdout_is_terminal() {
-        redraw(ui, changes, args).await
-    } else {
-        append(ui, changes, args).await
+    let stop = CancellationToken::new();
+    // Until it is dropped the terminal writes no ^C into the table.
+    let _listening = interrupt::listen_for(stop.clone(), Arc::new(Watching), ui.clone())?;
+    let watching = async {
+        if args.output.is_for_people() && ui.can_redraw_stdout() {
+            redraw(changes, args).await
+        } else {
+            append(ui, changes, args).await
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => Err(Failure::Told(exit::INTERRUPTED)),
+        outcome = watching => outcome,
+    }
+}
+
+/// Nothing has to be said when it ends.
+struct Watching;
+
+impl UnderWay for Watching {
+    fn interrupted(&self, _stopping: bool) {}
+
+    fn stopped(&self) -> String {
+        String::new()
     }
 }
 
@@ -146,15 +170,20 @@ impl Lines {
     }
 }
 
-async fn redraw(ui: &Ui, mut changes: Changes<Change>, args: &StatusArgs) -> Outcome {
+async fn redraw(mut changes: Changes<Change>, args: &StatusArgs) -> Outcome {
     let mut kinds = Kinds::default();
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    let mut drawn = Screen::default();
+    let mut drawn = Screen::on_stdout();
+    let mut resized = signal(SignalKind::window_change())?;
     let mut trouble = None;
     loop {
         let until = Instant::now() + TICK;
         // Waits for a change, then a moment for those that come with it.
-        let mut next = timeout(TICK, changes.next()).await.ok();
+        let mut next = tokio::select! {
+            change = changes.next() => Some(change),
+            _ = resized.recv() => None,
+            () = sleep_until(until) => None,
+        };
         let gathered = Instant::now() + GATHER;
         while let Some(change) = next {
             match change {
@@ -175,11 +204,12 @@ async fn redraw(ui: &Ui, mut changes: Changes<Change>, args: &StatusArgs) -> Out
         }
         let mut sorted: Vec<Entry> = entries.values().cloned().collect();
         sorted.sort_by(|one, other| one.order().cmp(&other.order()));
-        let mut text = screen(&sorted, args, Screen::rows(), Timestamp::now());
+        let text = screen(&sorted, args, drawn.size().rows, Timestamp::now());
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         if let Some(words) = &trouble {
-            text.push_str(&format!("\n{words}; trying again"));
+            lines.push(format!("{words}; trying again"));
         }
-        drawn.show(ui, &text)?;
+        drawn.draw(&[], &lines)?;
     }
 }
 
