@@ -120,8 +120,9 @@ async fn scene() -> (App, Stage) {
         namespace: NAMESPACE.to_owned(),
     };
     for (name, status) in [
-        ("moved", completed()),
+        // In the order of a list of those made in one second, whether they are or not.
         ("failed", rolled_back("image not known")),
+        ("moved", completed()),
         ("under-way", begun("Restoring", json!({}))),
     ] {
         let mut manifest = manifest(name);
