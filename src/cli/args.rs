@@ -255,6 +255,7 @@ mod tests {
             "wait",
             "timeout",
             "partial",
+            "probe",
             "keep-going",
             "all-namespaces",
             "export",

@@ -15,10 +15,10 @@ pub const ARCHIVES: &str = "/var/lib/kubelet/checkpoints";
 
 /// No more files than so many are told of as unread, so that the report stays shorter than
 /// [`crate::report::TERMINATION_MESSAGE_LIMIT`].
-const UNREAD: usize = 8;
+const UNREAD: usize = 4;
 
 /// Nor more characters of any text.
-const TEXT: usize = 160;
+const TEXT: usize = 100;
 
 /// What was found on a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +82,9 @@ impl NodeReport {
 
 /// A text from a file of the node, as far as it is told.
 fn cut(text: &str) -> String {
-    text.chars().take(TEXT).collect()
+    // JSON would escape a control character as six bytes.
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().take(TEXT).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -106,7 +108,7 @@ mod tests {
             ..NodeReport::default()
         };
         for _ in 0..99 {
-            report.not_read("/etc/crio/crio.conf.d/x", &long.replace('\u{1}', "x"));
+            report.not_read("/etc/crio/crio.conf.d/x", &long);
         }
         let text = report.to_termination_message();
         assert!(text.len() < TERMINATION_MESSAGE_LIMIT, "{}", text.len());
