@@ -60,7 +60,7 @@ pub(super) async fn groups(
         super::permissions(reached, tunnel.as_ref()),
         reached.cluster.caller(),
         registry(&settings),
-        refusals(reached, &settings)
+        refusals(reached, &settings, pod)
     );
     let registry = registry?;
     let findings = plan::findings(
@@ -255,10 +255,10 @@ async fn registry(settings: &Settings) -> Result<Group, Error> {
     Ok(check::registry(repository, &pushed))
 }
 
-async fn refusals(reached: &Reached, settings: &Settings) -> PortResult<Vec<String>> {
+async fn refusals(reached: &Reached, settings: &Settings, pod: &str) -> PortResult<Vec<String>> {
     reached
         .broker(&settings.broker, settings.management.as_ref())
-        .refusals(&settings.exchange, &settings.queue)
+        .refusals(pod, &settings.exchange, &settings.queue)
         .await
 }
 
