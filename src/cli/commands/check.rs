@@ -105,9 +105,27 @@ async fn checked(
         let probing = probing.as_ref();
         groups.extend(match &args.pod {
             Some(pod) => {
-                of_pod::groups(ui, &reached, pod, args, &mut layers, typed, probing).await?
+                Box::pin(of_pod::groups(
+                    ui,
+                    &reached,
+                    pod,
+                    args,
+                    &mut layers,
+                    typed,
+                    probing,
+                ))
+                .await?
             }
-            None => of_cluster::groups(&reached, args, &mut layers, typed, probing).await?,
+            None => {
+                Box::pin(of_cluster::groups(
+                    &reached,
+                    args,
+                    &mut layers,
+                    typed,
+                    probing,
+                ))
+                .await?
+            }
         });
     }
     let stopped = probing.is_some_and(|it| it.is_stopped());
