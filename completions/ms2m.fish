@@ -111,6 +111,7 @@ never\t''"
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l log-level -d 'What to log to stderr: error, warn, info, debug, trace, or a filter such as ms2m=debug,kube=info [default: $RUST_LOG, or nothing]' -r
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l log-format -d 'How a log line looks' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
+complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l probe -d 'Look at the nodes\' own files too, by a short-lived pod on each'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -l discover -d 'Look up what is not said: the broker with user and password in the pod\'s environment, Secrets included, queue, exchange and key at the broker. What is found is told, without passwords'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s v -l verbose -d 'Log more: -v info, -vv debug, -vvv trace'
 complete -c ms2m -n "__fish_ms2m_using_subcommand check" -s q -l quiet -d 'No progress, no warnings: nothing on stderr but errors and questions'

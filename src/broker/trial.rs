@@ -14,15 +14,21 @@ use lapin::{BasicProperties, Channel};
 use super::amqp::{AmqpBroker, short};
 use crate::migration::error::PortError;
 use crate::migration::handoff::Names;
+use crate::migration::handoff::names::control_queue;
 use crate::migration::ports::PortResult;
 
 impl AmqpBroker {
-    /// What a migration of `queue` takes and the broker does not let the user do, in the broker's own
+    /// What a migration of `pod` and its `queue` takes and the broker does not let the user do, in the broker's own
     /// words; empty if it lets him do all.
     ///
     /// # Errors
     /// The broker does not answer.
-    pub async fn refusals(&self, exchange: &str, queue: &str) -> PortResult<Vec<String>> {
+    pub async fn refusals(
+        &self,
+        pod: &str,
+        exchange: &str,
+        queue: &str,
+    ) -> PortResult<Vec<String>> {
         let names = Names::of(queue);
         // Nothing is bound by it, so nothing is unbound.
         let key = format!("ms2m-check-{:016x}", rand::random::<u64>());
@@ -32,6 +38,13 @@ impl AmqpBroker {
             &mut refused,
             self.done(async |it| uses(it, &own).await).await,
         )?;
+        // The source's control queue goes with the source. Nothing has this name.
+        let control = format!("{}.{key}", control_queue(pod));
+        let tried = self.done(async |it| {
+            let options = QueueDeleteOptions::default();
+            it.queue_delete(short(&control), options).await.map(drop)
+        });
+        note(&mut refused, tried.await)?;
         for (from, to) in [
             (exchange, &names.gate),
             (exchange, &names.put_back),

@@ -10,6 +10,7 @@ mod cluster;
 mod migration;
 mod nodes;
 mod permissions;
+mod probe;
 mod registry;
 
 use serde::{Serialize, Serializer};
@@ -19,6 +20,7 @@ pub use cluster::{admission, api};
 pub use migration::{base_image, findings, ports, unseen};
 pub use nodes::{NodeFacts, node, partners, source};
 pub use permissions::{Wanted, permissions};
+pub use probe::{Memory, probe, same_low_level};
 pub use registry::registry;
 
 use crate::explain::Code;

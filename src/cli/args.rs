@@ -257,6 +257,7 @@ mod tests {
             "wait",
             "timeout",
             "partial",
+            "probe",
             "keep-going",
             "all-namespaces",
             "export",

@@ -35,6 +35,23 @@ explanations! { NODES;
         says: &["no command specified"],
         source: "measured on CRI-O 1.36.3; the sources of containerd and CRI-O, autumn 2026",
     }
+    LOW_LEVEL_MISMATCH = "low-level-mismatch", "the two nodes run containers by different low-level runtimes" {
+        means: "a checkpoint taken under one of runc and crun is not restored by the other",
+        causes: &["CRI-O runs containers by crun since 1.31 unless it is told otherwise; one of the nodes is told otherwise"],
+        next: &["choose a node with the same one: ms2m check POD --to NODE --probe", "or set the same default runtime on both nodes"],
+        source: "measured on CRI-O 1.36.3 with runc 1.3.6 and crun 1.28",
+    }
+    CRIU_MISSING = "criu-missing", "CRIU is not there, or too old" {
+        means: "runtimes take and restore checkpoints by CRIU, 3.16 or later; with crun, 4.2 or later",
+        next: &["install it on the node: apt-get install criu, or dnf install criu", "then restart the runtime: systemctl restart crio, or containerd", "look again: ms2m check --probe"],
+        says: &["CRIU binary not found"],
+        source: "the sources of CRI-O and containerd, autumn 2026",
+    }
+    DISK_FULL = "disk-full", "the disk of the checkpoints has no room for one" {
+        means: "an archive is as large as the memory in use, and lies in /var/lib/kubelet/checkpoints until it has been sent",
+        causes: &["archives that others left: the kubelet deletes none"],
+        next: &["see what lies there, on the node: du -sh /var/lib/kubelet/checkpoints", "make room, or mount a larger disk there"],
+    }
     NODE_FORBIDDEN = "node-forbidden", "rules or taints keep the pod off that node" {
         means: "the pod's affinity, node selector or tolerations do not allow the target node",
         next: &["name another node: --to NODE", "or change the pod's rules, or the node's taints"],

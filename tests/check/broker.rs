@@ -47,7 +47,7 @@ async fn a_user_who_may_connect_and_nothing_else() {
     app.end().await;
 }
 
-async fn put(app: &App, path: &str, body: serde_json::Value) {
+pub(crate) async fn put(app: &App, path: &str, body: serde_json::Value) {
     let broker = ms2m::broker::BrokerUrl::parse(&app.world.places.broker_url).expect("a URL");
     let base = app.world.places.management_url.trim_end_matches('/');
     let answer = reqwest::Client::new()

@@ -6,9 +6,12 @@ mod support;
 
 mod broker;
 mod cluster;
+mod every;
+mod least;
 mod nodes;
 mod plan;
 mod pod;
+mod probe;
 mod remedies;
 mod rights;
 mod shown;

@@ -11,6 +11,7 @@
 //! | [`report`]     | the result, also the container's termination message              |
 //! | [`exit`]       | exit codes                                                        |
 //! | [`direct`]     | what a sender and a receiver know of each other                   |
+//! | [`mod@node`]   | what a probe reports of its node                                  |
 //! | [`annotation`] | keys of the manifest's annotations, which make an image restorable |
 //!
 //! Beside the contract are the readers of what others have written, which the binary uses, and
@@ -31,6 +32,7 @@ pub mod env;
 pub mod event;
 pub mod exit;
 pub mod metadata;
+pub mod node;
 pub mod pool;
 pub mod reference;
 pub mod report;

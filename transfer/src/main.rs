@@ -10,6 +10,7 @@ mod file;
 mod frame;
 mod image;
 mod layer;
+mod look;
 mod manifests;
 mod pace;
 mod pack;
@@ -53,11 +54,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 fn main() -> ExitCode {
     let reporter = Reporter::new(Instant::now());
     set_up();
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|word| word == "receive")
-    {
-        return receive::main();
+    match std::env::args_os().nth(1) {
+        Some(word) if word == "receive" => return receive::main(),
+        Some(word) if word == "probe" => return look::main(),
+        _ => {}
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -2,6 +2,7 @@
 
 mod of_cluster;
 mod of_pod;
+mod probing;
 
 use clap::{ArgMatches, Args};
 
@@ -22,6 +23,7 @@ use crate::cluster::ServiceName;
 use crate::cluster::rights::Permission;
 use crate::migration::error::Error;
 use crate::migration::ports::{NodeView, PortResult};
+use probing::Probing;
 
 /// Check whether a cluster, or one pod's migration, has everything that it takes
 ///
@@ -29,7 +31,12 @@ use crate::migration::ports::{NodeView, PortResult};
 /// registry and broker where a setting names them. With one everything that its migration would
 /// refuse is looked at as well, and all of it is shown, not only what comes first.
 ///
-/// Nothing is changed. Pods are made in a dry run only, the checkpoint call is made for a pod that
+/// With --probe a short-lived pod looks at each node's own files for what no API tells: CRIU and its
+/// options, the runtime's switches, the room for checkpoints. It runs the transfer's image as nobody,
+/// sees /etc, /usr and the checkpoint directory read-only, and is removed again; of a pod's migration
+/// there is one on either node.
+///
+/// Nothing else is changed. Pods are made in a dry run only, the checkpoint call is made for a pod that
 /// cannot exist, an upload to the registry is begun and given up, and the broker's permissions are
 /// tried with a queue that goes with its connection.
 ///
@@ -44,6 +51,10 @@ pub struct CheckArgs {
     /// The node that it would be moved to [default: as migrate would choose]
     #[arg(long, value_name = "NODE", value_parser = value::name, requires = "pod", env = "MS2M_TO", hide_env_values = true)]
     pub to: Option<String>,
+
+    /// Look at the nodes' own files too, by a short-lived pod on each
+    #[arg(long)]
+    pub probe: bool,
 
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
@@ -70,7 +81,11 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &CheckArgs, matches: &ArgMatches)
     let layers = Layers::new(matches, &config);
     let typed = Typed::read(&args.settings.end, &layers)?;
     let report = runtime()?.block_on(Box::pin(checked(ui, global, args, layers, typed)))?;
-    tell(ui, args.output, &report)
+    let Some(report) = report else {
+        ui.words("interrupted: the pods that looked at the nodes are removed");
+        return Err(Failure::Told(exit::INTERRUPTED));
+    };
+    tell(ui, args, &report)
 }
 
 async fn checked(
@@ -79,23 +94,58 @@ async fn checked(
     args: &CheckArgs,
     mut layers: Layers<'_>,
     typed: Typed,
-) -> Result<Report, Error> {
+) -> Result<Option<Report>, Failure> {
     let reached = Reached::connect(global).await?;
     layers.context.clone_from(&reached.context);
     let version = reached.cluster.server_version().await;
     let mut groups = vec![check::api(&version)];
+    let probing = args.probe.then(|| Probing::begin(ui, &reached.namespace));
+    let probing = probing.transpose()?;
     if version.is_ok() {
+        let probing = probing.as_ref();
         groups.extend(match &args.pod {
-            Some(pod) => of_pod::groups(ui, &reached, pod, args, &mut layers, typed).await?,
-            None => of_cluster::groups(&reached, args, &mut layers, typed).await?,
+            Some(pod) => {
+                Box::pin(of_pod::groups(
+                    ui,
+                    &reached,
+                    pod,
+                    args,
+                    &mut layers,
+                    typed,
+                    probing,
+                ))
+                .await?
+            }
+            None => {
+                Box::pin(of_cluster::groups(
+                    &reached,
+                    args,
+                    &mut layers,
+                    typed,
+                    probing,
+                ))
+                .await?
+            }
         });
     }
-    Ok(Report::new(groups))
+    let stopped = probing.is_some_and(|it| it.is_stopped());
+    Ok((!stopped).then(|| Report::new(groups)))
 }
 
-fn tell(ui: &Ui, output: Output, report: &Report) -> Outcome {
-    let text = || without_userinfo(&view::text(report, ui.out_paint())).into_owned();
-    show(ui, output, report, || failed(report), text)?;
+/// What else can be looked at.
+const MORE: &str = "add --probe to look at the nodes' own files too: CRIU, its options, the runtime's switches, the disk";
+
+fn tell(ui: &Ui, args: &CheckArgs, report: &Report) -> Outcome {
+    let text = || {
+        let text = view::text(report, ui.out_paint());
+        let text = without_userinfo(&text).into_owned();
+        if args.probe || report.groups.len() < 2 {
+            text
+        } else {
+            format!("{text}\n{MORE}")
+        }
+    };
+    show(ui, args.output, report, || failed(report), text)?;
     if report.ok {
         Ok(())
     } else {

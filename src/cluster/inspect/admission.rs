@@ -41,21 +41,7 @@ impl KubeCluster {
             .await;
         match made {
             Ok(_) => Answer::Yes,
-            // Without the right to make pods nothing was asked; with it, this is admission.
-            Err(PortError::Denied(words)) if words.contains("cannot create resource") => {
-                Answer::Unknown(words)
-            }
-            Err(PortError::Denied(words) | PortError::Invalid(words)) => {
-                // A webhook that has effects of its own takes no part in a dry run.
-                if words.contains("does not support dry run") {
-                    return Answer::Unknown(words);
-                }
-                Answer::No {
-                    remedies: admission_remedies(self.namespace(), &words),
-                    words,
-                }
-            }
-            Err(error) => Answer::Unknown(error.to_string()),
+            Err(error) => admission_answer(self.namespace(), error),
         }
     }
 
@@ -85,5 +71,26 @@ impl KubeCluster {
                 Ok(pod)
             }
         }
+    }
+}
+
+/// What it means that a pod could not be made in `namespace`.
+pub(in super::super) fn admission_answer(namespace: &str, error: PortError) -> Answer {
+    match error {
+        // Without the right to make pods nothing was asked; with it, this is admission.
+        PortError::Denied(words) if words.contains("cannot create resource") => {
+            Answer::Unknown(words)
+        }
+        // A webhook that has effects of its own takes no part in a dry run.
+        PortError::Denied(words) | PortError::Invalid(words)
+            if words.contains("does not support dry run") =>
+        {
+            Answer::Unknown(words)
+        }
+        PortError::Denied(words) | PortError::Invalid(words) => Answer::No {
+            remedies: admission_remedies(namespace, &words),
+            words,
+        },
+        error => Answer::Unknown(error.to_string()),
     }
 }

@@ -14,6 +14,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, PostParams};
 
 pub use admission::Trial;
+pub(super) use admission::admission_answer;
 pub use kubelet::Gate;
 
 use super::KubeCluster;

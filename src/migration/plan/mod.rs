@@ -203,6 +203,19 @@ pub fn runtime_name(runtime: &str) -> &str {
     runtime::product(runtime)
 }
 
+/// Its version, as far as it decides: major, minor, patch.
+#[must_use]
+pub fn runtime_version(runtime: &str) -> Option<(u64, u64, u64)> {
+    let it = runtime::version(runtime)?;
+    Some((it.major, it.minor, it.patch))
+}
+
+/// Whether it restores only where that is configured.
+#[must_use]
+pub fn needs_switch(runtime: &str) -> bool {
+    matches!(runtime::restores(runtime), runtime::Can::With(_))
+}
+
 /// Name of the node that the pod goes to: the one that is named, or that is chosen, if any can be.
 #[must_use]
 pub fn target_node(request: &Request, seen: Option<&InCluster>) -> Option<String> {
@@ -256,14 +269,14 @@ pub fn transfer_image(spec: &StatefulMigrationSpec) -> String {
         .transfer
         .as_ref()
         .and_then(|transfer| transfer.image.clone());
-    given.unwrap_or_else(|| {
-        let registry = spec
-            .checkpoint_image_repository
-            .split('/')
-            .next()
-            .unwrap_or_default();
-        format!("{registry}/ms2m-transfer:{}", env!("CARGO_PKG_VERSION"))
-    })
+    given.unwrap_or_else(|| transfer_image_beside(&spec.checkpoint_image_repository))
+}
+
+/// That of this version in the registry that `repository` is in.
+#[must_use]
+pub fn transfer_image_beside(repository: &str) -> String {
+    let registry = repository.split('/').next().unwrap_or_default();
+    format!("{registry}/ms2m-transfer:{}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Compression of the checkpoint layer: as given, or zstd.

@@ -129,12 +129,12 @@ impl Nodes {
     /// Sets a running node up otherwise.
     ///
     /// # Errors
-    /// When there is no such node or it is not running.
+    /// When there is no such node, it is not running, or its files cannot be written.
     pub async fn set_up(&self, name: &str, order: SetupOrder) -> Result<()> {
         let running = self.running.lock().await;
         let node = running.get(name).and_then(Option::as_ref);
         node.ok_or_else(|| eyre!("there is no running node {name}"))?
-            .set_up(order);
+            .set_up(order)?;
         Ok(())
     }
 

@@ -3,15 +3,17 @@
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
+use super::probing::Probing;
 use super::{CheckArgs, facts, unnamed};
-use crate::check::{self, Check, Group, Wanted};
+use crate::check::{self, Check, Group, Memory, Wanted};
 use crate::cli::settings::Layers;
 use crate::cli::settings::migration::{Ends, Typed};
 use crate::cli::settings::table;
 use crate::cli::wire::{self, Reached};
 use crate::cluster::{ServiceName, Trial};
 use crate::migration::error::Error;
-use crate::migration::ports::{Broker as _, Cluster as _, TransferOrder};
+use crate::migration::plan;
+use crate::migration::ports::{Broker as _, Cluster as _, NodeView, TransferOrder};
 
 /// How many kubelets are asked at once.
 const AT_ONCE: usize = 8;
@@ -22,6 +24,7 @@ pub(super) async fn groups(
     args: &CheckArgs,
     layers: &mut Layers<'_>,
     typed: Typed,
+    probing: Option<&Probing>,
 ) -> Result<Vec<Group>, Error> {
     let ends = Ends::resolve(&args.settings, typed, layers)?;
     let tunnel = match &ends.broker {
@@ -31,7 +34,7 @@ pub(super) async fn groups(
     let tunnel = tunnel.as_ref();
     let (permissions, nodes, namespace, registry, broker) = tokio::join!(
         permissions(reached, &ends, tunnel),
-        nodes(reached),
+        nodes(reached, &ends, probing),
         namespace(reached, &ends),
         registry(&ends),
         broker(reached, &ends, tunnel)
@@ -54,7 +57,7 @@ async fn permissions(reached: &Reached, ends: &Ends, tunnel: Option<&ServiceName
     check::permissions(&found, user.ok().as_deref(), wanted)
 }
 
-async fn nodes(reached: &Reached) -> Vec<Group> {
+async fn nodes(reached: &Reached, ends: &Ends, probing: Option<&Probing>) -> Vec<Group> {
     let nodes = match reached.cluster.nodes().await {
         Ok(nodes) => nodes,
         Err(error) => {
@@ -63,10 +66,48 @@ async fn nodes(reached: &Reached) -> Vec<Group> {
         }
     };
     let mut groups = vec![Group::new("Nodes", vec![check::partners(&nodes)])];
-    let facts = nodes.into_iter().map(|node| facts(reached, node));
-    let facts: Vec<_> = stream::iter(facts).buffered(AT_ONCE).collect().await;
+    let probed = async {
+        match probing {
+            Some(probing) => probes(reached, ends, probing, &nodes).await,
+            None => Vec::new(),
+        }
+    };
+    let facts = nodes.iter().map(|node| facts(reached, node.clone()));
+    let facts = stream::iter(facts).buffered(AT_ONCE).collect::<Vec<_>>();
+    let (facts, probed) = tokio::join!(facts, probed);
     groups.extend(facts.iter().map(check::node));
+    groups.extend(probed);
     groups
+}
+
+/// What the files of all nodes say that pods can be put on.
+async fn probes(
+    reached: &Reached,
+    ends: &Ends,
+    probing: &Probing,
+    nodes: &[NodeView],
+) -> Vec<Group> {
+    let beside = || ends.repository.as_deref().map(plan::transfer_image_beside);
+    let Some(image) = ends.transfer.image.clone().or_else(beside) else {
+        let image = &table::TRANSFER_IMAGE;
+        let why = format!(
+            "nothing says which image looks ({}, {}, or {})",
+            image.flag(),
+            image.env(),
+            table::REPOSITORY.flag()
+        );
+        let unseen = Check::skipped("a pod can look at the nodes' files", why);
+        return vec![Group::new("Probe", vec![unseen])];
+    };
+    let fit = nodes
+        .iter()
+        .filter(|node| node.ready && !node.unschedulable);
+    let fit: Vec<&NodeView> = fit.collect();
+    let secret = ends.transfer.credentials_secret.as_deref();
+    let probed = probing.nodes(reached, &fit, &image, secret).await;
+    let both = fit.iter().zip(&probed);
+    both.map(|(node, probed)| check::probe(node, probed, Memory::None))
+        .collect()
 }
 
 /// Whether the namespace takes the pods that a migration makes there besides the target.

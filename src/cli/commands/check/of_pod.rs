@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::probing::Probing;
 use super::{CheckArgs, facts};
 use crate::api::Compression;
-use crate::check::{self, Check, Group, Wanted};
+use crate::check::{self, Check, Group, Memory, Wanted};
 use crate::cli::discover::discover;
 use crate::cli::settings::Layers;
 use crate::cli::settings::migration::{Settings, Typed, Wanted as WantedOfPod};
@@ -31,6 +32,7 @@ pub(super) async fn groups(
     args: &CheckArgs,
     layers: &mut Layers<'_>,
     typed: Typed,
+    probing: Option<&Probing>,
 ) -> Result<Vec<Group>, Error> {
     // Without the right to see it there is more to be said than that.
     if let Ok(Some(view)) = reached.cluster.pod(pod).await {
@@ -58,7 +60,7 @@ pub(super) async fn groups(
         super::permissions(reached, tunnel.as_ref()),
         reached.cluster.caller(),
         registry(&settings),
-        refusals(reached, &settings)
+        refusals(reached, &settings, pod)
     );
     let registry = registry?;
     let findings = plan::findings(
@@ -76,8 +78,15 @@ pub(super) async fn groups(
         direct: plan::direct_port(&request.spec).is_some(),
     };
     let permissions = check::permissions(&found, user.ok().as_deref(), wanted);
-    let (nodes, namespace) = tokio::join!(
+    let probed = async {
+        match probing {
+            Some(probing) => probes(reached, probing, &request, &around).await,
+            None => Vec::new(),
+        }
+    };
+    let (nodes, probed, namespace) = tokio::join!(
         nodes(reached, &around, &findings),
+        probed,
         namespace(reached, &request, &around)
     );
     let pod = check::unseen("the pod and the nodes can be seen", &survey.cluster)
@@ -91,14 +100,18 @@ pub(super) async fn groups(
         .into_iter()
         .chain([check::refusals(&settings.broker, refused)])
         .chain(check::findings(&findings, Subject::Broker));
-    Ok(vec![
+    let mut groups = vec![
         permissions,
         Group::new("Pod", pod.collect()),
         Group::new("Nodes", nodes),
+    ];
+    groups.extend(probed);
+    groups.extend([
         Group::new("Namespace", namespace),
         registry,
         Group::new("Broker", broker.collect()),
-    ])
+    ]);
+    Ok(groups)
 }
 
 /// What of the world is needed for more questions, as far as it was seen.
@@ -108,6 +121,7 @@ struct Around<'a> {
     source: Option<&'a NodeView>,
     /// Its name, where one was chosen.
     target: Option<String>,
+    target_node: Option<&'a NodeView>,
 }
 
 impl<'a> Around<'a> {
@@ -116,6 +130,7 @@ impl<'a> Around<'a> {
         let pod = cluster.and_then(|cluster| cluster.pod.as_ref());
         let wanted = request.spec.container_name.as_deref();
         let node_of = |name: &str| cluster?.nodes.iter().find(|node| node.name == name);
+        let target = plan::target_node(request, cluster);
         Self {
             pod,
             container: pod.and_then(|pod| {
@@ -123,7 +138,8 @@ impl<'a> Around<'a> {
                 all.find(|it| wanted.is_none_or(|wanted| it.name == wanted))
             }),
             source: pod.and_then(|pod| node_of(pod.node.as_deref()?)),
-            target: plan::target_node(request, cluster),
+            target_node: target.as_deref().and_then(node_of),
+            target,
         }
     }
 }
@@ -145,6 +161,52 @@ async fn nodes(reached: &Reached, around: &Around<'_>, findings: &[Finding]) -> 
         checks.push(check::ports(target, &taken));
     }
     checks
+}
+
+/// What the files of both nodes say, and whether they are alike.
+async fn probes(
+    reached: &Reached,
+    probing: &Probing,
+    request: &Request,
+    around: &Around<'_>,
+) -> Vec<Group> {
+    let both = [around.source, around.target_node];
+    let nodes: Vec<&NodeView> = both.into_iter().flatten().filter(|it| it.ready).collect();
+    let image = plan::transfer_image(&request.spec);
+    let transfer = request.spec.transfer.as_ref();
+    let secret = transfer.and_then(|it| it.credentials_secret.as_deref());
+    let (probed, memory) = tokio::join!(
+        probing.nodes(reached, &nodes, &image, secret),
+        memory(reached, around)
+    );
+    let seen: Vec<_> = nodes.into_iter().zip(&probed).collect();
+    let mut groups: Vec<Group> = seen
+        .iter()
+        .map(|(node, probed)| {
+            let is_source = around.source.is_some_and(|it| it.name == node.name);
+            check::probe(node, probed, if is_source { memory } else { Memory::None })
+        })
+        .collect();
+    if let [source, target] = seen[..] {
+        let alike = check::same_low_level(source, target);
+        groups.extend(alike.map(|check| Group::new("Probe of both nodes", vec![check])));
+    }
+    groups
+}
+
+/// What a checkpoint of the container would hold.
+async fn memory(reached: &Reached, around: &Around<'_>) -> Memory {
+    let (Some(node), Some(pod), Some(container)) = (around.source, around.pod, around.container)
+    else {
+        return Memory::Untold;
+    };
+    let told = reached
+        .cluster
+        .memory_of(&node.name, &pod.name, &container.name);
+    match told.await {
+        Ok(Some(bytes)) => Memory::Bytes(bytes),
+        _ => Memory::Untold,
+    }
 }
 
 async fn namespace(reached: &Reached, request: &Request, around: &Around<'_>) -> Vec<Check> {
@@ -193,10 +255,10 @@ async fn registry(settings: &Settings) -> Result<Group, Error> {
     Ok(check::registry(repository, &pushed))
 }
 
-async fn refusals(reached: &Reached, settings: &Settings) -> PortResult<Vec<String>> {
+async fn refusals(reached: &Reached, settings: &Settings, pod: &str) -> PortResult<Vec<String>> {
     reached
         .broker(&settings.broker, settings.management.as_ref())
-        .refusals(&settings.exchange, &settings.queue)
+        .refusals(pod, &settings.exchange, &settings.queue)
         .await
 }
 

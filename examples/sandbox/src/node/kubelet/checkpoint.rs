@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Kubelet;
+use super::host;
 use super::server::Target;
 use crate::node::faults::Point;
 use crate::node::runtime::Container;
@@ -143,6 +144,10 @@ async fn run(
         return Err(error);
     }
     let container = container.ok_or("container is not running")?;
+    let personality = kubelet.runtime.personality;
+    if let Some(refusal) = host::refusal(&kubelet.dir, personality, &container) {
+        return Err(refusal);
+    }
     let archive = kubelet.dir.join(path.trim_start_matches('/'));
     let abandoned = CancellationToken::new();
     // The runtime goes on when the caller hangs up; it only learns of it.

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod heartbeat;
+mod host;
 mod logs;
 mod node_object;
 mod server;
@@ -169,8 +170,13 @@ impl Node {
     }
 
     /// Sets the node up otherwise.
-    pub fn set_up(&self, order: SetupOrder) {
+    ///
+    /// # Errors
+    /// When one of its files cannot be written.
+    pub fn set_up(&self, order: SetupOrder) -> std::io::Result<()> {
+        host::change(&self.kubelet.dir, &order.files)?;
         self.kubelet.setup.send_modify(|setup| setup.change(order));
+        Ok(())
     }
 
     /// A container of one of its pods, the pod's first one unless another is named. Nothing if
@@ -215,6 +221,7 @@ impl Kubelet {
     fn new(options: NodeOptions) -> std::io::Result<Self> {
         let dir = options.dir;
         make_directories(&dir)?;
+        host::furnish(&dir, options.personality)?;
         Ok(Self {
             recorder: Recorder::new(options.client.clone(), "kubelet", Some(&options.name)),
             runtime: Runtime {

@@ -1,6 +1,8 @@
 //! How a node is set up, as far as a checkpoint depends on it: its kubelet's feature gate, the rights
-//! of the API server's own identity, and the versions that it tells. A version is only told: the
-//! node behaves as it always does.
+//! of the API server's own identity, the versions that it tells, and its files (`host`). A version is
+//! only told: the node behaves as it always does.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -37,6 +39,9 @@ pub struct SetupOrder {
     api_server_is_admin: Option<bool>,
     runtime_version: Option<String>,
     kernel_version: Option<String>,
+    /// Files by their paths on the node; those without a text are removed.
+    #[serde(default)]
+    pub(super) files: BTreeMap<String, Option<String>>,
 }
 
 impl Setup {

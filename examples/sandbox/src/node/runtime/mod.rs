@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod config;
+mod connections;
 mod container;
 mod create;
 mod init;
