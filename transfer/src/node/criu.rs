@@ -119,6 +119,6 @@ mod tests {
             Some("4.2")
         );
         assert_eq!(of(b""), None);
-        assert_eq!(of(b"\0.1\0001.\x001..2\x001.2.3.4\x002026.1\0"), None);
+        assert_eq!(of(b"\0.1\x00001.\x001..2\x001.2.3.4\x002026.1\0"), None);
     }
 }
