@@ -175,21 +175,23 @@ async fn a_receiver_that_is_killed_in_mid_transfer() {
     if !World::get().is_sandbox() {
         return;
     }
-    // A heap that takes a moment to travel.
-    let options = Options {
-        environment: vec![("STATE_BYTES", "200000000".to_owned())],
-        ..Options::default()
-    };
-    let app = App::start("killed", &options).await;
+    let app = App::start("killed", &Options::default()).await;
     let before = app.cluster_listing().await;
     let producers = app.produce(20.0, None);
     let mut arguments = arguments(&app, "5365");
     arguments.extend(["--name", "m-1", "--compression", "none"].map(str::to_owned));
     let running = app.start_ms2m(&arguments);
+    // It takes nothing more from before there is a checkpoint, so that no transfer is quick enough to be over
+    // before the kill.
+    let order = async |what: &str| {
+        let pod = format!("{}/m-1-receiver", app.namespace);
+        let order = json!({ "pod": pod, "do": what });
+        app.world.order("/container", order).await;
+    };
+    running.says("Checkpointing").await;
+    order("pause").await;
     running.says("% of").await;
-    let pod = format!("{}/m-1-receiver", app.namespace);
-    let order = json!({"pod": pod, "do": "kill"});
-    app.world.order("/container", order).await;
+    order("kill").await;
     let outcome = running.outcome().await.expect_code(4);
     let record = producers.stop().await;
     says(&outcome, &["could not be sent"]);
