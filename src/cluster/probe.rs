@@ -58,15 +58,25 @@ impl KubeCluster {
     /// Has a pod look at the node's files, and removes it whatever comes of that; also as soon as
     /// `stop` says so.
     pub async fn probe(&self, order: &ProbeOrder, stop: &CancellationToken) -> Probed {
+        let interrupted = || Probed::Unseen("it was interrupted".to_owned());
+        if stop.is_cancelled() {
+            return interrupted();
+        }
         let pod = pod::probe_pod(order);
         let name = pod.metadata.name.clone().unwrap_or_default();
-        let probed = tokio::select! {
-            probed = self.probed(&pod, &name) => probed,
-            () = stop.cancelled() => Probed::Unseen("it was interrupted".to_owned()),
+        // Not to be stopped: a request that is given up may make the pod after its removal.
+        let probed = match self.make_probe(&pod).await {
+            Ok(()) => tokio::select! {
+                told = self.report_of(&name) => {
+                    told.unwrap_or_else(|error| Probed::Unseen(error.to_string()))
+                }
+                () = stop.cancelled() => interrupted(),
+            },
+            Err(Probed::NotAdmitted { words, remedies }) => {
+                return Probed::NotAdmitted { words, remedies };
+            }
+            Err(unseen) => unseen,
         };
-        if matches!(probed, Probed::NotAdmitted { .. }) {
-            return probed;
-        }
         let removal = self.delete_pod(&name, None, GRACE);
         match tokio::time::timeout(REMOVAL, removal).await {
             Ok(Ok(())) => {}
@@ -76,7 +86,8 @@ impl KubeCluster {
         probed
     }
 
-    async fn probed(&self, pod: &Pod, name: &str) -> Probed {
+    /// Makes the pod; the error is what is to be said of the node then.
+    async fn make_probe(&self, pod: &Pod) -> Result<(), Probed> {
         let pods: Api<Pod> = self.pods();
         let parameters = PostParams::default();
         // A second attempt of one name finds the first one's pod, and is no refusal.
@@ -88,19 +99,15 @@ impl KubeCluster {
         match made {
             Ok(made) => {
                 self.inner.watches.observe(made);
+                Ok(())
             }
-            Err(PortError::Conflict(_)) => {}
-            Err(error) => {
-                return match admission_answer(self.namespace(), error) {
-                    Answer::No { words, remedies } => Probed::NotAdmitted { words, remedies },
-                    Answer::Unknown(why) => Probed::Unseen(why),
-                    Answer::Yes => Probed::Unseen(String::new()),
-                };
-            }
+            Err(PortError::Conflict(_)) => Ok(()),
+            Err(error) => Err(match admission_answer(self.namespace(), error) {
+                Answer::No { words, remedies } => Probed::NotAdmitted { words, remedies },
+                Answer::Unknown(why) => Probed::Unseen(why),
+                Answer::Yes => Probed::Unseen("its pod could not be made".to_owned()),
+            }),
         }
-        self.report_of(name)
-            .await
-            .unwrap_or_else(|error| Probed::Unseen(error.to_string()))
     }
 
     /// Waits for the report.
