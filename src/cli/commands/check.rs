@@ -82,7 +82,7 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &CheckArgs, matches: &ArgMatches)
     let typed = Typed::read(&args.settings.end, &layers)?;
     let report = runtime()?.block_on(Box::pin(checked(ui, global, args, layers, typed)))?;
     let Some(report) = report else {
-        ui.words("interrupted: the pods that looked at the nodes are removed");
+        ui.words("interrupted: the pods that looked at the nodes are removed, but for those that a warning names");
         return Err(Failure::Told(exit::INTERRUPTED));
     };
     tell(ui, args, &report)
