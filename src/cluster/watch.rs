@@ -1,5 +1,9 @@
 //! Pods that are waited for are watched, each by one watch that lives as long as its pod: reading
 //! their state costs no request, and no change is missed between two looks.
+//!
+//! A watch begins where the list that read its pod was made, never at the pod's own resource
+//! version: that one is as old as the pod's last change, and an API server that has compacted its
+//! history since (etcd: after five minutes) answers such a watch with 410 each time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, WatchEvent, WatchParams};
+use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -59,15 +63,21 @@ impl PodWatches {
         }
     }
 
-    /// Watches `pod` from the state that was read or written just now.
+    /// Watches `pod` from the state that was written just now.
     pub(super) fn observe(&self, pod: Pod) -> Arc<Pod> {
+        let from = pod.resource_version();
+        self.observe_from(pod, from)
+    }
+
+    /// Watches `pod` from a resource version at which it was as it is given here.
+    fn observe_from(&self, pod: Pod, from: Option<String>) -> Arc<Pod> {
         let name = pod.name_any();
         let pod = Arc::new(pod);
         let (tell, seen) = watch::channel(Some(Arc::clone(&pod)));
         let task = tokio::spawn(keep(
             self.pods.clone(),
             name.clone(),
-            pod.resource_version(),
+            from,
             Arc::clone(&self.retry),
             tell,
         ));
@@ -85,9 +95,8 @@ impl PodWatches {
         if let Some(seen) = self.live(name) {
             return Ok(seen);
         }
-        let what = format!("read pod {name}");
-        let found = self.retry.run(&what, || self.pods.get_opt(name)).await?;
-        Ok(found.map(|pod| self.observe(pod)))
+        let (found, at) = read(&self.pods, name, &self.retry).await?;
+        Ok(found.map(|pod| self.observe_from(pod, at)))
     }
 
     /// Returns when the pod has changed since [`Self::current`] last told its state, or after
@@ -170,17 +179,16 @@ async fn keep(
     retry: Arc<Retry>,
     tell: watch::Sender<Seen>,
 ) {
-    let what = format!("read pod {name}");
     loop {
         let begin = Instant::now();
         let Some(from) = version.take() else {
-            match retry.run(&what, || pods.get_opt(&name)).await {
-                Ok(Some(pod)) => {
-                    version = pod.resource_version();
+            match read(&pods, &name, &retry).await {
+                Ok((Some(pod), at)) => {
+                    version = at;
                     tell.send_replace(Some(Arc::new(pod)));
                     continue;
                 }
-                Ok(None) => {
+                Ok((None, _)) => {
                     tell.send_replace(None);
                     return;
                 }
@@ -202,6 +210,25 @@ async fn keep(
     }
 }
 
+/// The pod, and the resource version of the list it was read with: what a watch of it begins at.
+async fn read(
+    pods: &Api<Pod>,
+    name: &str,
+    retry: &Retry,
+) -> PortResult<(Option<Pod>, Option<String>)> {
+    let only = only(name);
+    let params = ListParams::default().fields(&only);
+    let what = format!("read pod {name}");
+    let list = retry.run(&what, || pods.list(&params)).await?;
+    let at = list.metadata.resource_version.filter(|it| !it.is_empty());
+    Ok((list.items.into_iter().next(), at))
+}
+
+/// Selects the pod of that name.
+fn only(name: &str) -> String {
+    format!("metadata.name={name}")
+}
+
 /// How a watch ended.
 enum Ended {
     /// The pod was deleted.
@@ -214,7 +241,7 @@ enum Ended {
 
 async fn follow(pods: &Api<Pod>, name: &str, from: &str, tell: &watch::Sender<Seen>) -> Ended {
     let params = WatchParams::default()
-        .fields(&format!("metadata.name={name}"))
+        .fields(&only(name))
         .timeout(WATCH_SECONDS);
     let Ok(Ok(events)) = timeout(DEAD_AFTER, pods.watch(&params, from)).await else {
         return Ended::ReadAgain;

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt as _;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use ms2m::migration::error::PortError;
 use ms2m::migration::ports::{Cluster as _, ImagePull};
 use serde_json::json;
 
 use crate::server::{World, soon};
+
+const WATCH: &str = "watch pods";
 
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -78,6 +80,31 @@ async fn a_removal_survives_cut_watches_and_lost_answers() {
     .await;
     world.end_pod("web-0").await;
     soon(removal).await.expect("no panic").expect("it is gone");
+}
+
+/// The pod has been ending for so long that the API server has forgotten when it began to: a watch
+/// from its own resource version would be refused for ever.
+#[tokio::test]
+async fn a_pod_that_has_not_changed_for_long_is_read_once_and_watched() {
+    let world = World::start().await;
+    let cluster = world.cluster().await;
+    let uid = world.running_pod("web-0").await.uid().expect("a uid");
+    let ends = DeleteParams::default().grace_period(30);
+    let deleted = world.api::<Pod>().delete("web-0", &ends).await;
+    deleted.expect("it is asked to end");
+    world.server.compact();
+    let (since, _) = world.requests(0).await;
+    let removal = tokio::spawn(async move { cluster.remove_pod("web-0", Some(&uid), GRACE).await });
+    soon(async {
+        while !world.requests(since).await.1.contains(&WATCH.to_owned()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    world.end_pod("web-0").await;
+    soon(removal).await.expect("no panic").expect("it is gone");
+    let (_, asked) = world.requests(since).await;
+    assert_eq!(asked, ["delete pods", "list pods", WATCH]);
 }
 
 #[tokio::test]

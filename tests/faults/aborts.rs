@@ -43,12 +43,6 @@ async fn aborted_at(kind: Kind, boundary: usize) -> bool {
     }
     let outcome = running.outcome().await;
     case.cancel(fault).await;
-    if std::env::var_os("MS2M_TEST_TELL").is_some() {
-        eprintln!(
-            "boundary {boundary}: {:?}\n{}",
-            outcome.code, outcome.stderr
-        );
-    }
     let end = match outcome.code {
         Some(0) => End::Completed,
         Some(130) => End::RolledBack,

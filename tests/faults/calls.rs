@@ -68,7 +68,7 @@ const KINDS: [Kind; 26] = [
     kind("list_the_transfer", "list", OF_TRANSFER),
     kind("watch_the_transfer", "watch", OF_TRANSFER),
     kind("read_the_log", "get", "/log\\?"),
-    kind("read_the_source", "get", "/pods/POD$").after(2),
+    kind("read_the_source", "list", "metadata.name%3DPOD$"),
     kind("make_the_target", "create", "/pods$")
         .after(1)
         .may_conflict(),

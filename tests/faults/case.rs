@@ -25,6 +25,18 @@ pub(crate) enum End {
     RolledBack,
 }
 
+/// What the processes of a case said: told where the case fails, whichever end it expected.
+#[derive(Debug, Default)]
+struct Said(String);
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
+        }
+    }
+}
+
 /// An application under load, in a namespace of its own.
 pub(crate) struct Case {
     pub(crate) place: &'static Place,
@@ -44,6 +56,7 @@ pub(crate) struct Case {
     pub(crate) archive_may_stay: bool,
     /// When the latest migration that has ended was recorded.
     settled: Option<String>,
+    said: Said,
     kubeconfig: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -86,6 +99,7 @@ impl Case {
             arguments: Vec::new(),
             lock_may_stay: false,
             settled: None,
+            said: Said::default(),
             archive_may_stay: false,
             kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
             _directory: directory,
@@ -208,12 +222,8 @@ impl Case {
     async fn await_end(&mut self, first: Outcome) -> End {
         let mut outcome = first;
         for _ in 0..ATTEMPTS {
-            if std::env::var_os("MS2M_TEST_TELL").is_some() {
-                eprintln!(
-                    "{}: {:?}\n{}",
-                    self.app.namespace, outcome.code, outcome.stderr
-                );
-            }
+            let (of, code) = (&self.app.namespace, outcome.code);
+            self.said.0 += &format!("{of} ended with {code:?}:\n{}\n", outcome.stderr);
             if outcome.code.is_none() {
                 // Killed after its last write: nothing but the lock is left.
                 let end = match self.phase().await.as_deref() {
