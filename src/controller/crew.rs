@@ -91,6 +91,11 @@ impl Crew {
         self.state().may_begin(place, self.limits)
     }
 
+    /// How long it rests after a failure.
+    pub(super) fn rest(&self, key: &Key) -> Option<Duration> {
+        self.state().rest(key)
+    }
+
     /// Asks for the turn of a migration. One that is `begun` has it at once: its gate may be closed,
     /// and its application may be waiting.
     pub(super) fn ask(&self, key: &Key, created: Timestamp, place: Place, begun: bool) -> Turn {
@@ -98,11 +103,8 @@ impl Crew {
         if state.closed || state.at_work.contains_key(key) {
             return Turn::Not;
         }
-        if let Some(rest) = state.resting.get(key) {
-            let left = rest.until.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                return Turn::Rests(left);
-            }
+        if let Some(rest) = state.rest(key) {
+            return Turn::Rests(rest);
         }
         let line = (created, key.clone());
         if !begun && let Err(obstacle) = state.may_begin(&place, self.limits) {
@@ -150,7 +152,7 @@ impl Crew {
             let until = now + rest_after(failures);
             let failures = failures.saturating_add(1);
             state.resting.insert(key.clone(), Rest { failures, until });
-            self.wake(key);
+            self.look_at(key);
         } else {
             state.resting.remove(key);
         }
@@ -173,11 +175,12 @@ impl Crew {
 
     fn wake_next(&self, state: &State) {
         for next in state.next(self.limits) {
-            self.wake(&next);
+            self.look_at(&next);
         }
     }
 
-    fn wake(&self, (namespace, name): &Key) {
+    /// Has a resource looked at again.
+    pub(super) fn look_at(&self, (namespace, name): &Key) {
         // Nobody listens any more when the controller ends.
         let _ = self.wake.send(ObjectRef::new(name).within(namespace));
     }
@@ -189,6 +192,12 @@ impl Crew {
 }
 
 impl State {
+    fn rest(&self, key: &Key) -> Option<Duration> {
+        let until = self.resting.get(key)?.until;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
     fn may_begin(&self, place: &Place, limits: Limits) -> Result<(), Obstacle> {
         may_begin(place, self.at_work.values().map(|it| &it.place), limits)
     }

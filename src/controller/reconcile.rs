@@ -1,4 +1,5 @@
-//! Looks at one resource and does what it asks for, without waiting for a migration.
+//! Looks at one resource and sets to work what it asks for. A look waits for nothing, neither for a
+//! migration nor for the API server: one that answers slowly would hold up the looks at all others.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,9 +31,9 @@ pub(super) async fn reconcile(
     let began = Instant::now();
     let key = key_of(&found);
     let span = span_of(&key);
-    let action = Box::pin(look(found, &context, key)).instrument(span).await;
+    let pause = span.in_scope(|| look(found, &context, key));
     context.metrics.reconciled(began.elapsed());
-    Ok(action)
+    Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Every line about a migration carries its name.
@@ -45,45 +46,69 @@ pub(super) fn key_of(found: &StatefulMigration) -> Key {
     (found.namespace().unwrap_or_default(), found.name_any())
 }
 
-async fn look(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Action {
+/// How long until it is looked at again, if not only when it changes.
+type Pause = Option<Duration>;
+
+fn look(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Pause {
     if found.labels().contains_key(DRIVEN_BY_LABEL) {
-        return Action::await_change();
+        return None;
     }
     let seen = Seen::of(&found, context.crew.is_at_work(&key));
     match wish(seen) {
-        Wish::Nothing => Action::await_change(),
-        Wish::Begin => begin(found, context, key).await,
+        Wish::Nothing => None,
+        Wish::Begin => begin(found, context, key),
         Wish::GoOn => {
             let place = Place::of(&key.0, &found);
-            take_up(found, context, key, place, true).await
+            take_up(found, context, key, place, true)
         }
-        Wish::End => end(found, context, key).await,
+        Wish::End => end(found, context, key),
         Wish::Stop => {
             context.crew.stop(&key);
-            Action::await_change()
+            None
         }
-        Wish::Seal => seal(&found, context, &key, true).await,
-        Wish::LetGo => seal(&found, context, &key, false).await,
+        Wish::Seal => let_go(found, context, key, true),
+        Wish::LetGo => let_go(found, context, key, false),
     }
 }
 
 /// Rolls back, or ends, what nobody works on.
-async fn end(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Action {
+fn end(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Pause {
     let place = Place::of(&key.0, &found);
-    let action = take_up(found, context, key.clone(), place, true).await;
+    let pause = take_up(found, context, key.clone(), place, true);
     context.crew.stop(&key);
-    action
+    pause
 }
 
-/// Begins it when its turn has come. The source's node is asked for only then.
-async fn begin(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Action {
-    let mut place = Place::of(&key.0, &found);
-    if context.crew.may_begin(&place).is_ok()
-        && let Some(node) = node_of(context, &key.0, &found.spec.source_pod).await
-    {
-        place.add_node(&node);
+/// Begins it when its turn has come. The source's node is asked for only then. What changes meanwhile
+/// is not missed: the first that is written is the finalizer, and that has it looked at again.
+fn begin(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Pause {
+    if let Some(rest) = context.crew.rest(&key) {
+        return Some(rest);
     }
-    take_up(found, context, key, place, false).await
+    let mut place = Place::of(&key.0, &found);
+    if context.crew.may_begin(&place).is_err() {
+        return take_up(found, context, key, place, false);
+    }
+    let (begun, own) = (key.clone(), Arc::clone(context));
+    beside(context, key, async move {
+        if let Some(node) = node_of(&own, &begun.0, &found.spec.source_pod).await {
+            place.add_node(&node);
+        }
+        take_up(found, &own, begun, place, false)
+    });
+    None
+}
+
+/// Does what takes requests, and has the resource looked at again if that is what comes of it.
+fn beside(context: &Arc<Context>, key: Key, work: impl Future<Output = Pause> + Send + 'static) {
+    let (crew, span) = (Arc::clone(&context.crew), span_of(&key));
+    let work = async move {
+        if let Some(pause) = work.await {
+            tokio::time::sleep(pause).await;
+            crew.look_at(&key);
+        }
+    };
+    tokio::spawn(work.instrument(span));
 }
 
 /// The node of a pod; none where that cannot be seen, which the engine says then.
@@ -93,31 +118,31 @@ async fn node_of(context: &Context, namespace: &str, pod: &str) -> Option<String
     pods.get_opt(pod).await.ok()??.spec?.node_name
 }
 
-async fn take_up(
+fn take_up(
     found: Arc<StatefulMigration>,
     context: &Arc<Context>,
     key: Key,
     place: Place,
     at_once: bool,
-) -> Action {
+) -> Pause {
     let created = found.creation_timestamp();
     let created = created.map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     match context.crew.ask(&key, created, place, at_once) {
         Turn::Now(stop) => {
             let span = span_of(&key);
             tokio::spawn(work(Arc::clone(context), key, found, stop).instrument(span));
-            Action::await_change()
+            None
         }
         Turn::Waits(obstacle) => {
-            // It only helps, so nobody waits for it.
-            let (context, span) = (Arc::clone(context), span_of(&key));
-            tokio::spawn(
-                async move { tell_waiting(&context, &found, &obstacle).await }.instrument(span),
-            );
-            Action::await_change()
+            let waits = Arc::clone(context);
+            beside(context, key, async move {
+                tell_waiting(&waits, &found, &obstacle).await;
+                None
+            });
+            None
         }
-        Turn::Rests(rest) => Action::requeue(rest),
-        Turn::Not => Action::await_change(),
+        Turn::Rests(rest) => Some(rest),
+        Turn::Not => None,
     }
 }
 
@@ -126,18 +151,26 @@ async fn tell_waiting(context: &Context, found: &StatefulMigration, obstacle: &O
     note::waits(context, found, reason, &obstacle.to_string()).await;
 }
 
-async fn seal(found: &StatefulMigration, context: &Context, key: &Key, ended: bool) -> Action {
+fn let_go(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key, ended: bool) -> Pause {
+    let (gone, own) = (key.clone(), Arc::clone(context));
+    beside(context, key, async move {
+        seal(&found, &own, &gone, ended).await
+    });
+    None
+}
+
+async fn seal(found: &StatefulMigration, context: &Context, key: &Key, ended: bool) -> Pause {
     match object::let_go(&context.client(), key, found, ended).await {
         Ok(()) => {
             context.crew.forget(key);
-            Action::await_change()
+            None
         }
         // The watch is about to show what it is now.
-        Err(PortError::Conflict(_)) => Action::requeue(AGAIN),
+        Err(PortError::Conflict(_)) => Some(AGAIN),
         Err(error) => {
             tracing::warn!(%error, "it could not be let go");
             context.metrics.error();
-            Action::requeue(AGAIN)
+            Some(AGAIN)
         }
     }
 }
