@@ -23,6 +23,7 @@ fn faults() -> Vec<(&'static str, Value, End)> {
         ("hiccups_at_the_upload", answer("POST", 503, 2), Completed),
         ("hiccups_at_the_blob", answer("PATCH", 500, 2), Completed),
         ("hiccups_at_the_manifest", answer("PUT", 502, 2), Completed),
+        ("finds_another_digest", answer("PUT", 400, 2), Completed),
         ("asks_for_fewer_requests", answer("POST", 429, 1), Completed),
         ("is_full", answer("PUT", 507, 1000), RolledBack),
         ("denies_the_push", answer("POST", 403, 1000), RolledBack),

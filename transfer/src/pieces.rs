@@ -178,7 +178,9 @@ impl Registry<'_> {
             if !matches!(kind, Kind::Transient | Kind::Busy) || attempt == REQUEST_ATTEMPTS {
                 return Err(error);
             }
-            if matches!(error, OciDistributionError::ServerError { code: 404, .. }) {
+            // Neither comes right by asking again.
+            let gone = matches!(error, OciDistributionError::ServerError { code: 404, .. });
+            if gone || retry::is_spoilt(&error) {
                 return Err(error);
             }
             if is_denied(&error) {

@@ -67,14 +67,28 @@ pub(crate) fn kind(error: &OciDistributionError) -> Kind {
 
 /// Sorts a failure of an upload in progress, in which more can be cured by a new upload: the
 /// registry may have lost its session in a restart (404, 416), and a token that could not be
-/// renewed shows as 401 however good the credentials are.
+/// renewed shows as 401 however good the credentials are. After a cut connection it may also hold
+/// other bytes than were sent, where the end of the first request was still under way.
 pub(crate) fn upload_kind(error: &OciDistributionError, sent: u64) -> Kind {
     match error {
+        error if sent > 0 && is_spoilt(error) => Kind::Transient,
         OciDistributionError::ServerError {
             code: 404 | 416, ..
         } if sent > 0 => Kind::Transient,
         OciDistributionError::ServerError { code: 401, .. } if sent > 0 => Kind::Transient,
         error => kind(error),
+    }
+}
+
+/// Whether the registry says that a session cannot become the blob any more: by the specification's
+/// codes for it, with status 400 or whichever.
+pub(crate) fn is_spoilt(error: &OciDistributionError) -> bool {
+    const CODES: [&str; 3] = ["DIGEST_INVALID", "SIZE_INVALID", "BLOB_UPLOAD_INVALID"];
+    match error {
+        OciDistributionError::ServerError { code, message, .. } => {
+            (400..500).contains(code) && CODES.iter().any(|code| message.contains(code))
+        }
+        _ => false,
     }
 }
 
@@ -204,6 +218,13 @@ mod tests {
         assert_eq!(upload_kind(&answered(404), 1), Kind::Transient);
         assert_eq!(upload_kind(&answered(401), 0), Kind::Denied);
         assert_eq!(upload_kind(&answered(401), 1), Kind::Transient);
+        let spoilt = OciDistributionError::ServerError {
+            code: 400,
+            url: String::new(),
+            message: r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#.into(),
+        };
+        assert_eq!(upload_kind(&spoilt, 0), Kind::Permanent);
+        assert_eq!(upload_kind(&spoilt, 1), Kind::Transient);
     }
 
     #[test]

@@ -207,6 +207,7 @@ fn take_fault(
 fn refuse(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let code = match status.as_u16() {
+        400 => "DIGEST_INVALID",
         401 => "UNAUTHORIZED",
         403 => "DENIED",
         404 => "NAME_UNKNOWN",
