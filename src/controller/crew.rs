@@ -2,7 +2,7 @@
 //! failure. Nothing is awaited here, and no request goes out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,6 +37,8 @@ struct State {
     /// Oldest first.
     waiting: BTreeMap<(Timestamp, Key), Place>,
     resting: HashMap<Key, Rest>,
+    /// About to ask for their turn, which is kept free for them meanwhile.
+    asking: HashMap<Key, Place>,
     /// No more is begun.
     closed: bool,
 }
@@ -66,6 +68,32 @@ pub(super) enum Turn {
     Not,
 }
 
+/// Whether a turn is kept free.
+pub(super) enum Free {
+    /// It is, for as long as this lives or until it is asked for.
+    Kept(Kept),
+    /// It was before.
+    Already,
+    /// There is none.
+    Not,
+}
+
+/// A turn that is kept free.
+pub(super) struct Kept {
+    crew: Arc<Crew>,
+    key: Key,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut state = self.crew.state();
+        // It was asked for, as a rule.
+        if state.asking.remove(&self.key).is_some() {
+            self.crew.wake_next(&state);
+        }
+    }
+}
+
 impl Crew {
     pub(super) fn new(limits: Limits, wake: UnboundedSender<ObjectRef<StatefulMigration>>) -> Self {
         Self {
@@ -85,10 +113,21 @@ impl Crew {
         (state.at_work.len(), state.waiting.len())
     }
 
-    /// Whether a migration could begin now, as far as its place is known: saves a look for those that
-    /// have to wait in any case.
-    pub(super) fn may_begin(&self, place: &Place) -> Result<(), Obstacle> {
-        self.state().may_begin(place, self.limits)
+    /// Keeps the turn of a migration free while its place is completed, if it could begin now as far as
+    /// its place is known: saves a look for those that have to wait in any case.
+    pub(super) fn keep_free(self: &Arc<Self>, key: &Key, place: &Place) -> Free {
+        let mut state = self.state();
+        if state.asking.contains_key(key) {
+            return Free::Already;
+        }
+        if state.may_begin(place, self.limits).is_err() {
+            return Free::Not;
+        }
+        state.asking.insert(key.clone(), place.clone());
+        Free::Kept(Kept {
+            crew: Arc::clone(self),
+            key: key.clone(),
+        })
     }
 
     /// How long it rests after a failure.
@@ -100,6 +139,7 @@ impl Crew {
     /// and its application may be waiting.
     pub(super) fn ask(&self, key: &Key, created: Timestamp, place: Place, begun: bool) -> Turn {
         let mut state = self.state();
+        state.asking.remove(key);
         if state.closed || state.at_work.contains_key(key) {
             return Turn::Not;
         }
@@ -199,12 +239,17 @@ impl State {
     }
 
     fn may_begin(&self, place: &Place, limits: Limits) -> Result<(), Obstacle> {
-        may_begin(place, self.at_work.values().map(|it| &it.place), limits)
+        may_begin(place, self.under_way(), limits)
+    }
+
+    fn under_way(&self) -> impl Iterator<Item = &Place> + Clone {
+        let at_work = self.at_work.values().map(|it| &it.place);
+        at_work.chain(self.asking.values())
     }
 
     /// Those of the waiting whose turn it is, oldest first.
     fn next(&self, limits: Limits) -> Vec<Key> {
-        let mut under_way: Vec<&Place> = self.at_work.values().map(|it| &it.place).collect();
+        let mut under_way: Vec<&Place> = self.under_way().collect();
         let mut next = Vec::new();
         for ((_, key), place) in &self.waiting {
             if under_way.len() >= limits.at_once {
@@ -252,6 +297,42 @@ mod tests {
             nodes: Vec::new(),
         };
         crew.ask(&key(name), Timestamp::UNIX_EPOCH, place, begun)
+    }
+
+    #[test]
+    fn a_turn_that_is_kept_free_is_nobody_elses() {
+        let (crew, mut woken_by) = crew();
+        let crew = Arc::new(crew);
+        let place = |name: &str| Place {
+            namespace: "shop".to_owned(),
+            pods: vec![format!("pod-of-{name}")],
+            nodes: Vec::new(),
+        };
+        let Free::Kept(first) = crew.keep_free(&key("first"), &place("first")) else {
+            panic!("there is room");
+        };
+        assert!(matches!(
+            crew.keep_free(&key("first"), &place("first")),
+            Free::Already
+        ));
+        assert!(matches!(ask(&crew, "second", false), Turn::Now(_)));
+        assert!(matches!(ask(&crew, "third", false), Turn::Waits(_)));
+        assert!(matches!(
+            crew.keep_free(&key("third"), &place("third")),
+            Free::Not
+        ));
+        assert_eq!(woken(&mut woken_by), Vec::<String>::new());
+        assert!(matches!(ask(&crew, "first", false), Turn::Now(_)));
+        drop(first);
+        assert_eq!(woken(&mut woken_by), Vec::<String>::new());
+
+        crew.ended(&key("first"), false);
+        assert_eq!(woken(&mut woken_by), ["third"]);
+        let Free::Kept(given_up) = crew.keep_free(&key("fourth"), &place("fourth")) else {
+            panic!("there is room");
+        };
+        drop(given_up);
+        assert_eq!(woken(&mut woken_by), ["third"], "it is free again");
     }
 
     fn woken(woken: &mut UnboundedReceiver<ObjectRef<StatefulMigration>>) -> Vec<String> {

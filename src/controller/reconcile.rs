@@ -12,7 +12,7 @@ use kube::runtime::controller::Action;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::crew::{Key, Turn};
+use super::crew::{Free, Key, Turn};
 use super::turn::{Obstacle, Place};
 use super::wish::{Seen, Wish, wish};
 use super::work::{Context, work};
@@ -86,15 +86,19 @@ fn begin(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Pau
         return Some(rest);
     }
     let mut place = Place::of(&key.0, &found);
-    if context.crew.may_begin(&place).is_err() {
-        return take_up(found, context, key, place, false);
-    }
+    let kept = match context.crew.keep_free(&key, &place) {
+        Free::Kept(kept) => kept,
+        Free::Already => return None,
+        Free::Not => return take_up(found, context, key, place, false),
+    };
     let (begun, own) = (key.clone(), Arc::clone(context));
     beside(context, key, async move {
         if let Some(node) = node_of(&own, &begun.0, &found.spec.source_pod).await {
             place.add_node(&node);
         }
-        take_up(found, &own, begun, place, false)
+        let pause = take_up(found, &own, begun, place, false);
+        drop(kept);
+        pause
     });
     None
 }
