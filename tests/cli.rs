@@ -156,6 +156,10 @@ fn what_was_typed_wrong_is_a_usage_error() {
             &["migrate", "w", "-o", "xml"],
             "possible values: table, wide, json, yaml, name",
         ),
+        (
+            &["check", "--to", "node-b"],
+            "--to takes a pod that would be moved there",
+        ),
         (&["status", "-o", "tree"], "possible values"),
         (&["status", "Not_A_Name"], "lower-case"),
         (&["crd", "--log-level", "ms2m=loud"], "log filter"),

@@ -57,6 +57,7 @@ pub fn base_image(
             .hint(format!(
                 "and once it is pulled: kubectl delete pod ms2m-pull-{node} -n {namespace}"
             )),
+        Ok(None) if !image.contains('@') => Check::skipped(name, "its digest is not known"),
         Ok(None) => Check::skipped(name, "the node does not tell of all of its images"),
         Err(error) => Check::skipped(name, error.to_string()),
     }

@@ -117,6 +117,61 @@ async fn policies_and_bindings() {
     app.end().await;
 }
 
+/// Control queues are named after pods alone: namesakes of the pod, and of its target, hear what is
+/// meant for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_else_on_a_control_queue() {
+    const NOBODY: &str = "nobody else listens on its control queue";
+    let app = App::start("heard", &Options::default()).await;
+    check(&app, &[]).await.expect("Broker", NOBODY, "pass");
+    for name in [&app.pod, &app.target] {
+        let mut other = App::named(app.world, "namesake", &Options::default());
+        other.pod.clone_from(name);
+        let namespace = other.namespace.clone();
+        app.world
+            .kubectl(&["create", "namespace", &namespace])
+            .await;
+        let other = other.run_it(&Options::default()).await;
+        let shown = check(&app, &[]).await;
+        shown.expect("Broker", NOBODY, "fail");
+        let meaning = shown.check("Broker", NOBODY)["meaning"].to_string();
+        assert!(
+            meaning.contains(&format!("ms2m.control.{name}\"")),
+            "{meaning}"
+        );
+        // A name of its own, as the remedy says: this one goes.
+        let pod = ["delete", "pod", name, "-n", &namespace, "--grace-period=1"];
+        app.world.kubectl(&pod).await;
+        eventually("the broker has seen it go", async || {
+            let shown = check(&app, &[]).await;
+            (shown.check("Broker", NOBODY)["outcome"] == "pass").then_some(())
+        })
+        .await;
+        other.end().await;
+    }
+    app.end().await;
+}
+
+/// What was sent and not applied yet is nobody's then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_acknowledges_nothing() {
+    const APPLIED: &str = "it acknowledges what it has applied";
+    let options = Options {
+        environment: vec![("AUTO_ACK", "true".to_owned())],
+        ..Options::default()
+    };
+    let app = App::start("automatic", &options).await;
+    eventually("the broker tells of the consumer", async || {
+        let shown = check(&app, &[]).await;
+        (shown.check("Broker", APPLIED)["outcome"] == "fail").then_some(())
+    })
+    .await;
+    let insisted = check(&app, &["--force"]).await;
+    insisted.expect("Broker", APPLIED, "warn");
+    app.migrate(&["--dry-run"]).await.expect_code(3);
+    app.end().await;
+}
+
 /// An application that does not listen on its control queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_without_a_part_in_the_handoff() {

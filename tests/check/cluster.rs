@@ -56,6 +56,15 @@ async fn what_no_setting_names_is_not_checked() {
     assert_eq!(shown.code, Some(0));
 }
 
+/// `MS2M_TO` is for those who move pods; typed, it is a usage error (tests/cli.rs).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_in_the_environment_says_nothing_of_a_cluster() {
+    let world = World::get();
+    let shown = check_cluster(world, "default", &[("MS2M_TO", "nowhere")]).await;
+    shown.expect("Nodes", "two nodes", "pass");
+    assert_eq!(shown.code, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_does_not_answer() {
     let world = World::get();

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod around;
 mod broker;
 mod cluster;
 mod every;

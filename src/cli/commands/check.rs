@@ -4,6 +4,7 @@ mod of_cluster;
 mod of_pod;
 mod probing;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
 use crate::check::{self, Group, NodeFacts, Report};
@@ -49,7 +50,7 @@ pub struct CheckArgs {
     pub pod: Option<String>,
 
     /// The node that it would be moved to [default: as migrate would choose]
-    #[arg(long, value_name = "NODE", value_parser = value::name, requires = "pod", env = "MS2M_TO", hide_env_values = true)]
+    #[arg(long, value_name = "NODE", value_parser = value::name, env = "MS2M_TO", hide_env_values = true)]
     pub to: Option<String>,
 
     /// Look at the nodes' own files too, by a short-lived pod on each
@@ -76,6 +77,13 @@ pub struct CheckArgs {
 pub fn run(ui: &Ui, global: &GlobalArgs, args: &CheckArgs, matches: &ArgMatches) -> Outcome {
     if args.discover.discover && args.pod.is_none() {
         return Err(Error::usage("--discover takes a pod to look at").into());
+    }
+    // The environment's is for migrations; without a pod it says nothing.
+    let typed = matches.value_source("to") == Some(ValueSource::CommandLine);
+    if typed && args.pod.is_none() {
+        return Err(Error::usage("--to takes a pod that would be moved there")
+            .hint("name the pod before it, or leave --to out: without a pod every node is checked")
+            .into());
     }
     let config = Config::load(global.config.as_deref())?;
     let layers = Layers::new(matches, &config);

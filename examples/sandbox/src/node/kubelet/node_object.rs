@@ -76,24 +76,31 @@ fn status(kubelet: &Kubelet, port: u16, old: &[NodeCondition]) -> Value {
         "ephemeral-storage": "100Gi",
         "pods": "250",
     });
+    let setup = kubelet.setup.borrow().clone();
     let images: Vec<_> = kubelet
         .runtime
         .images
         .list()
         .into_iter()
         .map(|(image, mut names)| {
-            names.insert(0, image.repo_digest.clone());
-            names.dedup();
+            if setup.image_digests {
+                names.insert(0, image.repo_digest.clone());
+                names.dedup();
+            } else {
+                names.retain(|name| !name.contains('@'));
+            }
             json!({ "names": names, "sizeBytes": image.size })
         })
         .collect();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
-    let setup = kubelet.setup.borrow().clone();
     let kernel = setup.kernel_version.unwrap_or(kernel);
     let runtime = setup
         .runtime_version
         .unwrap_or_else(|| kubelet.runtime.personality.version().to_owned());
+    let architecture = setup
+        .architecture
+        .unwrap_or_else(|| architecture().to_owned());
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     json!({
         "addresses": [
@@ -106,7 +113,7 @@ fn status(kubelet: &Kubelet, port: u16, old: &[NodeCondition]) -> Value {
         "daemonEndpoints": { "kubeletEndpoint": { "Port": port } },
         "images": images,
         "nodeInfo": {
-            "architecture": architecture(),
+            "architecture": architecture,
             "bootID": boot.trim(),
             "containerRuntimeVersion": runtime,
             "kernelVersion": kernel.trim(),

@@ -1,5 +1,5 @@
 //! How a node is set up, as far as a checkpoint depends on it: its kubelet's feature gate, the rights
-//! of the API server's own identity, the versions that it tells, and its files (`host`). A version is
+//! of the API server's own identity, what it tells of itself, and its files (`host`). What it tells is
 //! only told: the node behaves as it always does.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,11 @@ pub struct Setup {
     pub runtime_version: Option<String>,
     /// What the node tells of its kernel, instead of the truth.
     pub kernel_version: Option<String>,
+    /// What the node tells of its CPU's architecture, instead of the truth.
+    pub architecture: Option<String>,
+    /// Whether its runtime knows the digests of images. It does not of those that were loaded on the
+    /// node by hand; a container started of one has the image's id for `imageID`.
+    pub image_digests: bool,
 }
 
 impl Default for Setup {
@@ -27,11 +32,13 @@ impl Default for Setup {
             api_server_is_admin: true,
             runtime_version: None,
             kernel_version: None,
+            architecture: None,
+            image_digests: true,
         }
     }
 }
 
-/// What is to change of it; what is absent stays. An empty version is the truth again.
+/// What is to change of it; what is absent stays. An empty text is the truth again.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SetupOrder {
@@ -39,6 +46,8 @@ pub struct SetupOrder {
     api_server_is_admin: Option<bool>,
     runtime_version: Option<String>,
     kernel_version: Option<String>,
+    architecture: Option<String>,
+    image_digests: Option<bool>,
     /// Files by their paths on the node; those without a text are removed.
     #[serde(default)]
     pub(super) files: BTreeMap<String, Option<String>>,
@@ -47,7 +56,7 @@ pub struct SetupOrder {
 impl Setup {
     /// Changes what `order` says.
     pub(super) fn change(&mut self, order: SetupOrder) {
-        let told = |version: String| (!version.is_empty()).then_some(version);
+        let told = |text: String| (!text.is_empty()).then_some(text);
         if let Some(on) = order.container_checkpoint {
             self.container_checkpoint = on;
         }
@@ -59,6 +68,12 @@ impl Setup {
         }
         if let Some(version) = order.kernel_version {
             self.kernel_version = told(version);
+        }
+        if let Some(architecture) = order.architecture {
+            self.architecture = told(architecture);
+        }
+        if let Some(known) = order.image_digests {
+            self.image_digests = known;
         }
     }
 }

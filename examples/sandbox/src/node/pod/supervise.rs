@@ -192,6 +192,13 @@ impl Supervisor<'_> {
             "Started",
             format!("Started container {}", self.name()),
         );
+        let image = &container.image;
+        let digests = self.context.kubelet.setup.borrow().image_digests;
+        let id = if digests {
+            &image.repo_digest
+        } else {
+            &image.id
+        };
         self.context.update(self.name(), |state| {
             if let Some(end) = state.terminated() {
                 state.last = Some(end.clone());
@@ -207,7 +214,7 @@ impl Supervisor<'_> {
             state.started = self.spec.startup_probe.is_none();
             state.image = Some(ImageShown {
                 name: container.image_name.clone(),
-                id: container.image.repo_digest.clone(),
+                id: id.clone(),
             });
             state.container = Some(Arc::clone(container));
         });
