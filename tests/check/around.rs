@@ -76,7 +76,15 @@ async fn a_namespace_that_does_not_admit_the_target() {
     let words = ["label", "namespace", &app.namespace, label];
     app.world.kubectl(&words).await;
     let shown = check(&app, &[]).await;
-    shown.expect("Namespace", ADMITS, "fail");
+    shown.expect("Namespace", ADMITS, "fail").expect(
+        "Namespace",
+        "admits the transfer's pod",
+        "fail",
+    );
+    let meaning = |part: &str| shown.check("Namespace", part)["meaning"].to_string();
+    // Of each pod what is wrong with it: this one mounts nothing of the node.
+    assert!(meaning("the transfer's pod").contains("hostPath"));
+    assert!(!meaning(ADMITS).contains("hostPath"));
     for remedy in shown.remedies("Namespace", ADMITS) {
         apply(app.world, &remedy).await;
     }

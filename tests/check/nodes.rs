@@ -208,6 +208,8 @@ async fn digest(world: &'static World) {
     shown
         .expect("Pod", KNOWN, "warn")
         .expect("Nodes", "has the image", "skipped");
+    let why = shown.check("Nodes", "has the image")["meaning"][0].clone();
+    assert_eq!(why, "its digest is not known");
     let record = app.publish(20).await;
     let moved = app.migrate(&[]).await.expect_code(0);
     let words = shown.check("Pod", KNOWN)["meaning"][0].clone();
