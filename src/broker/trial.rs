@@ -6,7 +6,7 @@
 
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ExchangeUnbindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel};
@@ -43,6 +43,12 @@ impl AmqpBroker {
         let tried = self.done(async |it| {
             let options = QueueDeleteOptions::default();
             it.queue_delete(short(&control), options).await.map(drop)
+        });
+        note(&mut refused, tried.await)?;
+        // A roll-back takes back what a source was told that does not listen.
+        let tried = self.done(async |it| {
+            let options = QueuePurgeOptions::default();
+            it.queue_purge(short(&control), options).await.map(drop)
         });
         note(&mut refused, tried.await)?;
         for (from, to) in [

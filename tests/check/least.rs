@@ -15,7 +15,7 @@ fn patterns(app: &App) -> [String; 3] {
     [
         format!(r"^({queue}\.ms2m-|ms2m\.control\.)"),
         format!(r"^({queue}(\.ms2m-.*)?|amq\.default)$"),
-        format!(r"^({queue}\.ms2m-.*|{exchange})$"),
+        format!(r"^({queue}\.ms2m-.*|ms2m\.control\..*|{exchange})$"),
     ]
 }
 
@@ -50,7 +50,10 @@ async fn the_least_permissions_do_and_fewer_do_not() {
     // Without the producers' exchange, the queue itself, and the control queues.
     let [configure, write, read] = least.clone();
     let of_ms2m = format!(r"^{}\.ms2m-", regex::escape(&app.queue));
+    let not_of_control = read.replace(r"|ms2m\.control\..*", "");
+    assert_ne!(not_of_control, read);
     for fewer in [
+        [configure.clone(), write.clone(), not_of_control],
         [configure.clone(), write, of_ms2m.clone()],
         [
             configure,
@@ -66,6 +69,11 @@ async fn the_least_permissions_do_and_fewer_do_not() {
     give(least).await;
     let shown = check(&app, &["--broker-url", &url]).await;
     shown.expect("Broker", MAY, "pass");
+    // There, and back where it is rolled back.
+    let fault = json!({"node": app.world.source_node, "pod": format!("{}/{}", app.namespace, app.pod), "on": "checkpoint", "error": "no", "times": 1});
+    app.world.order("/kubelet", fault).await;
+    let back = app.migrate(&["--broker-url", &url]).await;
+    back.expect_code(4);
     let moved = app.migrate(&["--broker-url", &url]).await;
     moved.expect_code(0);
     app.end().await;
