@@ -138,9 +138,9 @@ fn take_up(
             None
         }
         Turn::Waits(obstacle) => {
-            let waits = Arc::clone(context);
+            let (waits, own) = (key.clone(), Arc::clone(context));
             beside(context, key, async move {
-                tell_waiting(&waits, &found, &obstacle).await;
+                tell_waiting(&own, &waits, &found, &obstacle).await;
                 None
             });
             None
@@ -150,7 +150,17 @@ fn take_up(
     }
 }
 
-async fn tell_waiting(context: &Context, found: &StatefulMigration, obstacle: &Obstacle) {
+async fn tell_waiting(
+    context: &Context,
+    key: &Key,
+    found: &StatefulMigration,
+    obstacle: &Obstacle,
+) {
+    // It is never closed.
+    let _permit = context.notes.acquire().await;
+    if context.crew.is_at_work(key) {
+        return;
+    }
     let reason = conditions::reasons::QUEUED;
     note::waits(context, found, reason, &obstacle.to_string()).await;
 }

@@ -12,6 +12,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, watcher};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,9 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How many resources are looked at side by side.
 const SIDE_BY_SIDE: u16 = 64;
+
+/// How many notes of why migrations wait are written at once.
+const NOTES_AT_ONCE: usize = 4;
 
 /// How a controller runs.
 #[derive(Debug, Clone)]
@@ -171,6 +175,7 @@ async fn lead(
         metrics: Arc::clone(&health.metrics),
         clock: Arc::new(SystemClock::new()),
         leave: leave.clone(),
+        notes: Semaphore::new(NOTES_AT_ONCE),
         registries: Mutex::default(),
     });
     let (reader, writer) = reflector::store();

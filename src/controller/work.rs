@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use kube::{Client, ResourceExt};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::crew::{Crew, Key};
@@ -35,6 +36,9 @@ pub(super) struct Context {
     pub(super) clock: Arc<SystemClock>,
     /// Cancelled when this controller ends: all migrations are left as they stand.
     pub(super) leave: CancellationToken,
+    /// Notes of why migrations wait are written a few at a time: where many are made at once, those that
+    /// are under way need the API server more.
+    pub(super) notes: Semaphore,
     /// Registry clients without credentials, by whether they speak plain HTTP.
     pub(super) registries: Mutex<HashMap<bool, Arc<OciRegistry>>>,
 }
