@@ -316,6 +316,13 @@ impl Run {
             )
             .or_code(&explain::TARGET_ENDED);
         }
+        if waiting == Waiting::SourceThere {
+            return Trouble::failed(
+                format!("source pod {} has ended or is gone", self.source_pod()),
+                "there is no checkpoint of it yet, and so no state to move",
+            )
+            .or_code(&explain::POD_GONE);
+        }
         let queue = &self.names.queue;
         let limit = self.patience_of_stage();
         let trouble = Trouble::failed(
