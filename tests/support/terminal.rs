@@ -118,11 +118,20 @@ impl Terminal {
     }
 
     /// Makes it larger or smaller.
-    pub(crate) fn resize(&self, (columns, rows): (u16, u16)) {
+    pub(crate) fn resize(&mut self, (columns, rows): (u16, u16)) {
+        self.changed.mark_unchanged();
         let mut shown = self.shown();
         shown.emulator.resize(columns.into(), rows.into());
         let resized = self.keys.resize(Size::new(rows, columns));
         resized.expect("it is resized");
+    }
+
+    /// Waits until something was drawn since it was resized. One that is resized while a frame for its
+    /// size before is on the way shows that frame as it comes, as every terminal does.
+    pub(crate) async fn redrawn(&mut self) {
+        let drawn = tokio::time::timeout(super::DEADLINE, self.changed.changed()).await;
+        let drawn = drawn.is_ok_and(|drawn| drawn.is_ok());
+        assert!(drawn, "it is not drawn anew:\n{}", self.text());
     }
 
     /// Presses keys.

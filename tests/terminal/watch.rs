@@ -59,6 +59,7 @@ async fn the_table_is_redrawn_in_place_at_every_size() {
     whole(&terminal.text(), &["one-00001", "two-00002"]);
     for (columns, rows) in [(70, 12), (120, 20), (90, 6), (50, 12)] {
         terminal.resize((columns, rows));
+        terminal.redrawn().await;
         // What is cut says how wide it is.
         let room = usize::from(columns);
         let narrow = columns < 60;
