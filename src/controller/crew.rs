@@ -70,7 +70,7 @@ pub(super) enum Turn {
 
 /// Whether a turn is kept free.
 pub(super) enum Free {
-    /// It is, for as long as this lives or until it is asked for.
+    /// It is, for as long as this lives.
     Kept(Kept),
     /// It was before.
     Already,
@@ -87,7 +87,7 @@ pub(super) struct Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         let mut state = self.crew.state();
-        // It was asked for, as a rule.
+        // It was taken, as a rule.
         if state.asking.remove(&self.key).is_some() {
             self.crew.wake_next(&state);
         }
@@ -120,7 +120,7 @@ impl Crew {
         if state.asking.contains_key(key) {
             return Free::Already;
         }
-        if state.may_begin(place, self.limits).is_err() {
+        if state.may_begin(key, place, self.limits).is_err() {
             return Free::Not;
         }
         state.asking.insert(key.clone(), place.clone());
@@ -139,7 +139,6 @@ impl Crew {
     /// and its application may be waiting.
     pub(super) fn ask(&self, key: &Key, created: Timestamp, place: Place, begun: bool) -> Turn {
         let mut state = self.state();
-        state.asking.remove(key);
         if state.closed || state.at_work.contains_key(key) {
             return Turn::Not;
         }
@@ -147,13 +146,14 @@ impl Crew {
             return Turn::Rests(rest);
         }
         let line = (created, key.clone());
-        if !begun && let Err(obstacle) = state.may_begin(&place, self.limits) {
+        if !begun && let Err(obstacle) = state.may_begin(key, &place, self.limits) {
             state.waiting.insert(line, place);
             // The turn that it was woken for is another one's then.
             self.wake_next(&state);
             return Turn::Waits(obstacle);
         }
         state.waiting.remove(&line);
+        state.asking.remove(key);
         let stop = CancellationToken::new();
         let work = Work {
             stop: stop.clone(),
@@ -238,18 +238,20 @@ impl State {
         (!left.is_zero()).then_some(left)
     }
 
-    fn may_begin(&self, place: &Place, limits: Limits) -> Result<(), Obstacle> {
-        may_begin(place, self.under_way(), limits)
+    fn may_begin(&self, key: &Key, place: &Place, limits: Limits) -> Result<(), Obstacle> {
+        may_begin(place, self.under_way(Some(key)), limits)
     }
 
-    fn under_way(&self) -> impl Iterator<Item = &Place> + Clone {
+    /// Places that are taken, or kept free for another one than `own`.
+    fn under_way(&self, own: Option<&Key>) -> impl Iterator<Item = &Place> + Clone {
         let at_work = self.at_work.values().map(|it| &it.place);
-        at_work.chain(self.asking.values())
+        let asking = self.asking.iter().filter(move |(key, _)| own != Some(*key));
+        at_work.chain(asking.map(|(_, place)| place))
     }
 
     /// Those of the waiting whose turn it is, oldest first.
     fn next(&self, limits: Limits) -> Vec<Key> {
-        let mut under_way: Vec<&Place> = self.under_way().collect();
+        let mut under_way: Vec<&Place> = self.under_way(None).collect();
         let mut next = Vec::new();
         for ((_, key), place) in &self.waiting {
             if under_way.len() >= limits.at_once {
@@ -290,24 +292,22 @@ mod tests {
         ("shop".to_owned(), name.to_owned())
     }
 
-    fn ask(crew: &Crew, name: &str, begun: bool) -> Turn {
-        let place = Place {
+    fn place(name: &str) -> Place {
+        Place {
             namespace: "shop".to_owned(),
             pods: vec![format!("pod-of-{name}")],
             nodes: Vec::new(),
-        };
-        crew.ask(&key(name), Timestamp::UNIX_EPOCH, place, begun)
+        }
+    }
+
+    fn ask(crew: &Crew, name: &str, begun: bool) -> Turn {
+        crew.ask(&key(name), Timestamp::UNIX_EPOCH, place(name), begun)
     }
 
     #[test]
     fn a_turn_that_is_kept_free_is_nobody_elses() {
         let (crew, mut woken_by) = crew();
         let crew = Arc::new(crew);
-        let place = |name: &str| Place {
-            namespace: "shop".to_owned(),
-            pods: vec![format!("pod-of-{name}")],
-            nodes: Vec::new(),
-        };
         let Free::Kept(first) = crew.keep_free(&key("first"), &place("first")) else {
             panic!("there is room");
         };
@@ -333,6 +333,27 @@ mod tests {
         };
         drop(given_up);
         assert_eq!(woken(&mut woken_by), ["third"], "it is free again");
+    }
+
+    #[test]
+    fn a_kept_turn_that_is_not_taken_is_another_ones() {
+        let (crew, mut woken_by) = crew();
+        let crew = Arc::new(crew);
+        assert!(matches!(ask(&crew, "at-work", false), Turn::Now(_)));
+        let Free::Kept(kept) = crew.keep_free(&key("rests"), &place("rests")) else {
+            panic!("there is room");
+        };
+        assert!(matches!(ask(&crew, "next", false), Turn::Waits(_)));
+        // Another look has begun and ended it meanwhile.
+        let failed = Rest {
+            failures: 0,
+            until: Instant::now() + LONGEST_REST,
+        };
+        crew.state().resting.insert(key("rests"), failed);
+        assert!(matches!(ask(&crew, "rests", false), Turn::Rests(_)));
+        woken(&mut woken_by);
+        drop(kept);
+        assert_eq!(woken(&mut woken_by), ["next"]);
     }
 
     fn woken(woken: &mut UnboundedReceiver<ObjectRef<StatefulMigration>>) -> Vec<String> {

@@ -79,8 +79,8 @@ fn end(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Pause
     pause
 }
 
-/// Begins it when its turn has come. The source's node is asked for only then. What changes meanwhile
-/// is not missed: the first that is written is the finalizer, and that has it looked at again.
+/// Begins it when its turn has come. The source's node is asked for only then. Whoever wants it ended
+/// meanwhile is not overheard: that look takes it up itself, and this one finds it at work or at rest.
 fn begin(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Pause {
     if let Some(rest) = context.crew.rest(&key) {
         return Some(rest);

@@ -321,7 +321,12 @@ impl Run {
                 format!("source pod {} has ended or is gone", self.source_pod()),
                 "there is no checkpoint of it yet, and so no state to move",
             )
-            .or_code(&explain::POD_GONE);
+            .or_code(&explain::POD_GONE)
+            .hint(format!(
+                "see what became of it: kubectl get events -n {} --field-selector involvedObject.name={}",
+                self.record.namespace,
+                self.source_pod()
+            ));
         }
         let queue = &self.names.queue;
         let limit = self.patience_of_stage();
