@@ -138,16 +138,25 @@ const BUSY: u32 = 60;
 /// The backlog of the cases with one.
 const BACKLOG: u64 = 200;
 
-/// The default matrix: every configuration at every rate by the command line. Beside that, by either
-/// kind of strategy, an easy, a busy and a too high rate with a backlog; and at one rate each a
-/// controller, the handoff Mirror, deletion, and states of up to 1 GiB.
+/// The default matrix: every configuration at every rate by the command line. Beside that, every rate
+/// with a backlog, each by one configuration; and at one rate each a controller, the handoff Mirror,
+/// deletion, and states of up to 1 GiB.
 pub fn default_matrix() -> Vec<Case> {
     use Configuration::{Deployment, Pod, StatefulsetSequential, StatefulsetShadow};
     let all = [Pod, Deployment, StatefulsetSequential, StatefulsetShadow];
     let usual = [STATE_BYTES];
     let mut cases = cross(&all, &[Way::Cli], &RATES, &usual, &[0]);
-    let (strategies, rates) = ([Pod, StatefulsetSequential], [20, BUSY, 100]);
-    cases.extend(cross(&strategies, &[Way::Cli], &rates, &usual, &[BACKLOG]));
+    // One after the other, so that each strategy has it where the worker keeps up and where it does not.
+    let in_turn = [Pod, StatefulsetSequential, Deployment, StatefulsetShadow];
+    for (rate, configuration) in RATES.into_iter().zip(in_turn.into_iter().cycle()) {
+        cases.extend(cross(
+            &[configuration],
+            &[Way::Cli],
+            &[rate],
+            &usual,
+            &[BACKLOG],
+        ));
+    }
     cases.extend(cross(&all, &[Way::Controller], &[BUSY], &usual, &[0]));
     let mirrored = [Pod, Deployment];
     cases.extend(cross(&mirrored, &[Way::Mirror], &[20, BUSY], &usual, &[0]));
@@ -236,7 +245,7 @@ mod tests {
     const PACE: Pace = Pace {
         warm_up: Duration::from_millis(1_500),
         after: Duration::from_millis(1_500),
-        cutoff: Duration::from_secs(10),
+        cutoff: Duration::from_secs(8),
     };
 
     #[test]
@@ -249,6 +258,10 @@ mod tests {
                 let has = |case: &Case| (case.configuration, case.rate) == (*configuration, rate);
                 assert!(cases.iter().any(has), "{configuration:?} at {rate}");
             }
+        }
+        for rate in RATES {
+            let waits = |case: &Case| case.rate == rate && case.backlog > 0;
+            assert!(cases.iter().any(waits), "a backlog at {rate}");
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Selection {
     after: Duration,
     /// Limit of the replay. The published figures have 120 s, which a worker that cannot keep up
     /// takes whole.
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, default_value = "8s", value_parser = parse_duration)]
     cutoff: Duration,
     /// What the order of the runs is drawn from [default: that of the results file, else the clock].
     #[arg(long)]
