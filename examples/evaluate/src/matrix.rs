@@ -244,8 +244,8 @@ mod tests {
 
     const PACE: Pace = Pace {
         warm_up: Duration::from_millis(1_500),
-        after: Duration::from_millis(1_500),
-        cutoff: Duration::from_secs(8),
+        after: Duration::from_secs(1),
+        cutoff: Duration::from_secs(5),
     };
 
     #[test]

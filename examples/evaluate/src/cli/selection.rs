@@ -38,11 +38,11 @@ pub(super) struct Selection {
     #[arg(long, default_value = "1500ms", value_parser = parse_duration)]
     warm_up: Duration,
     /// How long they go on coming after it has ended.
-    #[arg(long, default_value = "1500ms", value_parser = parse_duration)]
+    #[arg(long, default_value = "1s", value_parser = parse_duration)]
     after: Duration,
     /// Limit of the replay. The published figures have 120 s, which a worker that cannot keep up
     /// takes whole.
-    #[arg(long, default_value = "8s", value_parser = parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = parse_duration)]
     cutoff: Duration,
     /// What the order of the runs is drawn from [default: that of the results file, else the clock].
     #[arg(long)]
