@@ -292,6 +292,6 @@ mod tests {
         case.rate = 20;
         let easy = estimate(&case, &PACE);
         case.rate = 120;
-        assert!(estimate(&case, &PACE) > easy + 10.0);
+        assert!(estimate(&case, &PACE) > easy + PACE.cutoff.as_secs_f64());
     }
 }
