@@ -160,6 +160,14 @@ fn what_was_typed_wrong_is_a_usage_error() {
             &["check", "--to", "node-b"],
             "--to takes a pod that would be moved there",
         ),
+        (
+            &["create", "-f", "m.yaml", "--to", "node-b"],
+            "--to cannot be used with --filename",
+        ),
+        (
+            &["create", "-f", "m.yaml", "--name", "other"],
+            "--name cannot be used with --filename",
+        ),
         (&["status", "-o", "tree"], "possible values"),
         (&["status", "Not_A_Name"], "lower-case"),
         (&["crd", "--log-level", "ms2m=loud"], "log filter"),
@@ -170,6 +178,22 @@ fn what_was_typed_wrong_is_a_usage_error() {
         assert_eq!(run.stdout, "", "{args:?}");
         assert!(run.stderr.contains(words), "{args:?}: {}", run.stderr);
     }
+}
+
+/// A manifest names its own node; what the environment has for flags says nothing about it.
+#[test]
+fn a_manifest_is_checked_whatever_the_environment_has_for_flags() {
+    let machine = Machine::new();
+    let manifest = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/examples/manifests/migration.yaml"
+    );
+    let run = machine.run_with(
+        &["create", "-f", manifest, "--dry-run=client"],
+        &[("MS2M_TO", "node-z"), ("MS2M_NAME", "other")],
+    );
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stdout.contains("other"), "{}", run.stdout);
 }
 
 #[test]

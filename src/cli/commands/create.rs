@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use serde_json::json;
 
@@ -38,7 +39,7 @@ pub struct CreateArgs {
     pub pod: Option<String>,
 
     /// Manifests, YAML or JSON, - for standard input; repeatable
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["pod", "to", "name"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "pod")]
     pub filename: Vec<PathBuf>,
 
     /// The node to move it to [default: the controller chooses]
@@ -87,6 +88,16 @@ pub fn run(ui: &Ui, global: &GlobalArgs, args: &CreateArgs, matches: &ArgMatches
         let layers = Layers::new(matches, &config);
         let typed = Typed::read(&args.settings.end, &layers)?;
         return runtime()?.block_on(Box::pin(job.of_flags(layers, typed)));
+    }
+    // The environment's are for migrations that are made of flags; a manifest has its own.
+    for flag in ["to", "name"] {
+        if matches.value_source(flag) == Some(ValueSource::CommandLine) {
+            return Err(
+                Error::usage(format!("--{flag} cannot be used with --filename"))
+                    .hint("write it into the manifest, or leave the manifest out and name the pod")
+                    .into(),
+            );
+        }
     }
     let manifests = manifest::read(&args.filename)?;
     job.warn(&manifests);
