@@ -100,6 +100,11 @@ impl AmqpBroker {
 
 #[async_trait]
 impl Broker for AmqpBroker {
+    fn connections(&self) -> u64 {
+        // Those of relays are made when they are needed, and tell nothing.
+        self.channels.connections()
+    }
+
     async fn describe(&self) -> PortResult<BrokerView> {
         // The AMQP connection is what counts; the management API is a help.
         self.done(async |_| Ok(())).await?;

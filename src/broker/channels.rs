@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::options::ConfirmSelectOptions;
@@ -37,6 +38,8 @@ pub(super) struct Channels {
     url: BrokerUrl,
     pub(super) route: Option<Arc<dyn Route>>,
     pool: Mutex<Pool>,
+    /// Connections that were made so far.
+    made: AtomicU64,
 }
 
 impl Channels {
@@ -45,7 +48,13 @@ impl Channels {
             url,
             route: None,
             pool: Mutex::new(Pool::default()),
+            made: AtomicU64::new(0),
         }
+    }
+
+    /// How many connections were made so far.
+    pub(super) fn connections(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Runs `work` on a channel in confirm mode. On success the channel is kept for the next one.
@@ -104,6 +113,7 @@ impl Channels {
             .is_some_and(|connection| connection.status().connected())
         {
             pool.connection = Some(self.connect().await?);
+            self.made.fetch_add(1, Ordering::Relaxed);
         }
         let connection = pool
             .connection

@@ -397,6 +397,9 @@ impl fmt::Display for Destination {
 /// The AMQP broker.
 #[async_trait]
 pub trait Broker: Send + Sync {
+    /// How many connections to it have been made so far: one more tells whoever looks that the broker
+    /// was away, or may have been.
+    fn connections(&self) -> u64;
     /// Broker product and version, and whether unacknowledged messages can be counted.
     async fn describe(&self) -> PortResult<BrokerView>;
     /// The queues of these names, in their order; `None` where there is none. One look costs a

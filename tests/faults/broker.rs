@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use lapin::options::QueueBindOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
 use serde_json::json;
 
 use crate::case::{Case, End, Kind};
 use crate::place::Place;
 use crate::support::Options;
+use crate::support::cli::Outcome;
 use crate::trials::{Trials, Turns};
 use crate::verdict::Excuses;
 
@@ -47,6 +51,25 @@ pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
     }
     trials.add_in_turn(turns, "broker::gone_on_the_way_back", gone_on_the_way_back);
     trials.add_in_turn(turns, "broker::gone_twice", gone_twice);
+    trials.add_in_turn(
+        turns,
+        "broker::back_with_an_open_gate_before_the_commit",
+        async || back_with_an_open_gate(start("leak").await, "gate closed", End::RolledBack).await,
+    );
+    trials.add_in_turn(
+        turns,
+        "broker::back_with_an_open_gate_and_another_process",
+        back_with_an_open_gate_and_another_process,
+    );
+    // The whole restore comes after it, since the source goes first.
+    trials.add_in_turn(
+        turns,
+        "broker::back_with_an_open_gate_after_the_commit",
+        async || {
+            let case = Case::owned_at(Place::disturbed().await, "leak", Kind::Sequential).await;
+            back_with_an_open_gate(case, "committed:", End::Completed).await;
+        },
+    );
 }
 
 /// The moments that pods of an owner have on top.
@@ -125,4 +148,63 @@ async fn gone_twice() {
     let end = case.settle(running.outcome().await).await;
     // Under load the broker may take longer to come back than the application is waited for.
     case.ends_with(end, EXCUSES).await;
+}
+
+/// As where a broker that was killed has lost the closing of the gate: when it is back, messages reach the
+/// primary queue in mid-migration. In which order they were applied nobody can know then, and nobody is told
+/// that all is well.
+async fn back_with_an_open_gate(case: Case, moment: &str, expected: End) {
+    let mut running = case.migrate();
+    assert!(running.says(moment).await, "'{moment}' was never said");
+    open_the_gate(&case).await;
+    take_away(&case, Outage::Stop(1)).await;
+    ends_in_doubt(case, running.outcome().await, expected).await;
+}
+
+/// The same with the process gone that closed the gate, as when it ran on the broker's machine.
+async fn back_with_an_open_gate_and_another_process() {
+    let case = start("leak").await;
+    let mut running = case.migrate();
+    assert!(running.says("checkpoint taken").await);
+    running.signal("KILL").await;
+    running.outcome().await;
+    open_the_gate(&case).await;
+    let outcome = case.migrate().outcome().await;
+    ends_in_doubt(case, outcome, End::RolledBack).await;
+}
+
+async fn ends_in_doubt(mut case: Case, outcome: Outcome, expected: End) {
+    assert_eq!(outcome.code, Some(11), "{outcome:?}");
+    let words = "the broker came back without the closing of the gate";
+    assert!(outcome.stderr.contains(words), "{outcome:?}");
+    let end = case.settle(outcome).await;
+    assert_eq!(end, expected);
+    let survivor = case.survivor(end).to_owned();
+    case.serves(&survivor).await;
+    // Their order is what is in doubt.
+    let verdict = case.verdict(&survivor, EXCUSES).await;
+    assert_eq!((verdict.lost, verdict.doubled), (0, 0), "{verdict:?}");
+    case.nothing_is_left(end).await;
+    case.clear().await;
+}
+
+/// Lets the closed gate lead to the primary queue.
+async fn open_the_gate(case: &Case) {
+    let url = &case.place.world.places.broker_url;
+    let connection = Connection::connect(url, ConnectionProperties::default()).await;
+    let connection = connection.expect("the broker is there");
+    let channel = connection.create_channel().await.expect("a channel");
+    let gate = format!("{}.ms2m-gate", case.app.queue);
+    let (queue, options) = (case.app.queue.as_str(), QueueBindOptions::default());
+    channel
+        .queue_bind(
+            queue.into(),
+            gate.into(),
+            "".into(),
+            options,
+            FieldTable::default(),
+        )
+        .await
+        .expect("it is bound");
+    connection.close(200, "done".into()).await.expect("it ends");
 }

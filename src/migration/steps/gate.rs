@@ -45,9 +45,12 @@ impl Run {
                 })
             })
             .await?;
-        if failed.load(Ordering::Relaxed) {
+        let failed = failed.load(Ordering::Relaxed);
+        if failed {
             // The time in which the broker was away is nobody's fault.
             self.watch.stage_begins(look.at);
+        }
+        if self.may_have_been_away() || failed {
             self.after_an_outage().await?;
         }
         self.say_depth(&look);

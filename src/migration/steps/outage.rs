@@ -25,6 +25,17 @@ const CLOSED: [Effect; 6] = [
 const OPEN: [Effect; 1] = [Effect::OpenGate];
 
 impl Run {
+    /// Whether the broker may have been away since the last look, in whatever was done meanwhile: another
+    /// connection had to be made. Or it was another process that looked last, and both may have gone
+    /// together; where the opening of the gate comes next, it may have been that process.
+    pub(super) fn may_have_been_away(&mut self) -> bool {
+        let now = self.ports.broker.connections();
+        match self.connections.replace(now) {
+            Some(before) => before != now,
+            None => !matches!(self.stage(), Stage::SourceRemoved | Stage::TargetRestored),
+        }
+    }
+
     /// Puts the gate as the present stage needs it.
     pub(super) async fn after_an_outage(&mut self) -> Result<(), Trouble> {
         let aborting = self.is_aborting();

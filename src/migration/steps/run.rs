@@ -64,6 +64,8 @@ pub(in crate::migration) struct Run {
     pub(super) archive_is_gone: bool,
     /// Whether it was said that there is only forward.
     pub(super) said_committed: bool,
+    /// Connections to the broker at the last look of this process.
+    pub(super) connections: Option<u64>,
     /// Since when the gate could not be opened that was to be.
     pub(super) opening_since: Option<Duration>,
     /// Whether the target has not become ready, where it must before the source may go.
@@ -148,6 +150,7 @@ impl Run {
             receiver: None,
             archive_is_gone: false,
             said_committed: false,
+            connections: None,
             opening_since: None,
             target_unready: false,
             phase_began: now,
