@@ -23,6 +23,9 @@ const LONGEST_REST: Duration = Duration::from_secs(120);
 /// Namespace and name of a resource.
 pub(super) type Key = (String, String);
 
+/// Where a migration stands in the line of those that wait: the oldest is first.
+type InLine = (Timestamp, Key);
+
 /// The migrations of this process.
 pub(super) struct Crew {
     limits: Limits,
@@ -34,8 +37,7 @@ pub(super) struct Crew {
 #[derive(Default)]
 struct State {
     at_work: HashMap<Key, Work>,
-    /// Oldest first.
-    waiting: BTreeMap<(Timestamp, Key), Place>,
+    waiting: BTreeMap<InLine, Place>,
     resting: HashMap<Key, Rest>,
     /// About to ask for their turn, which is kept free for them meanwhile.
     asking: HashMap<Key, Place>,
@@ -115,12 +117,18 @@ impl Crew {
 
     /// Keeps the turn of a migration free while its place is completed, if it could begin now as far as
     /// its place is known: saves a look for those that have to wait in any case.
-    pub(super) fn keep_free(self: &Arc<Self>, key: &Key, place: &Place) -> Free {
+    pub(super) fn keep_free(
+        self: &Arc<Self>,
+        key: &Key,
+        created: Timestamp,
+        place: &Place,
+    ) -> Free {
         let mut state = self.state();
         if state.asking.contains_key(key) {
             return Free::Already;
         }
-        if state.may_begin(key, place, self.limits).is_err() {
+        let line = (created, key.clone());
+        if state.may_begin(&line, place, self.limits).is_err() {
             return Free::Not;
         }
         state.asking.insert(key.clone(), place.clone());
@@ -146,7 +154,7 @@ impl Crew {
             return Turn::Rests(rest);
         }
         let line = (created, key.clone());
-        if !begun && let Err(obstacle) = state.may_begin(key, &place, self.limits) {
+        if !begun && let Err(obstacle) = state.may_begin(&line, &place, self.limits) {
             state.waiting.insert(line, place);
             // The turn that it was woken for is another one's then.
             self.wake_next(&state);
@@ -208,6 +216,14 @@ impl Crew {
         self.wake_next(&state);
     }
 
+    /// One of which nothing is wanted any more does not wait: nobody stands behind it.
+    pub(super) fn leaves_line(&self, key: &Key, created: Timestamp) {
+        let mut state = self.state();
+        if state.waiting.remove(&(created, key.clone())).is_some() {
+            self.wake_next(&state);
+        }
+    }
+
     /// Begins nothing more.
     pub(super) fn close(&self) {
         self.state().closed = true;
@@ -238,8 +254,13 @@ impl State {
         (!left.is_zero()).then_some(left)
     }
 
-    fn may_begin(&self, key: &Key, place: &Place, limits: Limits) -> Result<(), Obstacle> {
-        may_begin(place, self.under_way(Some(key)), limits)
+    /// Whether it is its turn: beside what is under way, and behind those that have waited for longer and
+    /// are about to be looked at. Else a migration of the same pod would overtake the one before it, and
+    /// find no pod where that one was to bring it.
+    fn may_begin(&self, line: &InLine, place: &Place, limits: Limits) -> Result<(), Obstacle> {
+        let mut before: Vec<&Place> = self.under_way(Some(&line.1)).collect();
+        self.line_up(&mut before, Some(line), limits);
+        may_begin(place, before.into_iter(), limits)
     }
 
     /// Places that are taken, or kept free for another one than `own`.
@@ -252,14 +273,24 @@ impl State {
     /// Those of the waiting whose turn it is, oldest first.
     fn next(&self, limits: Limits) -> Vec<Key> {
         let mut under_way: Vec<&Place> = self.under_way(None).collect();
+        self.line_up(&mut under_way, None, limits)
+    }
+
+    /// Adds those of the waiting whose turn it is to what is under way, oldest first, up to one.
+    fn line_up<'a>(
+        &'a self,
+        under_way: &mut Vec<&'a Place>,
+        up_to: Option<&InLine>,
+        limits: Limits,
+    ) -> Vec<Key> {
         let mut next = Vec::new();
-        for ((_, key), place) in &self.waiting {
-            if under_way.len() >= limits.at_once {
+        for (line, place) in &self.waiting {
+            if under_way.len() >= limits.at_once || up_to.is_some_and(|end| line >= end) {
                 break;
             }
             if may_begin(place, under_way.iter().copied(), limits).is_ok() {
                 under_way.push(place);
-                next.push(key.clone());
+                next.push(line.1.clone());
             }
         }
         next
@@ -304,23 +335,59 @@ mod tests {
         crew.ask(&key(name), Timestamp::UNIX_EPOCH, place(name), begun)
     }
 
+    fn keep_free(crew: &Arc<Crew>, name: &str) -> Free {
+        crew.keep_free(&key(name), Timestamp::UNIX_EPOCH, &place(name))
+    }
+
+    #[test]
+    fn nobody_overtakes_one_of_the_same_pod_that_has_waited_for_longer() {
+        let (crew, mut woken_by) = crew();
+        let crew = Arc::new(crew);
+        let made = |at: i64| Timestamp::from_second(at).expect("it is a time");
+        let of_one_pod = || place("there-and-back");
+        let ask = |name: &str, at| crew.ask(&key(name), made(at), of_one_pod(), false);
+        assert!(matches!(ask("first", 1), Turn::Now(_)));
+        assert!(matches!(ask("second", 2), Turn::Waits(_)));
+        assert!(matches!(ask("third", 3), Turn::Waits(_)));
+        crew.ended(&key("first"), false);
+        assert_eq!(woken(&mut woken_by), ["second"]);
+        // Something else has the third one looked at before the second.
+        let kept = crew.keep_free(&key("third"), made(3), &of_one_pod());
+        assert!(matches!(kept, Free::Not));
+        assert!(matches!(ask("third", 3), Turn::Waits(Obstacle::Pod(_))));
+        assert_eq!(woken(&mut woken_by), ["second"]);
+        assert!(matches!(ask("second", 2), Turn::Now(_)));
+        // One that nobody stands before has room beside it.
+        let other = crew.ask(&key("other"), made(4), place("other"), false);
+        assert!(matches!(other, Turn::Now(_)));
+    }
+
+    #[test]
+    fn nobody_stands_behind_one_that_wants_nothing_any_more() {
+        let (crew, mut woken_by) = crew();
+        for name in ["a", "b", "c", "d"] {
+            ask(&crew, name, false);
+        }
+        crew.ended(&key("a"), false);
+        assert_eq!(woken(&mut woken_by), ["c"]);
+        crew.leaves_line(&key("c"), Timestamp::UNIX_EPOCH);
+        assert_eq!(woken(&mut woken_by), ["d"]);
+        crew.leaves_line(&key("c"), Timestamp::UNIX_EPOCH);
+        assert_eq!(woken(&mut woken_by), Vec::<String>::new());
+        assert!(matches!(ask(&crew, "d", false), Turn::Now(_)));
+    }
+
     #[test]
     fn a_turn_that_is_kept_free_is_nobody_elses() {
         let (crew, mut woken_by) = crew();
         let crew = Arc::new(crew);
-        let Free::Kept(first) = crew.keep_free(&key("first"), &place("first")) else {
+        let Free::Kept(first) = keep_free(&crew, "first") else {
             panic!("there is room");
         };
-        assert!(matches!(
-            crew.keep_free(&key("first"), &place("first")),
-            Free::Already
-        ));
+        assert!(matches!(keep_free(&crew, "first"), Free::Already));
         assert!(matches!(ask(&crew, "second", false), Turn::Now(_)));
         assert!(matches!(ask(&crew, "third", false), Turn::Waits(_)));
-        assert!(matches!(
-            crew.keep_free(&key("third"), &place("third")),
-            Free::Not
-        ));
+        assert!(matches!(keep_free(&crew, "third"), Free::Not));
         assert_eq!(woken(&mut woken_by), Vec::<String>::new());
         assert!(matches!(ask(&crew, "first", false), Turn::Now(_)));
         drop(first);
@@ -328,7 +395,7 @@ mod tests {
 
         crew.ended(&key("first"), false);
         assert_eq!(woken(&mut woken_by), ["third"]);
-        let Free::Kept(given_up) = crew.keep_free(&key("fourth"), &place("fourth")) else {
+        let Free::Kept(given_up) = keep_free(&crew, "fourth") else {
             panic!("there is room");
         };
         drop(given_up);
@@ -340,7 +407,7 @@ mod tests {
         let (crew, mut woken_by) = crew();
         let crew = Arc::new(crew);
         assert!(matches!(ask(&crew, "at-work", false), Turn::Now(_)));
-        let Free::Kept(kept) = crew.keep_free(&key("rests"), &place("rests")) else {
+        let Free::Kept(kept) = keep_free(&crew, "rests") else {
             panic!("there is room");
         };
         assert!(matches!(ask(&crew, "next", false), Turn::Waits(_)));

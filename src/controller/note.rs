@@ -1,10 +1,46 @@
 //! What is noted in the status of a resource that was not begun: why it waits.
 
-use kube::ResourceExt;
+use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
+use kube::ResourceExt;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::Instrument as _;
+
+use super::crew::Key;
+use super::reconcile::span_of;
+use super::turn::Obstacle;
 use super::work::Context;
 use crate::api::{Phase, StatefulMigration, conditions};
 use crate::migration::ports::{Clock, Journal};
+
+/// How many notes are written at once: where many migrations are made at once, those that are under way
+/// need the API server more.
+const AT_ONCE: usize = 4;
+
+/// A migration that waits for its turn.
+pub(super) struct Waits {
+    pub(super) key: Key,
+    pub(super) found: Arc<StatefulMigration>,
+    pub(super) obstacle: Obstacle,
+}
+
+/// Writes all notes that come. Never ends as long as the context lives.
+pub(super) async fn write(context: &Context, mut wait: UnboundedReceiver<Waits>) {
+    let coming = stream::poll_fn(move |task| wait.poll_recv(task));
+    coming
+        .for_each_concurrent(AT_ONCE, async |it| {
+            if context.crew.is_at_work(&it.key) {
+                return;
+            }
+            let reason = conditions::reasons::QUEUED;
+            let text = it.obstacle.to_string();
+            waits(context, &it.found, reason, &text)
+                .instrument(span_of(&it.key))
+                .await;
+        })
+        .await;
+}
 
 /// Notes why a migration waits, if that does not stand there already. It only helps: what cannot be
 /// written is left.

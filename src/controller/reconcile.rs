@@ -13,11 +13,12 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::crew::{Free, Key, Turn};
-use super::turn::{Obstacle, Place};
+use super::note::Waits;
+use super::object;
+use super::turn::Place;
 use super::wish::{Seen, Wish, wish};
 use super::work::{Context, work};
-use super::{note, object};
-use crate::api::{DRIVEN_BY_LABEL, StatefulMigration, conditions};
+use crate::api::{DRIVEN_BY_LABEL, StatefulMigration};
 use crate::migration::error::PortError;
 
 /// The pause after a write that failed.
@@ -37,7 +38,7 @@ pub(super) async fn reconcile(
 }
 
 /// Every line about a migration carries its name.
-fn span_of((namespace, name): &Key) -> tracing::Span {
+pub(super) fn span_of((namespace, name): &Key) -> tracing::Span {
     // A migration outlives the look that began it.
     tracing::info_span!(parent: None, "migration", migration = format!("{namespace}/{name}"))
 }
@@ -55,7 +56,10 @@ fn look(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Paus
     }
     let seen = Seen::of(&found, context.crew.is_at_work(&key));
     match wish(seen) {
-        Wish::Nothing => None,
+        Wish::Nothing => {
+            context.crew.leaves_line(&key, created(&found));
+            None
+        }
         Wish::Begin => begin(found, context, key),
         Wish::GoOn => {
             let place = Place::of(&key.0, &found);
@@ -86,7 +90,7 @@ fn begin(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Pau
         return Some(rest);
     }
     let mut place = Place::of(&key.0, &found);
-    let kept = match context.crew.keep_free(&key, &place) {
+    let kept = match context.crew.keep_free(&key, created(&found), &place) {
         Free::Kept(kept) => kept,
         Free::Already => return None,
         Free::Not => return take_up(found, context, key, place, false),
@@ -101,6 +105,11 @@ fn begin(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key) -> Pau
         pause
     });
     None
+}
+
+fn created(found: &StatefulMigration) -> Timestamp {
+    let created = found.creation_timestamp();
+    created.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 
 /// Does what takes requests, and has the resource looked at again if that is what comes of it.
@@ -129,40 +138,25 @@ fn take_up(
     place: Place,
     at_once: bool,
 ) -> Pause {
-    let created = found.creation_timestamp();
-    let created = created.map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-    match context.crew.ask(&key, created, place, at_once) {
+    match context.crew.ask(&key, created(&found), place, at_once) {
         Turn::Now(stop) => {
             let span = span_of(&key);
             tokio::spawn(work(Arc::clone(context), key, found, stop).instrument(span));
             None
         }
         Turn::Waits(obstacle) => {
-            let (waits, own) = (key.clone(), Arc::clone(context));
-            beside(context, key, async move {
-                tell_waiting(&own, &waits, &found, &obstacle).await;
-                None
-            });
+            let waits = Waits {
+                key,
+                found,
+                obstacle,
+            };
+            // Nobody writes any more when the controller ends.
+            let _ = context.notes.send(waits);
             None
         }
         Turn::Rests(rest) => Some(rest),
         Turn::Not => None,
     }
-}
-
-async fn tell_waiting(
-    context: &Context,
-    key: &Key,
-    found: &StatefulMigration,
-    obstacle: &Obstacle,
-) {
-    // It is never closed.
-    let _permit = context.notes.acquire().await;
-    if context.crew.is_at_work(key) {
-        return;
-    }
-    let reason = conditions::reasons::QUEUED;
-    note::waits(context, found, reason, &obstacle.to_string()).await;
 }
 
 fn let_go(found: Arc<StatefulMigration>, context: &Arc<Context>, key: Key, ended: bool) -> Pause {

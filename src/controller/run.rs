@@ -12,7 +12,6 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, watcher};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +20,7 @@ use super::crew::Crew;
 use super::health::{Health, Stage};
 use super::metrics::Metrics;
 use super::news::Mail;
+use super::note;
 use super::reconcile::reconcile;
 use super::server;
 use super::turn::Limits;
@@ -40,9 +40,6 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How many resources are looked at side by side.
 const SIDE_BY_SIDE: u16 = 64;
-
-/// How many notes of why migrations wait are written at once.
-const NOTES_AT_ONCE: usize = 4;
 
 /// How a controller runs.
 #[derive(Debug, Clone)]
@@ -167,6 +164,7 @@ async fn lead(
     let (wake, mut woken) = unbounded_channel::<ObjectRef<StatefulMigration>>();
     let crew = Arc::new(Crew::new(options.limits, wake));
     let leave = CancellationToken::new();
+    let (notes, wait) = unbounded_channel();
     let context = Arc::new(Context {
         mail: Mail::start(cluster.client(), options.instance.clone()),
         cluster,
@@ -175,7 +173,7 @@ async fn lead(
         metrics: Arc::clone(&health.metrics),
         clock: Arc::new(SystemClock::new()),
         leave: leave.clone(),
-        notes: Semaphore::new(NOTES_AT_ONCE),
+        notes,
         registries: Mutex::default(),
     });
     let (reader, writer) = reflector::store();
@@ -193,6 +191,7 @@ async fn lead(
             ready.is_now(Stage::Leads);
         }
     };
+    let notes = note::write(&context, wait);
     let wakes = futures_util::stream::poll_fn(move |context| woken.poll_recv(context));
     let looks = Controller::for_stream(changes, reader)
         .with_config(controller::Config::default().concurrency(SIDE_BY_SIDE))
@@ -211,7 +210,8 @@ async fn lead(
         biased;
         () = stop.cancelled() => Ok(()),
         () = leadership.lost() => Err(leadership_lost()),
-        ((), ()) = async { tokio::join!(looks, seen_all) } => Err(Error::new(ErrorKind::LockLost, "the watch of the migrations has ended")),
+        ((), ()) = async { tokio::join!(looks, seen_all) } => Err(watch_ended()),
+        () = notes => Err(watch_ended()),
     };
     health.is_now(Stage::Ends);
     crew.close();
@@ -255,6 +255,10 @@ async fn all_left(crew: &Crew) {
     let left = left.await.is_ok();
     let seconds = began.elapsed().as_secs_f64();
     tracing::info!(left, seconds, "all migrations are left as they stand");
+}
+
+fn watch_ended() -> Error {
+    Error::new(ErrorKind::LockLost, "the watch of the migrations has ended")
 }
 
 fn leadership_lost() -> Error {

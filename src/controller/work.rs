@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use kube::{Client, ResourceExt};
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::crew::{Crew, Key};
 use super::metrics::Metrics;
 use super::news::{Mail, News};
+use super::note::{self, Waits};
+use super::object;
 use super::secrets::Secrets;
-use super::{note, object};
 use crate::api::{StatefulMigration, conditions};
 use crate::broker::{self, AmqpBroker};
 use crate::clock::SystemClock;
@@ -36,9 +37,8 @@ pub(super) struct Context {
     pub(super) clock: Arc<SystemClock>,
     /// Cancelled when this controller ends: all migrations are left as they stand.
     pub(super) leave: CancellationToken,
-    /// Notes of why migrations wait are written a few at a time: where many are made at once, those that
-    /// are under way need the API server more.
-    pub(super) notes: Semaphore,
+    /// Takes notes of why migrations wait, which are written a few at a time.
+    pub(super) notes: UnboundedSender<Waits>,
     /// Registry clients without credentials, by whether they speak plain HTTP.
     pub(super) registries: Mutex<HashMap<bool, Arc<OciRegistry>>>,
 }
