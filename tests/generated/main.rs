@@ -2,7 +2,6 @@
 //!
 //! `MS2M_UPDATE=1 cargo test -p ms2m --test generated` writes them anew.
 
-mod documents;
 mod monitoring;
 mod reference;
 

@@ -31,7 +31,11 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 impl Inside {
     pub(crate) async fn start(world: &'static World) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let namespace = format!("messaging-{}-{number}", std::process::id());
+        Self::start_in(world, format!("messaging-{}-{number}", std::process::id())).await
+    }
+
+    /// The same in a namespace of this name.
+    pub(crate) async fn start_in(world: &'static World, namespace: String) -> Self {
         world.kubectl(&["create", "namespace", &namespace]).await;
         let image = of_actor(world).await;
         let broker = Url::parse(&world.places.broker_url).expect("a URL");

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Error;
 
 /// The user with all rights.
-pub(super) const ADMIN: &str = "ms2m";
+pub(super) const ADMIN: &str = "sandbox";
 /// The user with none, for whoever wants to see what a refusal looks like.
 pub(super) const POWERLESS: &str = "powerless";
 
