@@ -224,6 +224,15 @@ impl Run {
             .is_some_and(|handoff| handoff.closed_time.is_some())
     }
 
+    /// Whether this handoff has opened the gate again.
+    pub(super) fn was_reopened(&self) -> bool {
+        self.record
+            .status
+            .handoff
+            .as_ref()
+            .is_some_and(|handoff| handoff.reopened_time.is_some())
+    }
+
     /// The control queue on which a party is told.
     fn control_of(&self, party: Party) -> String {
         match party {

@@ -48,7 +48,8 @@ impl Run {
         let opened = if aborting {
             undo >= UndoStep::Return
         } else {
-            stage >= Stage::Reopened
+            // The stage is written after it was opened, and another look may come in between.
+            stage >= Stage::Reopened || self.was_reopened()
         };
         if !self.was_closed() || stage >= Stage::TargetServes || undo == UndoStep::Dismantle {
             // Its effects are all yet to be done, or are done again.
