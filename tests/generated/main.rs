@@ -71,6 +71,25 @@ fn what_an_install_makes() {
     check("examples/manifests/controller.yaml", &yaml);
 }
 
+/// The README's figures are those of the evaluation's report.
+#[test]
+fn figures_of_the_evaluation() {
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::read_to_string(path).expect("it can be read")
+    };
+    let (readme, report) = (read("README.md"), read("examples/evaluate/README.md"));
+    let begin = readme.split_once("<!-- lines of examples/evaluate/README.md -->");
+    let lines = begin.and_then(|(_, rest)| rest.split_once("<!-- end of lines -->"));
+    let (lines, _) = lines.expect("the README has the marks");
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
+    assert!(lines.len() > 8, "only {} lines", lines.len());
+    for line in lines {
+        let is_there = report.lines().any(|it| it == line);
+        assert!(is_there, "the report has no such line: {line}");
+    }
+}
+
 #[test]
 fn command_line_reference() {
     check("CLI.md", &reference::text());
