@@ -45,7 +45,7 @@ async fn of_a_completed_migration() {
         .json();
     assert_eq!(json["status"]["phase"], "Completed");
     assert!(
-        !json.to_string().contains("amqp://ms2m:"),
+        !json.to_string().contains("amqp://sandbox:"),
         "no credentials are stored"
     );
 
