@@ -64,23 +64,28 @@ impl Run {
             // queue since would be behind newer messages were it closed again.
             return Ok(());
         }
-        self.rearrange_all(&CLOSED).await?;
         if !leaked {
-            return Ok(());
+            return self.rearrange_all(&CLOSED).await;
         }
         let what = format!(
             "the broker came back without the closing of the gate, so messages have reached queue {} in mid-migration",
             self.names.queue
         );
         // With the source gone nobody shares that queue.
-        if aborting || stage.is_committed() {
-            self.doubt(format!("{what}: they may have been applied out of order"));
-            // Whoever takes over finds the gate closed, and no reason to doubt.
-            return self.save().await;
+        let goes_on = aborting || stage.is_committed();
+        self.doubt(if goes_on {
+            format!("{what}: they may have been applied out of order")
+        } else {
+            format!(
+                "{what}: they may have been applied out of order, and what the target took of them is lost with it"
+            )
+        });
+        // Before it is closed again: whoever takes over afterwards finds no reason to doubt.
+        self.save().await?;
+        self.rearrange_all(&CLOSED).await?;
+        if goes_on {
+            return Ok(());
         }
-        self.doubt(format!(
-            "{what}: they may have been applied out of order, and what the target took of them is lost with it"
-        ));
         Err(Trouble::failed(
             what,
             "a broker that is killed within two seconds of a change may have lost it",
