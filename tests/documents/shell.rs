@@ -110,6 +110,10 @@ impl Shell {
             "{{ {text}\n}} </dev/null >'{to}' 2>&1 && code=0 || code=$?\nprintf '%s\\n' \"$code\"\n"
         );
         self.press(&keys).await;
+        self.ended().await
+    }
+
+    async fn ended(&mut self) -> Ended {
         let code = self.answer().await;
         Ended {
             code,
@@ -132,11 +136,7 @@ impl Shell {
     pub(crate) async fn end(&mut self) -> Ended {
         self.press("wait $! && code=0 || code=$?\nprintf '%s\\n' \"$code\"\n")
             .await;
-        let code = self.answer().await;
-        Ended {
-            code,
-            said: self.said(),
-        }
+        self.ended().await
     }
 }
 

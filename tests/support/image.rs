@@ -21,9 +21,8 @@ pub(crate) async fn of_ms2m(world: &World) -> String {
 pub(crate) async fn of(world: &World, name: &str, tag: &str) -> String {
     // As `examples/build-images.sh` makes them.
     let (user, files): (_, Vec<PathBuf>) = match name {
-        "ms2m" => ("65532:65532", vec![AUTHORITIES.into()]),
         "ms2m-transfer" => ("0:0", Vec::new()),
-        _ => ("65532:65532", Vec::new()),
+        _ => ("65532:65532", vec![AUTHORITIES.into()]),
     };
     let registry = world.places.registry.clone();
     let reference = format!("{registry}/{name}:{tag}");
