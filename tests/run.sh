@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/setup.sh
 
-step() { printf '\n== %s\n' "$*" >&2; }
+step() { printf '\n== %s (%d s so far)\n' "$*" "$SECONDS" >&2; }
 
 case "${1:-}" in
   '') ;;
@@ -40,4 +40,4 @@ RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet
 step "tests"
 cargo test --locked --workspace --no-fail-fast
 
-printf '\nall checks passed\n'
+printf '\nall checks passed in %d s\n' "$SECONDS"

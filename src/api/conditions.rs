@@ -47,6 +47,8 @@ pub mod reasons {
     pub const ROLLED_BACK: &str = "RolledBack";
     /// `Stuck`: something could not be undone; the message says what.
     pub const UNDO_FAILED: &str = "UndoFailed";
+    /// `Failed`: the source was lost before the commit point, and the pod's state with it.
+    pub const SOURCE_LOST: &str = "SourceLost";
     /// `Failed`: the target was lost after the commit point, and the pod's state with it.
     pub const TARGET_LOST: &str = "TargetLost";
 }

@@ -64,8 +64,8 @@ pub const EXIT_CODES: [ExitMeaning; 13] = [
     ),
     meaning(
         9,
-        "target lost: it crashed or was deleted after the commit point, and the pod's state with it; its messages wait \
-         in the queue",
+        "pod lost: the source before the commit point, or the target after it, crashed or was deleted, and the pod's \
+         state with it; its messages wait in the queue",
     ),
     meaning(
         10,
@@ -101,6 +101,9 @@ pub fn outcome(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::LockLost => Some("stopped at once, without another effect"),
         ErrorKind::Left => Some("stopped without another effect; another process goes on"),
         ErrorKind::TooLate => Some("the target serves"),
+        ErrorKind::SourceLost => Some(
+            "rolled back, but nobody serves: the source is gone, and the messages wait in the queue",
+        ),
         ErrorKind::TargetLost => Some("nobody serves: the messages wait in the queue"),
         ErrorKind::TimedOut => Some("it goes on without this command"),
         ErrorKind::InDoubt => Some("messages are in doubt"),
@@ -122,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_failure_has_a_documented_code_of_its_own() {
+    fn every_kind_of_failure_has_a_documented_code() {
         let kinds = [
             ErrorKind::Usage,
             ErrorKind::Refused,
@@ -132,6 +135,7 @@ mod tests {
             ErrorKind::Stuck,
             ErrorKind::LockLost,
             ErrorKind::TooLate,
+            ErrorKind::SourceLost,
             ErrorKind::TargetLost,
             ErrorKind::TimedOut,
             ErrorKind::InDoubt,
@@ -139,6 +143,8 @@ mod tests {
         let mut codes: Vec<u8> = kinds.iter().map(|kind| kind.exit_code()).collect();
         codes.extend([0, UNEXPECTED]);
         codes.sort_unstable();
+        // A lost pod is a lost pod, be it the source or the target.
+        codes.dedup();
         let documented: Vec<u8> = EXIT_CODES.iter().map(|exit| exit.code).collect();
         assert_eq!(codes, documented);
     }

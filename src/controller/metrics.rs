@@ -70,6 +70,7 @@ fn result_of(error: &Error) -> Option<&'static str> {
         ErrorKind::RolledBack | ErrorKind::InDoubt => Some("rolled_back"),
         ErrorKind::Interrupted | ErrorKind::TooLate => Some("aborted"),
         ErrorKind::Refused | ErrorKind::Usage => Some("refused"),
+        ErrorKind::SourceLost => Some("source_lost"),
         ErrorKind::TargetLost => Some("target_lost"),
         ErrorKind::Unfinished
         | ErrorKind::Stuck
@@ -113,6 +114,7 @@ impl Metrics {
             "rolled_back",
             "aborted",
             "refused",
+            "source_lost",
             "target_lost",
         ] {
             let _ = metrics.finished.get_or_create(&OfResult { result });

@@ -228,6 +228,7 @@ fn reason_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Stuck => "Stuck",
         ErrorKind::LockLost | ErrorKind::Left => "LockLost",
         ErrorKind::TooLate => "TooLate",
+        ErrorKind::SourceLost => "SourceLost",
         ErrorKind::TargetLost => "TargetLost",
         ErrorKind::TimedOut => "TimedOut",
         ErrorKind::InDoubt => "InDoubt",

@@ -42,6 +42,10 @@ explanations! { ENDS;
         means: "it was past its commit point, where there is only forward: the target serves",
         next: &["to have the pod back on its old node, move it again: ms2m migrate TARGET --to NODE"],
     }
+    SOURCE_LOST = "source-lost", "the source was lost before the commit point" {
+        means: "it crashed, was deleted or is on a node that is out of reach, before anybody else had its state; the migration was rolled back, and what the source had not applied waits in the queue",
+        next: &["start the pod again as after a crash; its owner does so by itself", "see why it ended: ms2m support-bundle NAME"],
+    }
     TARGET_LOST = "target-lost", "the target was lost after the commit point" {
         means: "it crashed or was deleted when the source had gone already, and the pod's state with it, as after any crash of a pod; what it had not applied waits in the queue",
         next: &["start the pod again as after a crash; its owner does so by itself", "see why it ended: ms2m support-bundle NAME"],

@@ -70,6 +70,9 @@ pub enum ErrorKind {
     Left,
     /// It was to be aborted, and that was too late: the target serves.
     TooLate,
+    /// It was rolled back before the commit point, but the source had gone meanwhile, and the pod's
+    /// state with it; nobody serves.
+    SourceLost,
     /// The target was lost after the commit point, and the pod's state with it; nobody serves.
     TargetLost,
     /// It was waited for long enough; whatever was waited for goes on.
@@ -91,7 +94,7 @@ impl ErrorKind {
             Self::Stuck => 6,
             Self::LockLost | Self::Left => 7,
             Self::TooLate => 8,
-            Self::TargetLost => 9,
+            Self::SourceLost | Self::TargetLost => 9,
             Self::TimedOut => 10,
             Self::InDoubt => 11,
             Self::Interrupted => 130,
@@ -113,6 +116,7 @@ impl ErrorKind {
             Self::LockLost => &explain::LOCK_LOST,
             Self::Left => &explain::HANDED_OVER,
             Self::TooLate => &explain::TOO_LATE,
+            Self::SourceLost => &explain::SOURCE_LOST,
             Self::TargetLost => &explain::TARGET_LOST,
             Self::TimedOut => &explain::TIMED_OUT,
             Self::InDoubt => &explain::MESSAGES_IN_DOUBT,
@@ -141,8 +145,8 @@ pub struct Error {
     /// What was undone, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<String>,
-    /// What is left behind or in doubt, a line each. Empty unless `kind` is `Stuck`, `Unfinished` or
-    /// `InDoubt`.
+    /// What is left behind or in doubt, a line each. Empty unless `kind` is `Stuck`, `Unfinished`,
+    /// `InDoubt` or `SourceLost`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
     /// What to do next, a line each.

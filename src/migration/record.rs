@@ -4,7 +4,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{StatefulMigrationSpec, StatefulMigrationStatus, conditions};
+use super::error::ErrorKind;
+use crate::api::conditions::{self, reasons};
+use crate::api::{StatefulMigrationSpec, StatefulMigrationStatus};
 
 /// A migration as it stands in a journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,13 +44,17 @@ impl Record {
         self.status.source_pod_uid.is_some()
     }
 
-    /// Whether it has ended with nobody serving: the target was lost after the source had gone.
+    /// Whether it has ended with nobody serving, and which kind of failure that is: the source was
+    /// lost before the commit point, or the target after it.
     #[must_use]
-    pub fn has_lost_target(&self) -> bool {
-        self.status.conditions.iter().any(|condition| {
-            condition.type_ == conditions::FAILED
-                && condition.reason == conditions::reasons::TARGET_LOST
-        })
+    pub fn lost(&self) -> Option<ErrorKind> {
+        let mut conditions = self.status.conditions.iter();
+        let failed = conditions.find(|condition| condition.type_ == conditions::FAILED)?;
+        match failed.reason.as_str() {
+            reasons::SOURCE_LOST => Some(ErrorKind::SourceLost),
+            reasons::TARGET_LOST => Some(ErrorKind::TargetLost),
+            _ => None,
+        }
     }
 
     /// Whether something is left to do.

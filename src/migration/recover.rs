@@ -145,26 +145,28 @@ impl Engine {
 pub(super) fn ended_as(record: &Record) -> Result<Summary, Error> {
     match record.status.phase {
         Some(Phase::Completed) => Ok(Summary::of(record)),
-        _ if record.has_lost_target() => Err(target_lost(record)),
-        _ => Err(rolled_back_already(record)),
+        _ => Err(lost(record).unwrap_or_else(|| rolled_back_already(record))),
     }
 }
 
 /// What came of a migration that was to be aborted and has ended.
 ///
 /// # Errors
-/// [`ErrorKind::TooLate`] when it has completed, [`ErrorKind::TargetLost`] when nobody serves.
+/// [`ErrorKind::TooLate`] when it has completed, [`ErrorKind::SourceLost`] or
+/// [`ErrorKind::TargetLost`] when nobody serves.
 pub fn end_of(record: &Record) -> Result<Aborted, Error> {
     match record.status.phase {
         Some(Phase::Completed) => {
             let target = record.status.target_pod.as_deref();
             Err(too_late(record, target.unwrap_or_default()))
         }
-        _ if record.has_lost_target() => Err(target_lost(record)),
-        _ => Ok(aborted(
-            record,
-            record.status.message.clone().unwrap_or_default(),
-        )),
+        _ => match lost(record) {
+            Some(lost) => Err(lost),
+            None => Ok(aborted(
+                record,
+                record.status.message.clone().unwrap_or_default(),
+            )),
+        },
     }
 }
 
@@ -192,15 +194,18 @@ fn too_late(record: &Record, target: &str) -> Error {
     ))
 }
 
-fn target_lost(record: &Record) -> Error {
-    let error = Error::new(
-        ErrorKind::TargetLost,
-        format!("migration {} has ended: its target was lost", record.name),
-    );
-    match &record.status.message {
+fn lost(record: &Record) -> Option<Error> {
+    let kind = record.lost()?;
+    let whose = match kind {
+        ErrorKind::SourceLost => "source",
+        _ => "target",
+    };
+    let words = format!("migration {} has ended: its {whose} was lost", record.name);
+    let error = Error::new(kind, words);
+    Some(match &record.status.message {
         Some(message) => error.because(message),
         None => error,
-    }
+    })
 }
 
 fn rolled_back_already(record: &Record) -> Error {
@@ -255,6 +260,8 @@ mod tests {
         let kind = |record: &Record| end_of(record).map_err(|error| error.kind).err();
         let lost = ended(Phase::Failed, conditions::reasons::TARGET_LOST);
         assert_eq!(kind(&lost), Some(ErrorKind::TargetLost));
+        let lost = ended(Phase::Failed, conditions::reasons::SOURCE_LOST);
+        assert_eq!(kind(&lost), Some(ErrorKind::SourceLost));
         let completed = ended(Phase::Completed, "");
         assert_eq!(kind(&completed), Some(ErrorKind::TooLate));
     }

@@ -80,6 +80,7 @@ async fn each_end_has_its_exit_code() {
             "the source serves as before",
         ),
         ("lost", end("TargetLost"), 9, "nobody serves"),
+        ("gone", end("SourceLost"), 9, "nobody serves"),
         ("refused", refused, 3, "there is no pod worker-0"),
         ("doubtful", doubtful.clone(), 11, "messages are in doubt"),
         ("doubted", doubted, 11, "the broker was killed"),

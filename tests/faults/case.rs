@@ -54,6 +54,8 @@ pub(crate) struct Case {
     /// An archive may stay on the source node: nobody has learned its name, or nobody is allowed
     /// to run the Job that would delete it. ms2m says so where it can.
     pub(crate) archive_may_stay: bool,
+    /// Whether the source may be out of reach when a roll-back is through.
+    pub(crate) source_may_be_lost: bool,
     /// When the latest migration that has ended was recorded.
     settled: Option<String>,
     said: Said,
@@ -101,6 +103,7 @@ impl Case {
             settled: None,
             said: Said::default(),
             archive_may_stay: false,
+            source_may_be_lost: false,
             kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
             _directory: directory,
             place,
@@ -239,6 +242,7 @@ impl Case {
             match outcome.code {
                 Some(0) => return End::Completed,
                 Some(4 | 130) => return End::RolledBack,
+                Some(9) if self.source_may_be_lost => return End::RolledBack,
                 // With a doubt about its messages, which the audit looks at.
                 Some(11) => {
                     return match self.phase().await.as_deref() {
@@ -340,6 +344,7 @@ impl Case {
     pub(crate) async fn clear(self) {
         let path = format!("/api/v1/namespaces/{}", self.app.namespace);
         self.place.api.delete(&path).await;
+        self.app.clear_broker().await;
     }
 }
 

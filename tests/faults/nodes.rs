@@ -119,6 +119,8 @@ async fn power_loss(name: &str, moment: &str, whose: Whose, victim: &str, expect
     let mut case = case.with(&["--obey-timeout", "10s"]);
     // Nobody can delete anything on a node that is gone: ms2m says so, with the path.
     case.archive_may_stay = whose == Source;
+    // Until the node is back.
+    case.source_may_be_lost = expected.is_none();
     let mut running = case.migrate();
     assert!(running.says(moment).await, "'{moment}' was never said");
     power(&case, victim, false).await;

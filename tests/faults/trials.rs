@@ -1,6 +1,7 @@
 //! Runs the cases side by side, as many as the machine bears.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
@@ -8,6 +9,9 @@ use tokio::sync::{Mutex, Semaphore};
 
 /// How many cases are at work at once. A case takes about a fifth of a core.
 const AT_ONCE: usize = 8;
+
+/// No case takes so long: one that hangs fails with its name, and does not take the others with it.
+const A_CASE: Duration = Duration::from_secs(600);
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static PERMITS: Semaphore = Semaphore::const_new(AT_ONCE);
@@ -58,7 +62,8 @@ impl Trials {
         let run = move || {
             runtime().block_on(async move {
                 let _turn = turn().await;
-                Box::pin(case()).await;
+                let ended = tokio::time::timeout(A_CASE, Box::pin(case())).await;
+                assert!(ended.is_ok(), "not ended within {} s", A_CASE.as_secs());
             });
             Ok(())
         };

@@ -464,10 +464,7 @@ impl App {
 
     /// Queues, exchanges and bindings of this application at the broker.
     pub(crate) async fn broker_listing(&self) -> Vec<String> {
-        let broker =
-            ms2m::broker::BrokerUrl::parse(&self.world.places.broker_url).expect("a broker URL");
-        let vhost: String =
-            url::form_urlencoded::byte_serialize(broker.vhost().as_bytes()).collect();
+        let vhost = self.vhost();
         let mut found = Vec::new();
         for kind in ["queues", "exchanges"] {
             let list = self
@@ -496,6 +493,25 @@ impl App {
         }
         found.sort();
         found
+    }
+
+    /// The virtual host, as a segment of a path.
+    fn vhost(&self) -> String {
+        let url = &self.world.places.broker_url;
+        let broker = ms2m::broker::BrokerUrl::parse(url).expect("a broker URL");
+        url::form_urlencoded::byte_serialize(broker.vhost().as_bytes()).collect()
+    }
+
+    /// Takes away what this application has at the broker: with every queue that is left, each
+    /// listing of the virtual host takes the broker longer.
+    pub(crate) async fn clear_broker(&self) {
+        let vhost = self.vhost();
+        for found in self.broker_listing().await {
+            if let Some((kind @ ("queues" | "exchanges"), name)) = found.split_once('/') {
+                let path = format!("{kind}/{vhost}/{name}");
+                self.world.delete_at_broker(&path).await;
+            }
+        }
     }
 
     /// Whether a queue or an exchange is this application's: one is named after its namespace, or
@@ -529,5 +545,6 @@ impl App {
         self.world
             .kubectl(&["delete", "namespace", &self.namespace, "--wait=false"])
             .await;
+        self.clear_broker().await;
     }
 }

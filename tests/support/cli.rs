@@ -1,6 +1,7 @@
 //! The real `ms2m`, run as a person or a script would.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -8,6 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::world::{World, binary};
+
+/// How long a run may take, and how long it may say nothing of what is waited for: longer than all
+/// of ms2m's own limits together. What is not over by then is over never.
+const RUN: Duration = Duration::from_secs(300);
 
 /// What came of a run.
 #[derive(Debug)]
@@ -87,7 +92,10 @@ impl Running {
 
     /// Waits for the end.
     pub(crate) async fn outcome(mut self) -> Outcome {
-        let status = self.child.wait().await.expect("ms2m ends");
+        let ended = tokio::time::timeout(RUN, self.child.wait()).await;
+        let status = ended
+            .unwrap_or_else(|_| panic!("ms2m does not end; it said:\n{}", self.stderr()))
+            .expect("ms2m ends");
         self.stderr.await.expect("the reader does not panic");
         Outcome {
             code: status.code(),
@@ -109,7 +117,7 @@ impl Followed {
     /// Waits until one of its lines has `part` in it; `false` when it has ended without.
     pub(crate) async fn says(&mut self, part: &str) -> bool {
         let said = |lines: &Vec<String>| lines.iter().any(|line| line.contains(part));
-        self.0.lines.wait_for(said).await.is_ok()
+        self.hears(said).await
     }
 
     /// Whether one of its lines so far has `part` in it.
@@ -119,11 +127,7 @@ impl Followed {
 
     /// Waits until it has said so many lines; `false` when it has ended before.
     pub(crate) async fn says_lines(&mut self, count: usize) -> bool {
-        self.0
-            .lines
-            .wait_for(|lines| lines.len() >= count)
-            .await
-            .is_ok()
+        self.hears(|lines| lines.len() >= count).await
     }
 
     /// Waits until it has said so many more lines; `false` when it has ended before.
@@ -135,6 +139,12 @@ impl Followed {
     /// Waits until it has said its last.
     pub(crate) async fn falls_silent(&mut self) {
         while self.0.lines.changed().await.is_ok() {}
+    }
+
+    async fn hears(&mut self, said: impl FnMut(&Vec<String>) -> bool) -> bool {
+        let heard = tokio::time::timeout(RUN, self.0.lines.wait_for(said));
+        let heard = heard.await.map(|heard| heard.is_ok());
+        heard.unwrap_or_else(|_| panic!("ms2m neither says it nor ends:\n{}", self.0.stderr()))
     }
 
     /// Sends a signal, as `INT`.

@@ -160,20 +160,27 @@ impl World {
 
     /// A document of RabbitMQ's management API.
     pub(crate) async fn management(&self, path: &str) -> serde_json::Value {
+        let answer = self.managed(reqwest::Method::GET, path).await;
+        answer.json().await.expect("it answers with JSON")
+    }
+
+    /// Deletes what is at this path of the management API, if it is there.
+    pub(crate) async fn delete_at_broker(&self, path: &str) {
+        self.managed(reqwest::Method::DELETE, path).await;
+    }
+
+    async fn managed(&self, method: reqwest::Method, path: &str) -> reqwest::Response {
         let broker = ms2m::broker::BrokerUrl::parse(&self.places.broker_url).expect("a broker URL");
         let base = match self.places.management_url.trim_end_matches('/') {
             "" => format!("http://{}:15672", broker.host()),
             url => url.to_owned(),
         };
         reqwest::Client::new()
-            .get(format!("{base}/api/{path}"))
+            .request(method, format!("{base}/api/{path}"))
             .basic_auth(broker.user(), Some(broker.password()))
             .send()
             .await
             .expect("the management API answers")
-            .json()
-            .await
-            .expect("it answers with JSON")
     }
 
     /// Orders a fault of the API server from the sandbox; the answer takes it back.

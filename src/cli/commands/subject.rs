@@ -174,7 +174,7 @@ fn ended(record: &Record) -> Error {
         Error::refused(format!("migration {name} has ended")).code(&explain::MIGRATION_ENDED);
     match record.status.phase {
         Some(Phase::Completed) => error.because(format!("it is completed: pod {target} serves")),
-        _ if record.has_lost_target() => {
+        _ if record.lost().is_some() => {
             error.because(record.status.message.clone().unwrap_or_default())
         }
         _ => error

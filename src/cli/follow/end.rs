@@ -22,6 +22,7 @@ fn failed(record: &Record) -> Error {
     let (name, pod) = (&record.name, &record.spec.source_pod);
     let kind = kind(record);
     let what = match kind {
+        ErrorKind::SourceLost => format!("migration {name} of pod {pod} has lost its source"),
         ErrorKind::TargetLost => format!("migration {name} of pod {pod} has lost its target"),
         ErrorKind::Unfinished => format!("migration {name} of pod {pod} could not be finished"),
         ErrorKind::Refused if has_failed_for(record, reasons::ABORTED) => {
@@ -31,11 +32,13 @@ fn failed(record: &Record) -> Error {
         _ => format!("migration {name} of pod {pod} has failed"),
     };
     let mut error = because(Error::new(kind, what), record);
-    if kind == ErrorKind::InDoubt {
+    if matches!(kind, ErrorKind::InDoubt | ErrorKind::SourceLost) {
         error.left = doubts(record).to_vec();
     }
     match kind {
-        ErrorKind::TargetLost => error.hint("start the pod again as after a crash"),
+        ErrorKind::SourceLost | ErrorKind::TargetLost => {
+            error.hint("start the pod again as after a crash")
+        }
         ErrorKind::Unfinished => error,
         _ => error.hint(format!(
             "once the reason is gone: ms2m retry {name} -n {}",
@@ -89,6 +92,7 @@ fn kind(record: &Record) -> ErrorKind {
         .find(|condition| condition.type_ == conditions::FAILED);
     let stage = status.handoff.as_ref().map(|handoff| handoff.stage);
     match failed.map(|condition| condition.reason.as_str()) {
+        Some(reasons::SOURCE_LOST) => ErrorKind::SourceLost,
         Some(reasons::TARGET_LOST) => ErrorKind::TargetLost,
         Some(reasons::REFUSED | reasons::ABORTED) => ErrorKind::Refused,
         // Nothing was touched, so nothing was rolled back.
@@ -129,6 +133,7 @@ mod tests {
         for (reason, begun, kind) in [
             (reasons::ROLLED_BACK, true, ErrorKind::RolledBack),
             (reasons::ROLLED_BACK, false, ErrorKind::Refused),
+            (reasons::SOURCE_LOST, true, ErrorKind::SourceLost),
             (reasons::TARGET_LOST, true, ErrorKind::TargetLost),
             (reasons::REFUSED, true, ErrorKind::Refused),
             (reasons::ABORTED, false, ErrorKind::Refused),

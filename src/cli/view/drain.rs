@@ -258,6 +258,7 @@ fn kind_words(kind: ErrorKind) -> &'static str {
         ErrorKind::LockLost => "lock lost",
         ErrorKind::Left => "left",
         ErrorKind::TooLate => "too late",
+        ErrorKind::SourceLost => "source lost",
         ErrorKind::TargetLost => "target lost",
         ErrorKind::TimedOut => "timed out",
         ErrorKind::InDoubt => "in doubt",
@@ -294,7 +295,7 @@ fn gravity(kind: ErrorKind) -> u8 {
         ErrorKind::LockLost | ErrorKind::Left => 5,
         ErrorKind::Unfinished => 6,
         ErrorKind::Stuck => 7,
-        ErrorKind::TargetLost => 8,
+        ErrorKind::SourceLost | ErrorKind::TargetLost => 8,
         ErrorKind::InDoubt => 9,
         ErrorKind::TimedOut => 2,
     }

@@ -1,5 +1,7 @@
 //! Roll-back: from any stage before the commit point to the source serving and nothing left.
 //!
+//! A source that is gone by then is told as lost: nobody has its state.
+//!
 //! Each thing that is undone is told. What cannot be undone is a result of its own, in
 //! [`super::stuck`].
 
@@ -31,7 +33,7 @@ impl Run {
         let mut undone = Vec::new();
         let result = self.undo(&mut undone).await;
         let mut error = match result {
-            Ok(()) => self.rolled_back(trouble),
+            Ok(()) => self.rolled_back(trouble).await,
             Err(gone @ (Trouble::LockLost | Trouble::Left)) => {
                 return gone.into_error(ErrorKind::Unfinished);
             }
@@ -48,13 +50,19 @@ impl Run {
         error
     }
 
-    /// How a migration ends whose source serves again.
-    fn rolled_back(&mut self, trouble: Trouble) -> Error {
+    /// How a migration ends that is rolled back: the source serves again, unless it is gone.
+    async fn rolled_back(&mut self, trouble: Trouble) -> Error {
         let error = trouble.into_error(ErrorKind::RolledBack);
-        if !self.has_doubts() {
-            return error;
-        }
-        let mut error = error.of_kind(ErrorKind::InDoubt);
+        // Where that cannot be found out, it has answered a moment ago.
+        let lost = self.source_is_lost().await.unwrap_or(false);
+        let mut error = match (lost, self.has_doubts()) {
+            (true, _) => {
+                let hint = self.gone_as_after_a_crash(self.source_pod());
+                error.of_kind(ErrorKind::SourceLost).hint(hint)
+            }
+            (false, true) => error.of_kind(ErrorKind::InDoubt),
+            (false, false) => return error,
+        };
         error.left.clone_from(&self.receipt().doubts);
         error
     }
@@ -195,13 +203,11 @@ impl Run {
             let reason = conditions::reasons::ROLLED_BACK;
             status.set_condition(conditions::STUCK, false, reason, cleared, now);
         }
-        status.set_condition(
-            conditions::FAILED,
-            true,
-            conditions::reasons::ROLLED_BACK,
-            &text,
-            now,
-        );
+        let reason = match error.kind {
+            ErrorKind::SourceLost => conditions::reasons::SOURCE_LOST,
+            _ => conditions::reasons::ROLLED_BACK,
+        };
+        status.set_condition(conditions::FAILED, true, reason, &text, now);
         self.save().await
     }
 }

@@ -19,12 +19,7 @@ impl Run {
         if let Err(left) = self.put_away().await {
             return self.unfinished(left);
         }
-        let pod = self.target_pod();
-        let next = match &self.record.status.owner {
-            Some(owner) => format!("{} {} starts an empty one", owner.kind, owner.name),
-            None => "start it again as you would then".to_owned(),
-        };
-        let hint = format!("pod {pod} is gone as after a crash: {next}");
+        let hint = self.gone_as_after_a_crash(self.target_pod());
         let mut error = trouble.into_error(ErrorKind::TargetLost).hint(hint);
         error.undone.push(format!(
             "what the target had not applied waits in queue {} again",
@@ -36,6 +31,15 @@ impl Run {
             ));
         }
         error
+    }
+
+    /// What there is to do about a pod whose state is lost.
+    pub(super) fn gone_as_after_a_crash(&self, pod: &str) -> String {
+        let next = match &self.record.status.owner {
+            Some(owner) => format!("{} {} starts an empty one", owner.kind, owner.name),
+            None => "start it again as you would then".to_owned(),
+        };
+        format!("pod {pod} is gone as after a crash: {next}")
     }
 
     async fn put_away(&mut self) -> Result<(), Trouble> {

@@ -17,7 +17,7 @@ pub(super) fn next(detail: &Detail<'_>, now: Timestamp) -> Option<String> {
     let (name, pod, namespace) = (&record.name, &record.spec.source_pod, &record.namespace);
     match phase(record) {
         Phase::Completed => None,
-        Phase::Failed if record.has_lost_target() => {
+        Phase::Failed if record.lost().is_some() => {
             Some("nobody serves: start the pod again as after a crash".to_owned())
         }
         Phase::Failed => {
