@@ -110,6 +110,10 @@ impl Registry<'_> {
         let mut attempt = attempt;
         let tried = session.offset;
         loop {
+            if attempt > 1 && retry::is_spoilt(&error) {
+                // It was asked where it stands, and does not stand to that.
+                return Err(error);
+            }
             let kind = retry::upload_kind(&error, tried);
             let range = is_range(&error);
             if !(range || matches!(kind, Kind::Transient | Kind::Busy))

@@ -67,11 +67,12 @@ pub(crate) fn kind(error: &OciDistributionError) -> Kind {
 
 /// Sorts a failure of an upload in progress, in which more can be cured by a new upload: the
 /// registry may have lost its session in a restart (404, 416), and a token that could not be
-/// renewed shows as 401 however good the credentials are. After a cut connection it may also hold
-/// other bytes than were sent, where the end of the first request was still under way.
+/// renewed shows as 401 however good the credentials are. A session that is spoilt is, whatever of it
+/// was acknowledged: after a cut connection it may hold other bytes than were sent, where the end of
+/// the first request was still under way, or refuse to be gone on with at all.
 pub(crate) fn upload_kind(error: &OciDistributionError, sent: u64) -> Kind {
     match error {
-        error if sent > 0 && is_spoilt(error) => Kind::Transient,
+        error if is_spoilt(error) => Kind::Transient,
         OciDistributionError::ServerError {
             code: 404 | 416, ..
         } if sent > 0 => Kind::Transient,
@@ -80,10 +81,15 @@ pub(crate) fn upload_kind(error: &OciDistributionError, sent: u64) -> Kind {
     }
 }
 
-/// Whether the registry says that a session cannot become the blob any more: by the specification's
-/// codes for it, with status 400 or whichever.
+/// Whether the registry says that a session cannot become the blob any more, or that it is gone: by
+/// the specification's codes for it, with status 400 or whichever.
 pub(crate) fn is_spoilt(error: &OciDistributionError) -> bool {
-    const CODES: [&str; 3] = ["DIGEST_INVALID", "SIZE_INVALID", "BLOB_UPLOAD_INVALID"];
+    const CODES: [&str; 4] = [
+        "DIGEST_INVALID",
+        "SIZE_INVALID",
+        "BLOB_UPLOAD_INVALID",
+        "BLOB_UPLOAD_UNKNOWN",
+    ];
     match error {
         OciDistributionError::ServerError { code, message, .. } => {
             (400..500).contains(code) && CODES.iter().any(|code| message.contains(code))
@@ -218,13 +224,16 @@ mod tests {
         assert_eq!(upload_kind(&answered(404), 1), Kind::Transient);
         assert_eq!(upload_kind(&answered(401), 0), Kind::Denied);
         assert_eq!(upload_kind(&answered(401), 1), Kind::Transient);
-        let spoilt = OciDistributionError::ServerError {
-            code: 400,
-            url: String::new(),
-            message: r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#.into(),
-        };
-        assert_eq!(upload_kind(&spoilt, 0), Kind::Permanent);
-        assert_eq!(upload_kind(&spoilt, 1), Kind::Transient);
+        // What distribution answers to a piece after one of which some bytes were left.
+        for (code, name) in [(400, "DIGEST_INVALID"), (404, "BLOB_UPLOAD_INVALID")] {
+            let spoilt = OciDistributionError::ServerError {
+                code,
+                url: String::new(),
+                message: format!(r#"{{"errors":[{{"code":"{name}"}}]}}"#),
+            };
+            assert_eq!(upload_kind(&spoilt, 0), Kind::Transient);
+            assert_eq!(upload_kind(&spoilt, 1), Kind::Transient);
+        }
     }
 
     #[test]
