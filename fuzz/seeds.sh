@@ -9,7 +9,7 @@ command -v crit >/dev/null || { echo "error: crit is missing; install Debian's p
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work"/{crio,containerd}/checkpoint corpus/{archive,images,metadata,reference,words}
+mkdir -p "$work"/{crio,containerd}/checkpoint corpus/{archive,images,metadata,node,reference,words}
 
 # One image: its name, and its JSON on stdin.
 image() { crit encode -o "$work/crio/checkpoint/$1.img"; }
@@ -81,6 +81,10 @@ done
 for engine in crio containerd; do
   { cat "$work/$engine/config.dump"; printf '\0'; cat "$work/$engine/spec.dump"; } > "corpus/metadata/$engine"
 done
+printf '[crio.runtime]\nenable_criu_support = true\ndefault_runtime = "crun"\n[crio.runtime.runtimes.crun]\nruntime_path = "/usr/bin/crun"\n[crio.checkpoint_restore]\ncontainer_level_enabled = "all"\n' > corpus/node/crio
+printf 'version = 3\n[plugins."io.containerd.cri.v1.runtime"]\nenable_criu = true\n[plugins."io.containerd.cri.v1.runtime".containerd]\ndefault_runtime_name = "runc"\n[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]\nruntime_type = "io.containerd.runc.v2"\n[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]\nBinaryName = "/usr/sbin/runc"\n' > corpus/node/containerd
+printf 'tcp-close\nno-skip-in-flight # comment\n' > corpus/node/criu
+printf '\0ELF\0004.2.1\0Version: %%s\n\000' > corpus/node/program
 printf 'registry.example:443/a__b/c.d/e---f:_x' > corpus/reference/full
 printf '[::1]:5000/cp:1' > corpus/reference/address
 printf 'docker.io/cp:1' > corpus/reference/hub

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use ms2m_transfer::archive::{self, Sink};
 use ms2m_transfer::checkpoint;
 use ms2m_transfer::metadata::Metadata;
+use ms2m_transfer::node::{self as a_node, NodeReport};
+use ms2m_transfer::report::TERMINATION_MESSAGE_LIMIT;
 use ms2m_transfer::{Event, Report, reference};
 
 /// A tar's record, bytes.
@@ -22,6 +24,7 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("images", images),
     ("metadata", metadata),
     ("reference", reference),
+    ("node", node),
     ("words", words),
 ];
 
@@ -154,6 +157,32 @@ pub(crate) fn reference(data: &[u8]) {
     }
 }
 
+/// Files of a node, with a zero byte between them: whatever they hold, what is told of them fits into a
+/// termination message and can be read there.
+pub(crate) fn node(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut report = NodeReport::default();
+    let mut tables = Vec::new();
+    for file in text.split('\0') {
+        let options = a_node::CriuOptions::parse(file);
+        report.options.default = Some(options);
+        match a_node::parse(file) {
+            Ok(table) => tables.push(table),
+            Err(why) => report.not_read("/etc/crio/crio.conf", &why),
+        }
+    }
+    report.crio = Some(a_node::Crio::of(&tables));
+    report.containerd = Some(a_node::Containerd::of(&tables));
+    report.criu = Some(a_node::Criu {
+        path: "/usr/sbin/criu".to_owned(),
+        version: a_node::version(data),
+    });
+    let message = report.to_termination_message();
+    assert!(message.len() < TERMINATION_MESSAGE_LIMIT);
+    let again = NodeReport::parse(&message).expect("a report can be read");
+    assert_eq!(again, report);
+}
+
 /// Lines of a container's log and termination messages: what was understood can be said again.
 pub(crate) fn words(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -165,7 +194,7 @@ pub(crate) fn words(data: &[u8]) {
     }
     if let Ok(report) = Report::parse(text) {
         let again = report.to_termination_message();
-        assert!(again.len() < 4096 || matches!(report, Report::Pushed(_)));
+        assert!(again.len() < TERMINATION_MESSAGE_LIMIT || matches!(report, Report::Pushed(_)));
         Report::parse(&again).expect("a report can be read");
     }
 }

@@ -8,10 +8,10 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use serde_json::json;
 
-use crate::case::{Case, End, Kind};
+use crate::case::{Case, End, FaultOrder, Kind};
 use crate::place::Place;
-use crate::support::Options;
 use crate::support::cli::Outcome;
+use crate::support::{Options, eventually};
 use crate::trials::{Trials, Turns};
 use crate::verdict::Excuses;
 
@@ -23,6 +23,9 @@ enum Outage {
     /// By SIGKILL, for so many seconds.
     Kill(u64),
 }
+
+/// How long the answer to a write is held back.
+const HELD_MS: u64 = 10_000;
 
 /// What ms2m says when the moment has come, and how the broker goes then. It is not killed once the
 /// gate has closed: RabbitMQ's older metadata store may lose a change of the last two seconds then,
@@ -60,6 +63,11 @@ pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
         turns,
         "broker::back_with_an_open_gate_and_another_process",
         back_with_an_open_gate_and_another_process,
+    );
+    trials.add_in_turn(
+        turns,
+        "broker::back_with_an_open_gate_and_killed_as_it_is_seen",
+        back_with_an_open_gate_and_killed,
     );
     // The whole restore comes after it, since the source goes first.
     trials.add_in_turn(
@@ -181,6 +189,36 @@ async fn back_with_an_open_gate_and_another_process() {
     running.signal("KILL").await;
     running.outcome().await;
     open_the_gate(&case).await;
+    let outcome = case.migrate().outcome().await;
+    ends_in_doubt(case, outcome, End::RolledBack).await;
+}
+
+/// The same with the process killed once it has written its doubt down, and before it rolls back: the next
+/// one finds a closed gate.
+async fn back_with_an_open_gate_and_killed() {
+    let case = start("leak").await;
+    let mut running = case.migrate();
+    assert!(running.says("checkpoint taken").await);
+    open_the_gate(&case).await;
+    let world = &case.place.world;
+    world.order("/broker", json!({"do": "stop"})).await;
+    // What it does next waits for the broker.
+    let written = case.writes().await;
+    let held = FaultOrder {
+        verb: "patch",
+        path: "/configmaps",
+        skip: 0,
+        times: 1,
+        after: true,
+        action: json!({"delayMs": HELD_MS}),
+    };
+    let fault = case.fault(held).await;
+    world.order("/broker", json!({"do": "start"})).await;
+    let doubt_is_written = async || (case.writes().await > written).then_some(());
+    eventually("a write of the record", doubt_is_written).await;
+    running.signal("KILL").await;
+    case.cancel(fault).await;
+    running.outcome().await;
     let outcome = case.migrate().outcome().await;
     ends_in_doubt(case, outcome, End::RolledBack).await;
 }

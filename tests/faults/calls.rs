@@ -165,7 +165,7 @@ pub(crate) fn add(trials: &mut Trials) {
 }
 
 /// Arguments for a direct transfer by ports that no other case uses.
-fn direct(number: usize) -> Vec<String> {
+pub(crate) fn direct(number: usize) -> Vec<String> {
     let port = (DIRECT_PORT + number).to_string();
     ["--direct", "--direct-port", &port]
         .map(str::to_owned)

@@ -325,6 +325,17 @@ impl Case {
             .collect()
     }
 
+    /// How often the record was written.
+    pub(crate) async fn writes(&self) -> usize {
+        let requests = self.requests().await;
+        let of_verb = |verb: &str| {
+            let maps = requests.iter().filter(|it| it.resource == "configmaps");
+            maps.filter(|it| it.verb == verb).count()
+        };
+        // A StatefulSet's manifest is kept in another one, which is made later.
+        of_verb("create").min(1) + of_verb("patch")
+    }
+
     /// Orders a fault of a kubelet for pods of this case.
     pub(crate) async fn kubelet_fault(&self, on: &str, error: &str, times: u32) {
         let pod = format!("^{}/", self.app.namespace);

@@ -264,6 +264,10 @@ impl App {
     /// Waits until a pod is ready.
     pub(crate) async fn await_ready(&self, pod: &str) {
         let pod = format!("pod/{pod}");
+        // A set makes its pod a moment after it was made itself.
+        let get = ["get", &pod, "-n", &self.namespace, "-o", "name"];
+        let there = async || self.world.try_kubectl(&get, "").await.ok();
+        eventually("the pod", there).await;
         let arguments = [
             "wait",
             "-n",

@@ -6,6 +6,7 @@
 mod bindings;
 mod consumers;
 mod limits;
+mod pace;
 mod rates;
 mod totals;
 
@@ -38,6 +39,8 @@ pub(super) struct Management {
     pub(super) route: Option<Arc<dyn Route>>,
     /// The client that goes by a detour, once there was one.
     detoured: OnceLock<Client>,
+    /// Of the totals.
+    pace: pace::Pace,
 }
 
 /// Broker product and version.
@@ -104,6 +107,7 @@ impl Management {
             client,
             route: None,
             detoured: OnceLock::new(),
+            pace: pace::Pace::default(),
         })
     }
 

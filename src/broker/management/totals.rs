@@ -54,7 +54,8 @@ impl Totals {
 }
 
 impl Management {
-    /// Those of `names` that are there.
+    /// Those of `names` that are there. Whichever are asked for, the broker counts every queue of the
+    /// virtual host first; so it is asked with rests in between.
     pub(in crate::broker) async fn totals(
         &self,
         names: &[&str],
@@ -69,7 +70,8 @@ impl Management {
             ("disable_stats", "true"),
             ("enable_queue_totals", "true"),
         ];
-        let page: Page = self.get(&["api", "queues", &self.vhost], &query).await?;
+        let path = ["api", "queues", &self.vhost];
+        let page: Page = self.pace.keep(self.get(&path, &query)).await?;
         Ok(page
             .items
             .into_iter()

@@ -53,8 +53,9 @@ impl Run {
     /// How a migration ends that is rolled back: the source serves again, unless it is gone.
     async fn rolled_back(&mut self, trouble: Trouble) -> Error {
         let error = trouble.into_error(ErrorKind::RolledBack);
-        // Where that cannot be found out, it has answered a moment ago.
-        let lost = self.source_is_lost().await.unwrap_or(false);
+        // Where that cannot be found out, it has answered a moment ago. And of a migration that had not begun
+        // it is nobody's to say.
+        let lost = self.record.is_begun() && self.source_is_lost().await.unwrap_or(false);
         let mut error = match (lost, self.has_doubts()) {
             (true, _) => {
                 let hint = self.gone_as_after_a_crash(self.source_pod());

@@ -80,17 +80,20 @@ impl Run {
                 "{what}: they may have been applied out of order, and what the target took of them is lost with it"
             )
         });
-        // Before it is closed again: whoever takes over afterwards finds no reason to doubt.
-        self.save().await?;
-        self.rearrange_all(&CLOSED).await?;
-        if goes_on {
-            return Ok(());
-        }
-        Err(Trouble::failed(
+        let leak = Trouble::failed(
             what,
             "a broker that is killed within two seconds of a change may have lost it",
         )
-        .or_code(&explain::GATE_LEAKED))
+        .or_code(&explain::GATE_LEAKED);
+        if !goes_on {
+            self.handoff().aborting = true;
+            self.record.status.message = Some(leak.reason());
+        }
+        // Before it is closed again: whoever takes over afterwards finds no reason to doubt, nor to
+        // roll back.
+        self.save().await?;
+        self.rearrange_all(&CLOSED).await?;
+        if goes_on { Ok(()) } else { Err(leak) }
     }
 
     async fn rearrange_all(&self, effects: &[Effect]) -> Result<(), Trouble> {
