@@ -24,6 +24,10 @@ enum Outage {
     Kill(u64),
 }
 
+/// A target that is there while messages leak would take some of them, and they would be lost with it when it is
+/// rolled back, as ms2m says: it comes so many seconds late.
+const LATE: u64 = 20;
+
 /// How long the answer to a write is held back.
 const HELD_MS: u64 = 10_000;
 
@@ -57,7 +61,11 @@ pub(crate) fn add(trials: &mut Trials, turns: &Turns) {
     trials.add_in_turn(
         turns,
         "broker::back_with_an_open_gate_before_the_commit",
-        async || back_with_an_open_gate(start("leak").await, "gate closed", End::RolledBack).await,
+        async || {
+            let case = start("leak").await;
+            case.restores_late_by(LATE).await;
+            back_with_an_open_gate(case, "gate closed", End::RolledBack).await;
+        },
     );
     trials.add_in_turn(
         turns,
@@ -184,6 +192,7 @@ async fn back_with_an_open_gate(case: Case, moment: &str, expected: End) {
 /// The same with the process gone that closed the gate, as when it ran on the broker's machine.
 async fn back_with_an_open_gate_and_another_process() {
     let case = start("leak").await;
+    case.restores_late_by(LATE).await;
     let mut running = case.migrate();
     assert!(running.says("checkpoint taken").await);
     running.signal("KILL").await;
@@ -197,6 +206,7 @@ async fn back_with_an_open_gate_and_another_process() {
 /// one finds a closed gate.
 async fn back_with_an_open_gate_and_killed() {
     let case = start("leak").await;
+    case.restores_late_by(LATE).await;
     let mut running = case.migrate();
     assert!(running.says("checkpoint taken").await);
     open_the_gate(&case).await;

@@ -338,8 +338,18 @@ impl Case {
 
     /// Orders a fault of a kubelet for pods of this case.
     pub(crate) async fn kubelet_fault(&self, on: &str, error: &str, times: u32) {
-        let pod = format!("^{}/", self.app.namespace);
-        let fault = json!({"pod": pod, "on": on, "error": error, "times": times});
+        let fault = json!({"on": on, "error": error, "times": times});
+        self.order_of_kubelet(fault).await;
+    }
+
+    /// Has the restore take so many seconds longer.
+    pub(crate) async fn restores_late_by(&self, seconds: u64) {
+        let fault = json!({"on": "restore", "delayMs": seconds * 1000, "times": 1});
+        self.order_of_kubelet(fault).await;
+    }
+
+    async fn order_of_kubelet(&self, mut fault: Value) {
+        fault["pod"] = json!(format!("^{}/", self.app.namespace));
         self.place.world.order("/kubelet", fault).await;
     }
 
