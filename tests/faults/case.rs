@@ -205,14 +205,22 @@ impl Case {
 
     /// When the latest migration was recorded, and the phase that the record shows.
     async fn latest(&self) -> Option<(String, String)> {
-        let path = format!("/api/v1/namespaces/{}/configmaps", self.app.namespace);
-        let list = self.place.api.get(&path).await?;
-        let records = list["items"].as_array()?.iter().filter_map(|item| {
-            let record: Value = serde_json::from_str(item["data"]["record.json"].as_str()?).ok()?;
+        let records = self.records().await;
+        let latest = records.iter().filter_map(|record| {
             let phase = record["status"]["phase"].as_str()?.to_owned();
             Some((record["created"].as_str()?.to_owned(), phase))
         });
-        records.max()
+        latest.max()
+    }
+
+    /// The records of all migrations of this case.
+    pub(crate) async fn records(&self) -> Vec<Value> {
+        let path = format!("/api/v1/namespaces/{}/configmaps", self.app.namespace);
+        let list = self.place.api.get(&path).await.unwrap_or_default();
+        let items = list["items"].as_array().into_iter().flatten();
+        items
+            .filter_map(|item| serde_json::from_str(item["data"]["record.json"].as_str()?).ok())
+            .collect()
     }
 
     /// Starts `ms2m migrate` again, as a person would, until the migration has ended.
@@ -323,17 +331,6 @@ impl Case {
                 path: text(entry, "path"),
             })
             .collect()
-    }
-
-    /// How often the record was written.
-    pub(crate) async fn writes(&self) -> usize {
-        let requests = self.requests().await;
-        let of_verb = |verb: &str| {
-            let maps = requests.iter().filter(|it| it.resource == "configmaps");
-            maps.filter(|it| it.verb == verb).count()
-        };
-        // A StatefulSet's manifest is kept in another one, which is made later.
-        of_verb("create").min(1) + of_verb("patch")
     }
 
     /// Orders a fault of a kubelet for pods of this case.
