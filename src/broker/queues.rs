@@ -13,16 +13,24 @@ use super::management::Totals;
 use crate::migration::error::PortError;
 use crate::migration::ports::{Deletion, PortResult, QueueView};
 
+/// What the management API tells of queues, by their names.
+type Told = HashMap<String, Totals>;
+
 impl AmqpBroker {
     /// The queues of these names, in their order.
     pub(super) async fn look(&self, names: &[&str]) -> PortResult<Vec<Option<QueueView>>> {
+        self.look_closely(names).await.map(|(found, _)| found)
+    }
+
+    /// The same, and what the management API tells of them.
+    async fn look_closely(&self, names: &[&str]) -> PortResult<(Vec<Option<QueueView>>, Told)> {
         let mut found = Vec::with_capacity(names.len());
         // Ready messages are counted before the unacknowledged ones: a message that is taken and
         // acknowledged in between is missed by neither.
         for name in names {
             found.push(self.passively(name).await?);
         }
-        let totals = self.totals(names).await.unwrap_or_default();
+        let totals = self.totals(names).await;
         let mut lags = self.lags.lock().await;
         for (name, queue) in names.iter().zip(&mut found) {
             let Some(queue) = queue else { continue };
@@ -32,12 +40,15 @@ impl AmqpBroker {
             }
             queue.lag = lags.get(*name).copied().unwrap_or_default();
         }
-        Ok(found)
+        Ok((found, totals))
     }
 
-    /// What the management API tells of those of `names` that are there; `None` when it does not.
-    async fn totals(&self, names: &[&str]) -> Option<HashMap<String, Totals>> {
-        self.management.as_ref().ok()?.totals(names).await.ok()
+    /// What the management API tells of those of `names` that are there; nothing when it does not.
+    async fn totals(&self, names: &[&str]) -> Told {
+        let Ok(management) = &self.management else {
+            return Told::new();
+        };
+        management.totals(names).await.unwrap_or_default()
     }
 
     /// What a passive declare tells; nothing if there is no such queue.
@@ -69,14 +80,13 @@ impl AmqpBroker {
     pub(super) async fn delete_if_idle(&self, name: &str) -> PortResult<Deletion> {
         // Quorum queues know no conditions, so it is looked first; classic ones check again
         // themselves.
-        match self.look(&[name]).await?.first().copied().flatten() {
+        let (found, totals) = self.look_closely(&[name]).await?;
+        match found.first().copied().flatten() {
             None => return Ok(Deletion::Gone),
             Some(queue) if is_in_use(queue) => return Ok(Deletion::InUse),
             Some(_) => {}
         }
-        let totals = self.totals(&[name]).await;
-        let known = totals.as_ref().and_then(|totals| totals.get(name));
-        let conditional = known.is_none_or(Totals::takes_conditions);
+        let conditional = totals.get(name).is_none_or(Totals::takes_conditions);
         self.delete(name, conditional).await
     }
 

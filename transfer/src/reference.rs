@@ -73,13 +73,17 @@ fn named(name: &str) -> Result<(String, String), &'static str> {
     if !is_repository(repository) {
         return Err("its repository is not valid (lower case, digits, and . _ - / between them)");
     }
-    Ok(match (host, repository) {
+    let (host, repository) = match (host, repository) {
         ("docker.io" | "index.docker.io", official) if !official.contains('/') => {
-            ("docker.io".to_owned(), format!("library/{official}"))
+            ("docker.io", format!("library/{official}"))
         }
-        ("index.docker.io", repository) => ("docker.io".to_owned(), repository.to_owned()),
-        (host, repository) => (host.to_owned(), repository.to_owned()),
-    })
+        ("index.docker.io", repository) => ("docker.io", repository.to_owned()),
+        (host, repository) => (host, repository.to_owned()),
+    };
+    if repository.len() > REPOSITORY_MAX {
+        return Err("its repository is too long");
+    }
+    Ok((host.to_owned(), repository))
 }
 
 /// Only a first component that looks like one is a host.
@@ -120,7 +124,7 @@ fn is_label(label: &str) -> bool {
 }
 
 fn is_repository(repository: &str) -> bool {
-    repository.len() <= REPOSITORY_MAX && repository.split('/').all(is_component)
+    repository.split('/').all(is_component)
 }
 
 /// Lower case letters and digits, with `.`, `_`, `__` or any number of `-` between them.
@@ -217,6 +221,8 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_refused() {
         let long = format!("host.example/{}:1", "a".repeat(256));
+        // With what Docker Hub puts before it.
+        let official = format!("{}:1", "a".repeat(250));
         let long_tag = format!("host.example/cp:{}", "1".repeat(129));
         for text in [
             "",
@@ -243,6 +249,7 @@ mod tests {
             "me:hunter2@host.example/cp:1",
             "host.example/cp:1?x=y",
             &long,
+            &official,
             &long_tag,
         ] {
             assert!(parse(text).is_err(), "{text}");
