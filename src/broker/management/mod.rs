@@ -6,7 +6,6 @@
 mod bindings;
 mod consumers;
 mod limits;
-mod pace;
 mod rates;
 mod totals;
 
@@ -39,8 +38,6 @@ pub(super) struct Management {
     pub(super) route: Option<Arc<dyn Route>>,
     /// The client that goes by a detour, once there was one.
     detoured: OnceLock<Client>,
-    /// Of the totals.
-    pace: pace::Pace,
 }
 
 /// Broker product and version.
@@ -107,7 +104,6 @@ impl Management {
             client,
             route: None,
             detoured: OnceLock::new(),
-            pace: pace::Pace::default(),
         })
     }
 

@@ -55,7 +55,7 @@ impl Totals {
 
 impl Management {
     /// Those of `names` that are there. Whichever are asked for, the broker counts every queue of the
-    /// virtual host first; so it is asked with rests in between.
+    /// virtual host first: beside 2,000 others a migration of 3 s takes 8 s (RabbitMQ 3.10).
     pub(in crate::broker) async fn totals(
         &self,
         names: &[&str],
@@ -70,8 +70,7 @@ impl Management {
             ("disable_stats", "true"),
             ("enable_queue_totals", "true"),
         ];
-        let path = ["api", "queues", &self.vhost];
-        let page: Page = self.pace.keep(self.get(&path, &query)).await?;
+        let page: Page = self.get(&["api", "queues", &self.vhost], &query).await?;
         Ok(page
             .items
             .into_iter()
