@@ -2,6 +2,7 @@
 //! account of the confirms, over lost connections too.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use crate::message::Message;
 
 /// How long to wait before connecting again.
 const RECONNECT_DELAY: Duration = Duration::from_millis(500);
+
+/// How long the broker may take to answer: one that is just going accepts a connection and says nothing
+/// more.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long to wait for the last confirms once nothing more is published.
 const LAST_CONFIRMS: Duration = Duration::from_secs(10);
@@ -40,6 +45,14 @@ pub(super) struct Publisher {
     offset: Duration,
     /// The number to end with.
     end: u64,
+}
+
+/// What comes of `work`; silence is a lost connection.
+async fn in_time<T>(work: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+    match tokio::time::timeout(ANSWER, work).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the broker does not answer").into()),
+    }
 }
 
 impl Publisher {
@@ -72,12 +85,12 @@ impl Publisher {
         mut self,
         stop: CancellationToken,
     ) -> lapin::Result<(String, PublisherRecord)> {
-        let mut connected = self.connect().await?;
+        let mut connected = in_time(self.connect()).await?;
         loop {
             match Box::pin(self.publish_over(&connected.1, &stop)).await {
                 Ok(()) => {
                     // Everything is confirmed: what the broker thinks of the good-bye is moot.
-                    drop(connected.0.close(200, "done".into()).await);
+                    drop(in_time(connected.0.close(200, "done".into())).await);
                     break;
                 }
                 Err(error) => tracing::warn!(publisher = self.name, %error, "connection lost"),
@@ -133,7 +146,7 @@ impl Publisher {
                 }
             }
             tokio::time::sleep(RECONNECT_DELAY).await;
-            match self.connect().await {
+            match in_time(self.connect()).await {
                 Ok(connected) => return Some(connected),
                 Err(error) => tracing::debug!(publisher = self.name, %error, "no connection yet"),
             }
@@ -199,20 +212,19 @@ impl Publisher {
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type("application/json".into());
-        let confirm = channel
-            .basic_publish(
-                self.options.exchange.as_str().into(),
-                self.options.routing_key.as_str().into(),
-                // Mandatory: a message for which no queue is bound comes back instead of
-                // vanishing with a confirm.
-                BasicPublishOptions {
-                    mandatory: true,
-                    ..Default::default()
-                },
-                &body,
-                properties,
-            )
-            .await?;
+        let confirm = in_time(channel.basic_publish(
+            self.options.exchange.as_str().into(),
+            self.options.routing_key.as_str().into(),
+            // Mandatory: a message for which no queue is bound comes back instead of
+            // vanishing with a confirm.
+            BasicPublishOptions {
+                mandatory: true,
+                ..Default::default()
+            },
+            &body,
+            properties,
+        ))
+        .await?;
         Ok(Box::pin(async move { (seq, confirm.await) }))
     }
 
@@ -222,7 +234,7 @@ impl Publisher {
         let returned = match confirm {
             Confirmation::Ack(returned) => returned,
             Confirmation::Nack(_) | Confirmation::NotRequested => {
-                let error = std::io::Error::other("the broker refused a message");
+                let error = io::Error::other("the broker refused a message");
                 return Err(error.into());
             }
         };
