@@ -64,8 +64,8 @@ pub const EXIT_CODES: [ExitMeaning; 13] = [
     ),
     meaning(
         9,
-        "pod lost: the source before the commit point, or the target after it, crashed or was deleted, and the pod's \
-         state with it; its messages wait in the queue",
+        "pod lost: the source before the commit point, or the target after it, crashed, was deleted or is out of reach, \
+         and the pod's state with it; its messages wait in the queue",
     ),
     meaning(
         10,
@@ -102,7 +102,7 @@ pub fn outcome(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Left => Some("stopped without another effect; another process goes on"),
         ErrorKind::TooLate => Some("the target serves"),
         ErrorKind::SourceLost => Some(
-            "rolled back, but nobody serves: the source is gone, and the messages wait in the queue",
+            "rolled back, but nobody serves: the source is gone or out of reach, and the messages wait in the queue",
         ),
         ErrorKind::TargetLost => Some("nobody serves: the messages wait in the queue"),
         ErrorKind::TimedOut => Some("it goes on without this command"),

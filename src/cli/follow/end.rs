@@ -85,6 +85,9 @@ fn has_failed_for(record: &Record, reason: &str) -> bool {
 }
 
 fn kind(record: &Record) -> ErrorKind {
+    if let Some(lost) = record.lost() {
+        return lost;
+    }
     let status = &record.status;
     let failed = status
         .conditions
@@ -92,8 +95,6 @@ fn kind(record: &Record) -> ErrorKind {
         .find(|condition| condition.type_ == conditions::FAILED);
     let stage = status.handoff.as_ref().map(|handoff| handoff.stage);
     match failed.map(|condition| condition.reason.as_str()) {
-        Some(reasons::SOURCE_LOST) => ErrorKind::SourceLost,
-        Some(reasons::TARGET_LOST) => ErrorKind::TargetLost,
         Some(reasons::REFUSED | reasons::ABORTED) => ErrorKind::Refused,
         // Nothing was touched, so nothing was rolled back.
         _ if !record.is_begun() => ErrorKind::Refused,

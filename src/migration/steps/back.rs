@@ -59,7 +59,11 @@ impl Run {
         let mut error = match (lost, self.has_doubts()) {
             (true, _) => {
                 let hint = self.gone_as_after_a_crash(self.source_pod());
-                error.of_kind(ErrorKind::SourceLost).hint(hint)
+                // One on a node that is away may come back, and must not meet another.
+                error.of_kind(ErrorKind::SourceLost).hint(format!(
+                    "see first that node {} is there, or never comes back; {hint}",
+                    self.source_node()
+                ))
             }
             (false, true) => error.of_kind(ErrorKind::InDoubt),
             (false, false) => return error,
