@@ -56,6 +56,8 @@ pub(crate) struct Case {
     pub(crate) archive_may_stay: bool,
     /// Whether the source may be out of reach when a roll-back is through.
     pub(crate) source_may_be_lost: bool,
+    /// `ms2m` has told that messages may have been applied out of order.
+    pub(crate) order_in_doubt: bool,
     /// When the latest migration that has ended was recorded.
     settled: Option<String>,
     said: Said,
@@ -104,6 +106,7 @@ impl Case {
             said: Said::default(),
             archive_may_stay: false,
             source_may_be_lost: false,
+            order_in_doubt: false,
             kubeconfig: kubeconfig_of(place, &app.namespace, directory.path()),
             _directory: directory,
             place,
@@ -253,6 +256,7 @@ impl Case {
                 Some(9) if self.source_may_be_lost => return End::RolledBack,
                 // With a doubt about its messages, which the audit looks at.
                 Some(11) => {
+                    self.order_in_doubt = outcome.stderr.contains("out of order");
                     return match self.phase().await.as_deref() {
                         Some("Completed") => End::Completed,
                         _ => End::RolledBack,

@@ -176,6 +176,10 @@ pub(crate) fn add(trials: &mut Trials) {
         near_the_commit("target-crashes-after-the-commit", "committed:")
     });
     trials.add("crash::source_is_deleted_with_the_gate_closed", source_gone);
+    trials.add(
+        "crash::target_is_disconnected_with_much_to_replay",
+        out_of_turn,
+    );
 }
 
 /// An application with something to replay, and a source that is busy while it drains.
@@ -291,6 +295,37 @@ async fn near_the_commit(name: &str, moment: &str) {
             case.clear().await;
         }
     }
+}
+
+/// The target loses its connection with the gate open and much to replay, and comes back on the primary
+/// queue by habit: it applies newer messages first, and that is told.
+async fn out_of_turn() {
+    let options = Options {
+        environment: vec![("PROCESSING_TIME", "10ms".to_owned())],
+        ..Options::default()
+    };
+    let case = Case::start_with(Place::shared().await, "out-of-turn", &options, 40.0).await;
+    let mut case = case.with(&["--replay-cutoff", "1s", "--max-pause", "0s"]);
+    let mut running = case.migrate();
+    assert!(running.says("gate closed").await);
+    case.backlog(500).await;
+    assert!(running.says("gate opened").await);
+    case.strike(Target, Disconnection).await;
+    let outcome = running.outcome().await.expect_code(11);
+    let words = "the target left its replay queue before it had finished it";
+    assert!(outcome.stderr.contains(words), "{outcome:?}");
+    let end = case.settle(outcome).await;
+    assert_eq!(end, Completed);
+    let survivor = case.survivor(end).to_owned();
+    case.serves(&survivor).await;
+    let verdict = case.verdict(&survivor, Excuses { redelivered: true }).await;
+    assert_eq!((verdict.lost, verdict.doubled), (0, 0), "{verdict:?}");
+    assert!(
+        verdict.out_of_order > 0,
+        "nothing was at stake: {verdict:?}"
+    );
+    case.nothing_is_left(end).await;
+    case.clear().await;
 }
 
 /// The source is deleted before there is a checkpoint: nothing can bring it back. It is said, and

@@ -2,8 +2,9 @@
 //! does to the world. The decisions are the engine's own.
 
 use ms2m::api::{HandoffStage as Stage, UndoStep};
+use ms2m::migration::handoff::abort::may_have_reopened;
 use ms2m::migration::handoff::{
-    Effect, Fill, Line, Message, Move, Party, Rules, Seen, TargetPod, Told,
+    Effect, Fill, Line, Message, Move, Party, Rules, Seen, TargetPod, Told, is_out_of_turn,
 };
 
 use crate::world::{Place, Process, World};
@@ -24,6 +25,8 @@ pub(crate) struct Journal {
     pub(crate) target_made: bool,
     pub(crate) stale_target: bool,
     pub(crate) sequential: bool,
+    /// The order of messages may have been broken, and that is told at the end.
+    pub(crate) doubted: bool,
     pub(crate) end: Option<End>,
 }
 
@@ -76,6 +79,7 @@ impl Ms2m {
                 target_made: false,
                 stale_target: false,
                 sequential: rules.sequential,
+                doubted: false,
                 end: None,
             },
             pending: None,
@@ -131,7 +135,12 @@ impl Ms2m {
     fn take_up(&mut self, chosen: Move, world: &World, seen: &Seen) {
         let journal = self.journal;
         match chosen {
-            Move::Do(effect) => self.pending = Some(Pending::Effect(effect)),
+            Move::Do(effect) => {
+                let undo = journal.aborting.then_some(journal.undo);
+                let open = may_have_reopened(journal.stage, undo) && world.routes.open;
+                self.journal.doubted |= open && is_out_of_turn(effect, seen);
+                self.pending = Some(Pending::Effect(effect));
+            }
             Move::Advance(stage) => {
                 let stale = stage == Stage::Committing && seen.target_stale;
                 if stale {

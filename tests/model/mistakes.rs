@@ -12,6 +12,7 @@ use crate::reach::counterexample;
 const EXACT: &str = "whoever serves is exact";
 const COMPLETE: &str = "nothing is missing at the end";
 const SEEN: &str = "the source goes after the target was seen";
+const TOLD: &str = "a broken order is told";
 const NOWHERE: &str = "no message is routed to nowhere";
 
 fn is_found(what: &str, property: &'static str, change: impl FnOnce(&mut Setup)) {
@@ -55,6 +56,25 @@ fn opening_it_while_the_primary_queue_has_a_consumer() {
         "opening the gate while the primary queue has a consumer",
         EXACT,
         |setup| decisions(setup).forward = forward,
+    );
+}
+
+#[test]
+fn opening_it_while_an_order_is_left_over() {
+    fn forward(rules: Rules, stage: Stage, done: usize, seen: &Seen) -> Move {
+        let mut seen = *seen;
+        if stage == Stage::SourceRemoved && seen.replay.consumed {
+            seen.target_told = Told::Nothing;
+        }
+        decide(rules, stage, done, &seen)
+    }
+    is_found(
+        "opening the gate while an order to the target is left over",
+        TOLD,
+        |setup| {
+            decisions(setup).forward = forward;
+            setup.losses = 1;
+        },
     );
 }
 

@@ -143,6 +143,14 @@ impl State {
         self.world.excused || whole
     }
 
+    /// At the end: messages that were applied in another order than they were published in are told
+    /// of. The handoff `Mirror` promises nothing, and says so when it is chosen.
+    fn ends_told(&self, rules: Rules) -> bool {
+        let exact = self.survivor().is_none_or(|it| is_exact(&it.applied));
+        let told = self.ms2m.journal.doubted || rules.handoff == Handoff::Mirror;
+        !self.has_ended() || exact || told
+    }
+
     fn ends_cleanly(&self) -> bool {
         let routes = self.world.routes;
         let clean = routes.direct
@@ -221,6 +229,9 @@ impl Model for Setup {
             }),
             Property::always("nothing is missing at the end", |_, state: &State| {
                 state.ends_exactly()
+            }),
+            Property::always("a broken order is told", |setup: &Self, state: &State| {
+                state.ends_told(setup.rules)
             }),
             Property::always("nothing is left at the end", |_, state: &State| {
                 state.ends_cleanly()

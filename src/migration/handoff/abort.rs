@@ -16,7 +16,7 @@
 use super::decide::{DISMANTLE, Rules, in_order};
 use super::moves::{Effect, Move, Party, Waiting};
 use super::parties::{move_back, onto_own_queue, wait};
-use super::seen::{Fill, Seen};
+use super::seen::{Fill, Seen, Told};
 use crate::api::{Handoff, HandoffStage as Stage, UndoStep};
 
 /// The next move back; `Err` is the next step of the abort to begin.
@@ -57,6 +57,16 @@ pub fn may_have_closed(rules: Rules, stage: Stage) -> bool {
         }
 }
 
+/// Whether the gate may be open again, with messages in a replay queue that are older than those in Q:
+/// forward, or back in an abort that has come to `undo`.
+#[must_use]
+pub fn may_have_reopened(stage: Stage, undo: Option<UndoStep>) -> bool {
+    match undo {
+        Some(undo) => undo >= UndoStep::Reopen,
+        None => stage >= Stage::SourceRemoved,
+    }
+}
+
 /// Nobody but the source may be on Q or R. It is on H or on Q, not on both.
 fn await_target_gone(rules: Rules, stage: Stage, seen: &Seen) -> Result<Move, UndoStep> {
     let on_primary = seen.primary.crowded || (seen.hold.consumed && seen.primary.consumed);
@@ -94,6 +104,9 @@ fn reopen(done: usize, seen: &Seen) -> Result<Move, UndoStep> {
         return Err(UndoStep::Return);
     }
     match onto_own_queue(Party::Source, seen) {
+        // Left over, it would lead a source that comes back on the primary queue to H again, when it has
+        // applied newer messages, and nobody would know.
+        None if seen.source_told == Told::Waiting => Ok(wait(Waiting::SourceOnHold, seen)),
         None if seen.good_moment_back => Ok(Move::Do(Effect::OpenGate)),
         None => Ok(Move::Wait(Waiting::HoldQuiet)),
         // It has gone for good since it was seen there.

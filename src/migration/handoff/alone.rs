@@ -7,7 +7,7 @@
 use super::decide::{Rules, in_order};
 use super::moves::{Effect, Move, Party, Waiting};
 use super::parties::{move_back, onto_own_queue, wait};
-use super::seen::{Fill, Seen, TargetPod};
+use super::seen::{Fill, Seen, TargetPod, Told};
 use crate::api::{Handoff, HandoffStage as Stage};
 
 /// Sequential: the target is made, and seen where every restored process goes first.
@@ -33,6 +33,11 @@ pub(super) fn reopen(rules: Rules, done: usize, seen: &Seen) -> Move {
     if seen.primary.consumed {
         return wait(Waiting::PrimaryUnconsumed, seen);
     }
+    if seen.target_told == Told::Waiting {
+        // Left over, it would lead a target that comes back on the primary queue to R again, when it has
+        // applied newer messages, and nobody would know.
+        return wait(Waiting::TargetOnReplay, seen);
+    }
     if done == 0 && !seen.good_moment {
         return Move::Wait(Waiting::ReplayShort);
     }
@@ -55,6 +60,10 @@ pub(super) fn drain(seen: &Seen) -> Move {
     }
     if seen.replay.fill == Fill::Quiet {
         return Move::Advance(Stage::Returning);
+    }
+    if seen.replay.fill == Fill::Settling {
+        // Nothing is in it to go back for, as far as can be seen.
+        return Move::Wait(Waiting::ReplayQuiet);
     }
     onto_own_queue(Party::Target, seen).unwrap_or(Move::Wait(Waiting::ReplayQuiet))
 }

@@ -50,6 +50,20 @@ pub(super) fn onto_own_queue(party: Party, seen: &Seen) -> Option<Move> {
     Some(Move::Do(Effect::Tell(party, Message::StartReplay)))
 }
 
+/// Whether `effect`, carried out while the gate is open, sends a party back to a replay queue that it
+/// has left before it was done with it.
+///
+/// It has lost its connection then, and has come back, or may yet come back, on the primary queue by
+/// habit: there are newer messages, and what it has taken of them it has applied before the older
+/// ones. None of them is lost or applied twice, but their order may be broken, and that must be told.
+#[must_use]
+pub fn is_out_of_turn(effect: Effect, seen: &Seen) -> bool {
+    match effect {
+        Effect::Tell(party, Message::StartReplay) => view(party, seen).own.fill != Fill::Quiet,
+        _ => false,
+    }
+}
+
 /// Gets a party from its own, finite replay queue back to the primary one: `None` once it is
 /// there and nothing is left behind. What the party had not acknowledged when it left comes back
 /// to its queue; then it is sent there once more.

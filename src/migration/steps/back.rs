@@ -116,6 +116,7 @@ impl Run {
                     }
                 }
                 Ok(Move::Do(effect)) => {
+                    self.see_order(effect, &seen).await?;
                     self.perform(effect).await?;
                     self.tell_undone_effect(effect, undone);
                     done += usize::from(effect.is_counted());

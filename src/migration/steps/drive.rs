@@ -194,6 +194,7 @@ impl Run {
                     }
                 }
                 Move::Do(effect) => {
+                    self.see_order(effect, &seen).await?;
                     self.perform(effect).await?;
                     done += usize::from(effect.is_counted());
                     backoff.reset();

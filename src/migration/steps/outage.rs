@@ -9,7 +9,8 @@ use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, UndoStep};
 use crate::explain;
-use crate::migration::handoff::Effect;
+use crate::migration::handoff::abort::may_have_reopened;
+use crate::migration::handoff::{Effect, Seen, is_out_of_turn};
 
 /// What makes the gate whole and closed, whatever is there.
 const CLOSED: [Effect; 6] = [
@@ -94,6 +95,40 @@ impl Run {
         self.save().await?;
         self.rearrange_all(&CLOSED).await?;
         if goes_on { Ok(()) } else { Err(leak) }
+    }
+
+    /// Sees whether `effect` comes of a party that may have applied newer messages before older ones: one
+    /// that has lost its connection when the gate was open and its replay queue not empty.
+    ///
+    /// Written down before the party is told, so that whoever takes over knows of it.
+    pub(super) async fn see_order(&mut self, effect: Effect, seen: &Seen) -> Result<(), Trouble> {
+        if !is_out_of_turn(effect, seen) || !self.is_open_again().await? {
+            return Ok(());
+        }
+        let Effect::Tell(party, _) = effect else {
+            return Ok(());
+        };
+        self.doubt(format!(
+            "the {party} left its replay queue before it had finished it, when new messages went to queue {} \
+             already: some may have been applied out of order, none is lost or applied twice",
+            self.names.queue
+        ));
+        self.save().await
+    }
+
+    /// Whether the gate was closed and is open again. An earlier process may have opened it and not
+    /// written that down.
+    async fn is_open_again(&mut self) -> Result<bool, Trouble> {
+        let stage = self.stage();
+        let undo = self.is_aborting().then_some(self.handoff().undo);
+        if !may_have_reopened(stage, undo) {
+            return Ok(false);
+        }
+        let known = match undo {
+            Some(undo) => undo >= UndoStep::Return,
+            None => stage >= Stage::Reopened,
+        };
+        Ok(known || self.was_reopened() || self.is_open().await?)
     }
 
     async fn rearrange_all(&self, effects: &[Effect]) -> Result<(), Trouble> {
