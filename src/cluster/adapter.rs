@@ -14,6 +14,7 @@ use ms2m_transfer::event::Progress;
 
 use super::checkpoint::checkpoint;
 use super::journal::KubeJournal;
+use super::known::{KnownNode, Nodes, trimmed};
 use super::pages::{self, PAGE};
 use super::retry::Retry;
 use super::rights;
@@ -41,8 +42,7 @@ pub(super) struct Inner {
     pub(super) watches: PodWatches,
     /// The last manifest read of each pod: some of it cannot change, and need not be read twice.
     manifests: Mutex<HashMap<String, Arc<Pod>>>,
-    /// The nodes as they were listed last: what rules ask of them seldom changes.
-    nodes: Mutex<Option<Vec<Node>>>,
+    nodes: Mutex<Nodes>,
     pub(super) transfers: Mutex<Transfers>,
 }
 
@@ -112,29 +112,40 @@ impl KubeCluster {
             manifests.remove(name);
             return Ok(None);
         };
-        let pod = Arc::new(pod);
+        let pod = Arc::new(trimmed(pod));
         manifests.insert(name.to_owned(), Arc::clone(&pod));
         Ok(Some(pod))
     }
 
     async fn read_nodes(&self) -> PortResult<Vec<Node>> {
         let nodes: Api<Node> = Api::all(self.inner.client.clone());
-        pages::all(
-            &self.inner.retry,
-            &nodes,
-            ListParams::default(),
-            "list nodes",
-        )
-        .await
+        let retry = &self.inner.retry;
+        let found = pages::all(retry, &nodes, ListParams::default(), "list nodes").await?;
+        Ok(found.into_iter().map(trimmed).collect())
     }
 
-    /// The nodes as they were read last, or as they are now.
-    pub(super) async fn known_nodes(&self) -> PortResult<Vec<Node>> {
-        let known = lock(&self.inner.nodes).clone();
-        match known {
+    /// The nodes as they were listed last, the first time that this is asked, or as they are now.
+    pub(super) async fn listed_nodes(&self) -> PortResult<Vec<Node>> {
+        let listed = lock(&self.inner.nodes).take();
+        match listed {
             Some(nodes) => Ok(nodes),
             None => self.read_nodes().await,
         }
+    }
+
+    /// What was learnt of a node, or what is to be learnt now.
+    pub(super) async fn known_node(&self, name: &str) -> PortResult<Option<KnownNode>> {
+        let known = lock(&self.inner.nodes).get(name);
+        match known {
+            Some(node) => Ok(Some(node)),
+            None => Ok(self.find_node(name).await?.as_ref().map(KnownNode::of)),
+        }
+    }
+
+    pub(super) async fn find_node(&self, name: &str) -> PortResult<Option<Node>> {
+        let nodes: Api<Node> = Api::all(self.inner.client.clone());
+        let what = format!("read node {name}");
+        self.inner.retry.run(&what, || nodes.get_opt(name)).await
     }
 
     /// The pod as it was read last, or as it is now.
@@ -167,15 +178,12 @@ impl Cluster for KubeCluster {
     async fn nodes(&self) -> PortResult<Vec<NodeView>> {
         let nodes = self.read_nodes().await?;
         let views = nodes.iter().map(node_view).collect();
-        *lock(&self.inner.nodes) = Some(nodes);
+        lock(&self.inner.nodes).learn(nodes);
         Ok(views)
     }
 
     async fn node(&self, name: &str) -> PortResult<Option<NodeView>> {
-        let nodes: Api<Node> = Api::all(self.inner.client.clone());
-        let what = format!("read node {name}");
-        let found = self.inner.retry.run(&what, || nodes.get_opt(name)).await?;
-        Ok(found.as_ref().map(node_view))
+        Ok(self.find_node(name).await?.as_ref().map(node_view))
     }
 
     async fn missing_permissions(&self, owner: Option<&str>) -> PortResult<Vec<MissingPermission>> {

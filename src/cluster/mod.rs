@@ -14,6 +14,7 @@ mod evidence;
 mod image_pull;
 mod inspect;
 pub mod journal;
+mod known;
 pub mod migrations;
 mod names;
 pub mod naming;

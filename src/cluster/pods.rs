@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{
     Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
@@ -262,9 +262,7 @@ impl KubeCluster {
         let Some(name) = node else {
             return Ok(false);
         };
-        let nodes: Api<Node> = Api::all(self.inner.client.clone());
-        let what = format!("read node {name}");
-        let found = self.inner.retry.run(&what, || nodes.get_opt(name)).await?;
+        let found = self.find_node(name).await?;
         Ok(!found.as_ref().is_some_and(is_node_ready))
     }
 

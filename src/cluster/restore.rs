@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use super::KubeCluster;
 use super::naming::{CONTAINER, labels, role};
 use super::start::{Start, start_of};
-use super::target::{has_image_volumes, target_pod, with_base_image};
+use super::target::{target_pod, with_base_image};
 use crate::migration::error::PortError;
 use crate::migration::ports::{PortResult, Restore, RestoreOrder, RestoreState};
 
@@ -55,10 +55,9 @@ impl KubeCluster {
         let Some(image) = &order.base_image else {
             return Ok(None);
         };
-        let nodes = self.known_nodes().await?;
-        let target = nodes.iter().find(|node| node.name_any() == order.node);
+        let target = self.known_node(&order.node).await?;
         Ok(target
-            .is_some_and(has_image_volumes)
+            .is_some_and(|node| node.has_image_volumes)
             .then_some(image.as_str()))
     }
 }

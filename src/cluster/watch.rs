@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::known::trimmed;
 use super::retry::{Retry, with_jitter};
 use crate::migration::ports::PortResult;
 
@@ -72,7 +73,7 @@ impl PodWatches {
     /// Watches `pod` from a resource version at which it was as it is given here.
     fn observe_from(&self, pod: Pod, from: Option<String>) -> Arc<Pod> {
         let name = pod.name_any();
-        let pod = Arc::new(pod);
+        let pod = Arc::new(trimmed(pod));
         let (tell, seen) = watch::channel(Some(Arc::clone(&pod)));
         let task = tokio::spawn(keep(
             self.pods.clone(),
@@ -185,7 +186,7 @@ async fn keep(
             match read(&pods, &name, &retry).await {
                 Ok((Some(pod), at)) => {
                     version = at;
-                    tell.send_replace(Some(Arc::new(pod)));
+                    tell.send_replace(Some(Arc::new(trimmed(pod))));
                     continue;
                 }
                 Ok((None, _)) => {
@@ -252,7 +253,7 @@ async fn follow(pods: &Api<Pod>, name: &str, from: &str, tell: &watch::Sender<Se
         match timeout(DEAD_AFTER, events.next()).await {
             Ok(Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)))) => {
                 version = pod.resource_version().unwrap_or(version);
-                tell.send_replace(Some(Arc::new(pod)));
+                tell.send_replace(Some(Arc::new(trimmed(pod))));
             }
             Ok(Some(Ok(WatchEvent::Deleted(_)))) => return Ended::PodGone,
             Ok(Some(Ok(WatchEvent::Bookmark(mark)))) => version = mark.metadata.resource_version,

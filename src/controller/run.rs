@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kube::ResourceExt;
+use kube::Resource as _;
 use kube::api::{Api, ListParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{self, Controller};
@@ -226,8 +226,8 @@ async fn lead(
 
 /// What nobody here reads of a resource takes no memory.
 fn strip(found: &mut StatefulMigration) {
-    found.managed_fields_mut().clear();
-    found.annotations_mut().clear();
+    found.meta_mut().managed_fields = None;
+    found.meta_mut().annotations = None;
 }
 
 fn tell(context: &Context, error: &controller::Error<std::convert::Infallible, watcher::Error>) {

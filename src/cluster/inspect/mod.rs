@@ -10,7 +10,6 @@ mod remedies;
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::ResourceExt as _;
 use kube::api::{Api, PostParams};
 
 pub use admission::Trial;
@@ -86,17 +85,16 @@ impl KubeCluster {
     /// all of its images.
     ///
     /// # Errors
-    /// The nodes cannot be read.
+    /// The node cannot be read.
     pub async fn has_image(&self, node: &str, image: &str) -> PortResult<Option<bool>> {
-        let nodes = self.known_nodes().await?;
-        let node = nodes.iter().find(|it| it.name_any() == node);
-        let images = node
-            .and_then(|node| node.status.as_ref())
-            .and_then(|status| status.images.as_deref())
-            .unwrap_or_default();
         let Some((_, digest)) = image.split_once('@') else {
             return Ok(None);
         };
+        let node = self.find_node(node).await?;
+        let images = node
+            .and_then(|node| node.status)
+            .and_then(|status| status.images)
+            .unwrap_or_default();
         let mut names = images.iter().flat_map(|it| it.names.iter().flatten());
         if names.any(|name| name == image || name.ends_with(digest)) {
             return Ok(Some(true));

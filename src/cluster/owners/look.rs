@@ -30,7 +30,7 @@ impl KubeCluster {
         let Some(manifest) = self.known_pod(&pod.name).await? else {
             return Ok(Surroundings::default());
         };
-        let nodes = self.known_nodes().await?;
+        let nodes = self.listed_nodes().await?;
         let mut unseen = Vec::new();
         let claims = self.claims(pod, &nodes, &mut unseen).await?;
         Ok(Surroundings {

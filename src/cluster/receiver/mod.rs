@@ -9,7 +9,7 @@ mod secret;
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Node, Pod, Secret};
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PostParams};
@@ -71,9 +71,8 @@ impl KubeCluster {
 
     /// The address by which other nodes reach a node, which pods in its network have too.
     async fn node_address(&self, name: &str) -> PortResult<IpAddr> {
-        let nodes = self.known_nodes().await?;
-        let node = nodes.iter().find(|node| node.name_any() == name);
-        node.and_then(internal_address).ok_or_else(|| {
+        let node = self.known_node(name).await?;
+        node.and_then(|node| node.address).ok_or_else(|| {
             PortError::NotFound(format!(
                 "node {name} has no address of the type InternalIP, at which a direct transfer could reach it"
             ))
@@ -125,31 +124,5 @@ impl KubeCluster {
             })
             .await?;
         Ok(())
-    }
-}
-
-fn internal_address(node: &Node) -> Option<IpAddr> {
-    let addresses = node.status.as_ref()?.addresses.as_ref()?;
-    let internal = addresses.iter().filter(|it| it.type_ == "InternalIP");
-    internal.filter_map(|it| it.address.parse().ok()).next()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_node_is_reached_at_its_internal_address() {
-        let node: Node = serde_json::from_value(json!({"status": {"addresses": [
-            {"type": "Hostname", "address": "node-b"},
-            {"type": "ExternalIP", "address": "203.0.113.7"},
-            {"type": "InternalIP", "address": "fd00::7"},
-        ]}}))
-        .expect("a node");
-        let address = internal_address(&node).map(|it| it.to_string());
-        assert_eq!(address.as_deref(), Some("fd00::7"));
-        assert_eq!(internal_address(&Node::default()), None);
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::super::known::trimmed;
 use super::super::naming::TRANSFER_LABEL;
 use super::super::retry::Retry;
 use super::super::start::{Start, main_status, start_of, terminated_words};
@@ -151,7 +152,7 @@ impl Follow {
             let task = progress::read(self.pods.clone(), pod.name_any(), tell.clone());
             state.log = Some(AbortOnDrop(tokio::spawn(task).abort_handle()));
         }
-        state.pod = Some(pod);
+        state.pod = Some(trimmed(pod));
         Ok(judge(state).map(TransferEnd::Lost))
     }
 

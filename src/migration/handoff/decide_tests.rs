@@ -205,6 +205,20 @@ fn the_gate_opens_for_a_target_alone_on_its_replay_queue_at_a_good_moment() {
 }
 
 #[test]
+fn the_gate_stays_closed_while_an_order_to_the_target_is_left_over() {
+    let seen = Seen {
+        primary: QUIET,
+        replay: BUSY,
+        good_moment: true,
+        target: TargetPod::Present,
+        target_told: Told::Waiting,
+        ..Seen::default()
+    };
+    let chosen = decide(RULES, Stage::SourceRemoved, 0, &seen);
+    assert_eq!(chosen, Move::Wait(Waiting::TargetOnReplay));
+}
+
+#[test]
 fn the_target_returns_only_when_its_replay_queue_is_quiet() {
     let at = |replay| {
         let seen = Seen {
@@ -221,6 +235,11 @@ fn the_target_returns_only_when_its_replay_queue_is_quiet() {
     };
     assert_eq!(at(BUSY), Move::Wait(Waiting::ReplayQuiet));
     assert_eq!(at(settling), Move::Wait(Waiting::ReplayQuiet));
+    let emptied = Line {
+        consumed: false,
+        ..settling
+    };
+    assert_eq!(at(emptied), Move::Wait(Waiting::ReplayQuiet));
     assert_eq!(at(DRAINED), Move::Advance(Stage::Returning));
 }
 
