@@ -173,6 +173,7 @@ fn counted(requests: &[Value]) -> BTreeMap<String, u64> {
 
 fn kind(entry: &Value) -> &str {
     let path = entry["path"].as_str().unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default();
     let known = path.split('/').rev().find(|part| KINDS.contains(part));
     known.unwrap_or("other")
 }
