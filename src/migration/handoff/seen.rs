@@ -99,7 +99,8 @@ pub struct Seen {
     /// What waits in R takes the target no longer than the pause that is aimed at, or source and
     /// target have run side by side for as long as they may.
     pub short_enough: bool,
-    /// R is empty, or has been short enough for so long that it will hardly be emptier.
+    /// R is empty, or as empty as it was seen for a while, or has been short enough for so long that it
+    /// will hardly be emptier.
     pub good_moment: bool,
     /// The same of H.
     pub good_moment_back: bool,

@@ -174,3 +174,37 @@ fn the_moment_to_open_is_one_at_which_nothing_is_left_in_hand_either() {
         "there may be none, and one does not wait for ever"
     );
 }
+
+/// Some always have one in hand: to wait longer would not make it less.
+#[test]
+fn or_one_at_which_as_little_is_left_as_there_ever_was() {
+    let looks = |looks: &[(u64, u64)]| {
+        let mut watch = watch();
+        watch.target = TargetPod::Present;
+        watch.side_by_side(Duration::ZERO);
+        let mut good = Vec::new();
+        for (millis, in_hand) in looks {
+            let look = Look {
+                at: Duration::from_secs(200) + Duration::from_millis(*millis),
+                replay: QueueView {
+                    unacknowledged: Some(*in_hand),
+                    ..queue(0, 1)
+                },
+                hold: QueueView {
+                    unacknowledged: Some(*in_hand),
+                    ..queue(0, 1)
+                },
+                ..Look::default()
+            };
+            let seen = watch.seen(&look, LIMIT);
+            assert_eq!(seen.good_moment, seen.good_moment_back);
+            good.push(seen.good_moment);
+        }
+        good
+    };
+    assert_eq!(looks(&[(0, 1), (200, 1), (250, 1)]), [false, false, true]);
+    assert_eq!(
+        looks(&[(0, 5), (200, 3), (300, 7), (350, 3)]),
+        [false, false, false, true]
+    );
+}
