@@ -10,6 +10,16 @@ pub(crate) const NOT_RUN: &[(&str, &str, &str)] = &[
     ("README.md", "tests/run.sh", "would run this test again"),
     (
         "README.md",
+        "cargo build --release --locked --bin ms2m",
+        BUILD,
+    ),
+    (
+        "README.md",
+        "install -D target/*/release/ms2m ~/.local/bin/ms2m",
+        "takes the build of the line before",
+    ),
+    (
+        "README.md",
         "ms2m migrate wor<Tab> --to node-<Tab>",
         "is keys, not a command; tests/commands presses them",
     ),
