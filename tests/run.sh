@@ -14,6 +14,7 @@ case "${1:-}" in
   '') ;;
   --cluster)
     ms2m_setup
+    ms2m_kubectl
     for name in KUBECONFIG MS2M_TEST_SOURCE_NODE MS2M_TEST_TARGET_NODE MS2M_TEST_BROKER_URL \
                 MS2M_TEST_REGISTRY MS2M_TEST_IMAGE_PREFIX; do
       [ -n "${!name:-}" ] || ms2m_die "$name is not set; tests/README.md says what --cluster needs"
@@ -27,6 +28,7 @@ esac
 
 step "set-up"
 ms2m_setup
+ms2m_kubectl
 
 step "formatting"
 cargo fmt --all --check

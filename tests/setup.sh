@@ -5,6 +5,11 @@
 # The oldest Rust that the dependencies build with: `rust-version` in Cargo.toml.
 MS2M_RUST=1.89
 
+# The oldest kubectl that the tests ask all of: it completes its plugins since then. The demo does with
+# any, and Debian bookworm has 1.20.
+MS2M_KUBECTL=1.26
+MS2M_KUBECTL_RELEASE=v1.33.1
+
 ms2m_say() { printf '\033[2m%s\033[0m\n' "$*" >&2; }
 ms2m_die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
@@ -68,6 +73,31 @@ ms2m_rust() {
     . "$HOME/.cargo/env"
   fi
   ms2m_rust_is_new_enough || ms2m_die "Rust $MS2M_RUST or later is needed, and $(cargo --version) is what there is"
+}
+
+ms2m_kubectl_is_new_enough() {
+  local have
+  have=$(kubectl version --client -o json 2>/dev/null | sed -n 's/.*"gitVersion": "v\([0-9.]*\).*/\1/p')
+  [ -n "$have" ] && [ "$(printf '%s\n' "$MS2M_KUBECTL" "$have" | sort -V | head -n 1)" = "$MS2M_KUBECTL" ]
+}
+
+# Puts a kubectl into the user's cache and first into PATH, unless the one that is there is new enough.
+# MS2M_KUBECTL_FROM names a mirror of dl.k8s.io's releases.
+ms2m_kubectl() {
+  ms2m_kubectl_is_new_enough && return
+  local cache="${XDG_CACHE_HOME:-$HOME/.cache}/ms2m/kubectl-$MS2M_KUBECTL_RELEASE" url
+  url="${MS2M_KUBECTL_FROM:-https://dl.k8s.io/release}/$MS2M_KUBECTL_RELEASE/bin/linux/$(dpkg --print-architecture)/kubectl"
+  if [ ! -x "$cache/kubectl" ]; then
+    ms2m_say "kubectl is older than $MS2M_KUBECTL; fetching $MS2M_KUBECTL_RELEASE into $cache"
+    mkdir -p "$cache"
+    { curl -fsSL "$url" -o "$cache/new" && curl -fsSL "$url.sha256" -o "$cache/sum" &&
+        printf '%s  %s\n' "$(cat "$cache/sum")" "$cache/new" | sha256sum --check --quiet >&2; } ||
+      ms2m_die "no kubectl came from $url; install $MS2M_KUBECTL or later and try again"
+    chmod 755 "$cache/new"
+    mv "$cache/new" "$cache/kubectl"
+  fi
+  PATH="$cache:$PATH"
+  ms2m_kubectl_is_new_enough || ms2m_die "$cache/kubectl does not work; remove it and try again"
 }
 
 ms2m_setup() {
