@@ -120,7 +120,7 @@ impl Controller {
             .or_default();
         let gone = memory.look(&own, now);
         // What this controller has deleted is nobody's failure.
-        own.retain(|pod| !memory.has_deleted(pod));
+        own.retain(|pod| !memory.has_deleted(pod) && !memory.has_failed_for_good(pod));
         let decision = decide(job, &own, gone, now, POD_BACKOFF);
         for pod in &own {
             let name = pod.name_any();

@@ -50,7 +50,8 @@ impl JobMemory {
         }
         let mut gone = Gone::default();
         for (uid, fate) in &mut self.fates {
-            if pods.iter().any(|pod| pod.uid().as_ref() == Some(uid)) {
+            let counts_itself = |pod: &Pod| pod.uid().as_ref() == Some(uid) && !recants(*fate, pod);
+            if pods.iter().any(counts_itself) {
                 continue;
             }
             if *fate == Fate::Active {
@@ -73,10 +74,21 @@ impl JobMemory {
         self.fates.get(&uid(pod)) == Some(&Fate::Deleted)
     }
 
+    /// Whether that pod was counted as failed, when it was being deleted, and says now that it has
+    /// succeeded: a real controller counts each pod once.
+    pub(super) fn has_failed_for_good(&self, pod: &Pod) -> bool {
+        let fate = self.fates.get(&uid(pod));
+        fate.is_some_and(|fate| recants(*fate, pod))
+    }
+
     /// The controller is about to delete that pod.
     pub(super) fn deletes(&mut self, pod: &Pod) {
         self.fates.insert(uid(pod), Fate::Deleted);
     }
+}
+
+fn recants(fate: Fate, pod: &Pod) -> bool {
+    matches!(fate, Fate::Failed(_)) && phase(pod) == "Succeeded"
 }
 
 fn uid(pod: &Pod) -> String {
@@ -92,6 +104,21 @@ mod tests {
     fn pod(uid: &str, phase: &str) -> Pod {
         serde_json::from_value(json!({ "metadata": { "uid": uid }, "status": { "phase": phase } }))
             .expect("is a pod")
+    }
+
+    #[test]
+    fn one_that_was_being_deleted_has_failed_even_if_it_succeeds_then() {
+        let mut memory = JobMemory::default();
+        let now = Timestamp::now();
+        let mut deleted = pod("a", "Running");
+        deleted.metadata.deletion_timestamp =
+            serde_json::from_value(json!("2026-01-01T00:00:00Z")).expect("is a time");
+        assert_eq!(memory.look(&[deleted.clone()], now), Gone::default());
+        assert!(!memory.has_failed_for_good(&deleted));
+        let succeeded = pod("a", "Succeeded");
+        assert_eq!(memory.look(&[succeeded.clone()], now).failed, 1);
+        assert!(memory.has_failed_for_good(&succeeded));
+        assert_eq!(memory.look(&[], now).failed, 1);
     }
 
     #[test]
