@@ -113,10 +113,13 @@ mod tests {
         let mut deleted = pod("a", "Running");
         deleted.metadata.deletion_timestamp =
             serde_json::from_value(json!("2026-01-01T00:00:00Z")).expect("is a time");
-        assert_eq!(memory.look(&[deleted.clone()], now), Gone::default());
+        assert_eq!(
+            memory.look(std::slice::from_ref(&deleted), now),
+            Gone::default()
+        );
         assert!(!memory.has_failed_for_good(&deleted));
         let succeeded = pod("a", "Succeeded");
-        assert_eq!(memory.look(&[succeeded.clone()], now).failed, 1);
+        assert_eq!(memory.look(std::slice::from_ref(&succeeded), now).failed, 1);
         assert!(memory.has_failed_for_good(&succeeded));
         assert_eq!(memory.look(&[], now).failed, 1);
     }
