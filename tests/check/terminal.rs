@@ -1,6 +1,6 @@
 //! What people see on a terminal of 80 and of 200 columns. The terminal is util-linux' `script`.
 
-use crate::support::{App, Options, eventually};
+use crate::support::{App, Options};
 
 /// A run on a terminal of so many columns: its lines as they came, with colours.
 async fn on_terminal(
@@ -63,13 +63,7 @@ async fn widths_adapt_and_colours_are_for_those_who_want_them() {
     let app = App::start("terminal", &Options::default()).await;
     let moved = app.migrate(&["--name", "moved"]).await;
     moved.expect_code(0);
-    eventually("the broker tells of the target's consumer", async || {
-        let consumers = app.world.management("consumers").await;
-        let ours = |it: &serde_json::Value| it["queue"]["name"] == app.queue.as_str();
-        let told = consumers.as_array()?.iter().any(ours);
-        told.then_some(())
-    })
-    .await;
+    app.await_consumer().await;
 
     // Tables with words in them take the width that there is.
     let mut plan = for_people(&app, "plan");

@@ -2,7 +2,7 @@
 
 use crate::case::{Case, End};
 use crate::place::Place;
-use crate::support::{Options, eventually};
+use crate::support::Options;
 use crate::trials::Trials;
 use crate::verdict::Excuses;
 
@@ -101,7 +101,7 @@ async fn start(name: &str, environment: &[(&'static str, &'static str)], rate: f
 async fn manners((name, environment, arguments, result): Row) {
     let mut case = start(name, environment, 40.0).await.with(arguments);
     if matches!(result, Refuses(_)) {
-        shown(&case).await;
+        case.app.await_consumer().await;
     }
     let outcome = case.migrate().outcome().await;
     let (code, words) = match result {
@@ -139,20 +139,6 @@ async fn manners((name, environment, arguments, result): Row) {
     // A dropped connection has some messages delivered again.
     let redelivered = name.starts_with("drops");
     case.ends_with(end, Excuses { redelivered }).await;
-}
-
-/// Waits until the broker shows the application's consumer, which is up to 5 s late; until then
-/// ms2m warns.
-async fn shown(case: &Case) {
-    eventually("the broker shows the consumer", async || {
-        let consumers = case.app.world.management("consumers").await;
-        let ours = |it: &serde_json::Value| it["queue"]["name"] == case.app.queue.as_str();
-        consumers
-            .as_array()
-            .is_some_and(|all| all.iter().any(ours))
-            .then_some(())
-    })
-    .await;
 }
 
 /// Producers that publish straight to the queue, so that it is never quiet.

@@ -544,6 +544,17 @@ impl App {
         }
     }
 
+    /// Waits until the broker shows this application's consumer, which is up to 5 s late; until then `ms2m`
+    /// warns.
+    pub(crate) async fn await_consumer(&self) {
+        eventually("the broker shows the consumer", async || {
+            let consumers = self.world.management("consumers").await;
+            let ours = |it: &serde_json::Value| it["queue"]["name"] == self.queue.as_str();
+            consumers.as_array()?.iter().any(ours).then_some(())
+        })
+        .await;
+    }
+
     /// Takes the namespace and what is at the broker away again.
     pub(crate) async fn end(self) {
         self.world
