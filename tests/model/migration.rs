@@ -4,7 +4,7 @@
 use ms2m::api::{HandoffStage as Stage, UndoStep};
 use ms2m::migration::handoff::abort::may_have_reopened;
 use ms2m::migration::handoff::{
-    Effect, Fill, Line, Message, Move, Party, Rules, Seen, TargetPod, Told, is_out_of_turn,
+    Effect, Fill, Line, Message, Move, Party, Rules, Seen, TargetPod, Told, out_of_turn,
 };
 
 use crate::world::{Place, Process, World};
@@ -138,7 +138,7 @@ impl Ms2m {
             Move::Do(effect) => {
                 let undo = journal.aborting.then_some(journal.undo);
                 let open = may_have_reopened(journal.stage, undo) && world.routes.open;
-                self.journal.doubted |= open && is_out_of_turn(effect, seen);
+                self.journal.doubted |= open && out_of_turn(effect, seen).is_some();
                 self.pending = Some(Pending::Effect(effect));
             }
             Move::Advance(stage) => {

@@ -36,5 +36,5 @@ pub mod watch;
 pub use decide::{Rules, decide, needs_look};
 pub use moves::{Effect, Message, Move, Party, Waiting};
 pub use names::Names;
-pub use parties::is_out_of_turn;
+pub use parties::out_of_turn;
 pub use seen::{Fill, Line, Seen, TargetPod, Told};

@@ -50,17 +50,19 @@ pub(super) fn onto_own_queue(party: Party, seen: &Seen) -> Option<Move> {
     Some(Move::Do(Effect::Tell(party, Message::StartReplay)))
 }
 
-/// Whether `effect`, carried out while the gate is open, sends a party back to a replay queue that it
-/// has left before it was done with it.
+/// Whom `effect`, carried out while the gate is open, sends back to a replay queue that it has left before
+/// it was done with it.
 ///
-/// It has lost its connection then, and has come back, or may yet come back, on the primary queue by
+/// That party has lost its connection then, and has come back, or may yet come back, on the primary queue by
 /// habit: there are newer messages, and what it has taken of them it has applied before the older
 /// ones. None of them is lost or applied twice, but their order may be broken, and that must be told.
 #[must_use]
-pub fn is_out_of_turn(effect: Effect, seen: &Seen) -> bool {
+pub fn out_of_turn(effect: Effect, seen: &Seen) -> Option<Party> {
     match effect {
-        Effect::Tell(party, Message::StartReplay) => view(party, seen).own.fill != Fill::Quiet,
-        _ => false,
+        Effect::Tell(party, Message::StartReplay) => {
+            (view(party, seen).own.fill != Fill::Quiet).then_some(party)
+        }
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, UndoStep};
 use crate::explain;
 use crate::migration::handoff::abort::may_have_reopened;
-use crate::migration::handoff::{Effect, Seen, is_out_of_turn};
+use crate::migration::handoff::{Effect, Seen, out_of_turn};
 
 /// What makes the gate whole and closed, whatever is there.
 const CLOSED: [Effect; 6] = [
@@ -102,12 +102,12 @@ impl Run {
     ///
     /// Written down before the party is told, so that whoever takes over knows of it.
     pub(super) async fn see_order(&mut self, effect: Effect, seen: &Seen) -> Result<(), Trouble> {
-        if !is_out_of_turn(effect, seen) || !self.is_open_again().await? {
-            return Ok(());
-        }
-        let Effect::Tell(party, _) = effect else {
+        let Some(party) = out_of_turn(effect, seen) else {
             return Ok(());
         };
+        if !self.is_open_again().await? {
+            return Ok(());
+        }
         self.doubt(format!(
             "the {party} left its replay queue before it had finished it, when new messages went to queue {} \
              already: some may have been applied out of order, none is lost or applied twice",
