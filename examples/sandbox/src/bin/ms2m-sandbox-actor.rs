@@ -1,8 +1,8 @@
 //! A program for containers in tests, which does what its arguments say, one after the other:
 //! `print TEXT`, `env NAME`, `cat FILE`, `ls DIRECTORY`, `hostname`, `write FILE TEXT`,
 //! `sleep MILLISECONDS`, `listen PORT`, `relay PORT ADDRESS` (connections go on to there, under the
-//! address that they come from), `wait` (until SIGTERM), `ignore` (SIGTERM) and `exit CODE`. It has no
-//! part in checkpoints.
+//! address that they come from), `wait` (until SIGTERM), `ignore` (SIGTERM; prints `deaf` from when it does)
+//! and `exit CODE`. It has no part in checkpoints.
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -107,6 +107,9 @@ fn wait(ends: bool) -> io::Result<()> {
         .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
+        if !ends {
+            say("deaf")?;
+        }
         loop {
             terminate.recv().await;
             if ends {

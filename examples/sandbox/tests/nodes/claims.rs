@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::Api;
-use kube::api::{DeleteParams, LogParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::support::{
@@ -84,7 +84,7 @@ async fn what_one_pod_writes_another_reads_on_the_other_node() {
     );
     scene.create::<Pod>(reader).await;
     scene.ready("reader").await;
-    assert_eq!(scene.log("reader", &LogParams::default()).await, "hello\n");
+    scene.says("reader", "hello\n").await;
 
     let directory = std::path::Path::new(&scene.world.text("dir"))
         .join("volumes")

@@ -28,7 +28,7 @@ async fn a_pod_runs_and_ends_within_its_grace() {
     let id = status["imageID"].as_str().expect("has an id");
     assert!(id.starts_with(&format!("{repository}@sha256:")), "{id}");
     assert_eq!(status["restartCount"], 0);
-    assert_eq!(scene.log("polite", &LogParams::default()).await, "hello\n");
+    scene.says("polite", "hello\n").await;
     let reasons = wait_for("the events", async || {
         let reasons = scene.reasons("polite").await;
         (reasons.len() >= 5).then_some(reasons)
@@ -46,6 +46,7 @@ async fn a_pod_runs_and_ends_within_its_grace() {
     stubborn["spec"]["terminationGracePeriodSeconds"] = json!(30);
     scene.create::<Pod>(stubborn).await;
     scene.ready("stubborn").await;
+    scene.says("stubborn", "deaf\n").await;
     let began = Instant::now();
     let pods = scene.api::<Pod>();
     pods.delete("stubborn", &DeleteParams::default().grace_period(1))

@@ -86,6 +86,7 @@ async fn a_service_has_the_pods_that_are_ready() {
         .create::<Pod>(member("first", "node-a", &image, "ignore"))
         .await;
     let first = scene.ready("first").await;
+    scene.says("first", "deaf\n").await;
     // Nobody listens where the probe asks.
     let mut second = member("second", "node-b", &image, "ignore");
     second["spec"]["hostname"] = json!("two");

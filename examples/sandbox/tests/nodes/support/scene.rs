@@ -108,6 +108,17 @@ impl Scene {
         .await;
     }
 
+    /// Waits until this is the log of the pod's container: a pod without a probe is ready when its process
+    /// has started, whatever that has come to.
+    pub(crate) async fn says(&self, name: &str, text: &str) {
+        let what = format!("{text:?} in the log of {name}");
+        wait_for(&what, async || {
+            let log = self.log(name, &LogParams::default()).await;
+            (log == text).then_some(())
+        })
+        .await;
+    }
+
     /// The log of the pod's container.
     pub(crate) async fn log(&self, name: &str, parameters: &LogParams) -> String {
         self.api::<Pod>()
