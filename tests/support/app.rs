@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::api::Api;
 use super::cli::{Outcome, Running, start};
 use super::controller::{self, VIA_CONTROLLER};
 use super::{DEADLINE, World, eventually};
@@ -281,19 +282,26 @@ impl App {
 
     /// What a worker shows of itself, if it answers.
     pub(crate) async fn report(&self, pod: &str) -> Option<Report> {
-        self.source(pod).fetch().await.ok()
+        self.source(pod).await?.fetch().await.ok()
     }
 
-    /// Where a worker's state is had from: through the API server, as from any workstation.
-    fn source(&self, pod: &str) -> Source {
-        let kubeconfig = self.world.places.kubeconfig.display();
-        let path = format!(
-            "/api/v1/namespaces/{}/pods/{pod}:8080/proxy/state",
-            self.namespace
-        );
-        Source::Command(format!(
-            "kubectl --kubeconfig '{kubeconfig}' get --raw '{path}'"
-        ))
+    /// Where a worker's state is had from. Pods of the sandbox have addresses on this machine, so it takes
+    /// no process for each look; on a cluster it is had through the API server, as from any workstation.
+    async fn source(&self, pod: &str) -> Option<Source> {
+        if !self.world.is_sandbox() {
+            let kubeconfig = self.world.places.kubeconfig.display();
+            let path = format!(
+                "/api/v1/namespaces/{}/pods/{pod}:8080/proxy/state",
+                self.namespace
+            );
+            return Some(Source::Command(format!(
+                "kubectl --kubeconfig '{kubeconfig}' get --raw '{path}'"
+            )));
+        }
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.namespace);
+        let pod = Api::of(self.world).await.get(&path).await?;
+        let address = pod["status"]["podIP"].as_str()?;
+        Some(Source::Url(format!("http://{address}:8080/state")))
     }
 
     /// Publishes so many messages, and waits until they are confirmed.
@@ -449,7 +457,8 @@ impl App {
     /// What the audit finds.
     pub(crate) async fn verdict(&self, record: &Record, pod: &str) -> (Verdict, Report) {
         let wait = Duration::from_secs(180);
-        audit::audit(record, &self.source(pod), wait, audit::Options::default())
+        let source = eventually("the surviving worker", async || self.source(pod).await).await;
+        audit::audit(record, &source, wait, audit::Options::default())
             .await
             .expect("the surviving worker shows its state")
     }

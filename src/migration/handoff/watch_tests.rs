@@ -208,3 +208,23 @@ fn or_one_at_which_as_little_is_left_as_there_ever_was() {
         [false, false, false, true]
     );
 }
+
+/// A source drains H for as long as the migration lasts: what was seen of it long before the gate opens
+/// would make any moment a good one.
+#[test]
+fn the_moment_back_is_looked_for_from_when_the_gate_is_to_open() {
+    let mut watch = watch();
+    let at = |millis, in_hand| Look {
+        at: Duration::from_millis(millis),
+        hold: QueueView {
+            unacknowledged: Some(in_hand),
+            ..queue(0, 1)
+        },
+        ..Look::default()
+    };
+    watch.seen(&at(0, 9), LIMIT);
+    assert!(watch.seen(&at(60_000, 9), LIMIT).good_moment_back);
+    watch.reopening_begins();
+    assert!(!watch.seen(&at(60_010, 9), LIMIT).good_moment_back);
+    assert!(watch.seen(&at(60_020, 0), LIMIT).good_moment_back);
+}

@@ -145,6 +145,9 @@ impl Run {
         undone: &mut Vec<String>,
     ) -> Result<(), Trouble> {
         self.watch.stage_begins(self.ports.clock.elapsed());
+        if next == UndoStep::Reopen {
+            self.watch.reopening_begins();
+        }
         let served = next == UndoStep::Dismantle && may_have_closed(self.rules(), self.stage());
         if served && seen.primary.consumed {
             let words = format!(
