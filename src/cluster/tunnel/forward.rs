@@ -86,7 +86,11 @@ impl Forward {
         tokio::spawn(async move {
             loop {
                 match listener.accept().await {
-                    Ok((local, _)) => drop(tokio::spawn(Arc::clone(&self).carry(local))),
+                    Ok((local, _)) => {
+                        // What the Service says goes on at once; where that cannot be set it goes on all the same.
+                        let _ = local.set_nodelay(true);
+                        drop(tokio::spawn(Arc::clone(&self).carry(local)));
+                    }
                     Err(error) => {
                         tracing::debug!(%error, "a connection could not be taken");
                         tokio::time::sleep(AFTER_FAILURE).await;

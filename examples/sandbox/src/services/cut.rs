@@ -56,6 +56,8 @@ impl Listener for CutListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
+        // As Go's servers, of which the registry is one; it would do without.
+        let _ = stream.set_nodelay(true);
         let cut = Cut(Arc::new(AtomicU64::new(u64::MAX)));
         (Connection { stream, cut }, address)
     }

@@ -31,6 +31,8 @@ pub(super) async fn connect<M>(
             return;
         }
     };
+    // As Go's connections, and so the kubelet's.
+    let _ = stream.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
     let read = async {
         let mut buffer = vec![0; 32 * 1024];
