@@ -182,6 +182,12 @@ impl Watch {
         self.run_side_by_side_since.get_or_insert(now);
     }
 
+    /// The abort comes to the opening of the gate: the moment for it is looked for from now on, and not
+    /// from when the source first went onto H, since that may be so long ago that any moment would do.
+    pub fn reopening_begins(&mut self) {
+        self.lull_back = Lull::default();
+    }
+
     /// An order has been sent.
     pub fn told(&mut self, party: Party, message: Message, now: Duration) {
         let again = self
