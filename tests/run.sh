@@ -27,6 +27,7 @@ case "${1:-}" in
 esac
 
 step "set-up"
+ms2m_room
 ms2m_setup
 ms2m_kubectl
 

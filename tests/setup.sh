@@ -100,6 +100,14 @@ ms2m_kubectl() {
   ms2m_kubectl_is_new_enough || ms2m_die "$cache/kubectl does not work; remove it and try again"
 }
 
+# Says so where a first build may not fit; linkers and compilers end in many ways on a full disk.
+ms2m_room() {
+  [ ! -d "${CARGO_TARGET_DIR:-target}" ] || return 0
+  local free
+  free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+  [ "$free" -ge 10 ] || ms2m_say "$free GB are free here, and a first build with all tests takes up to 10 (5 with CARGO_INCREMENTAL=0)"
+}
+
 ms2m_setup() {
   ms2m_packages
   ms2m_rust
