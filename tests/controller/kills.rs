@@ -59,7 +59,7 @@ async fn killed_at(owner: Owner, boundary: usize, after: bool) -> bool {
         leader.running.signal("KILL").await;
     }
     // It has done all that was ordered, more often than not.
-    let _ = world.try_kubectl(&["delete", "--raw", &fault], "").await;
+    Api::of(world).await.delete(&fault).await;
     let found = app.await_end("m").await;
     let told = || format!("{}\n{}", leader.running.stderr(), other.running.stderr());
     // A checkpoint call is not repeated: whether it was carried out nobody knows.

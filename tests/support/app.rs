@@ -155,9 +155,10 @@ impl App {
     /// The same in a world of one's own.
     pub(crate) async fn start_in(world: &'static World, name: &str, options: &Options) -> Self {
         let app = Self::named(world, name, options);
-        world
-            .kubectl(&["create", "namespace", &app.namespace])
-            .await;
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": app.namespace}});
+        let api = Api::of(world).await;
+        api.post("/api/v1/namespaces", &namespace).await;
         app.run_it(options).await
     }
 
@@ -262,22 +263,17 @@ impl App {
         })
     }
 
-    /// Waits until a pod is ready.
+    /// Waits until a pod is there, which a set makes a moment after it was made itself, and is ready.
     pub(crate) async fn await_ready(&self, pod: &str) {
-        let pod = format!("pod/{pod}");
-        // A set makes its pod a moment after it was made itself.
-        let get = ["get", &pod, "-n", &self.namespace, "-o", "name"];
-        let there = async || self.world.try_kubectl(&get, "").await.ok();
-        eventually("the pod", there).await;
-        let arguments = [
-            "wait",
-            "-n",
-            &self.namespace,
-            "--for=condition=Ready",
-            "--timeout=60s",
-            &pod,
-        ];
-        self.world.kubectl(&arguments).await;
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.namespace);
+        let api = Api::of(self.world).await;
+        eventually("a pod that is ready", async || {
+            let pod = api.get(&path).await?;
+            let mut conditions = pod["status"]["conditions"].as_array()?.iter();
+            let ready = conditions.find(|it| it["type"] == "Ready")?;
+            (ready["status"] == "True").then_some(())
+        })
+        .await;
     }
 
     /// What a worker shows of itself, if it answers.
@@ -566,9 +562,8 @@ impl App {
 
     /// Takes the namespace and what is at the broker away again.
     pub(crate) async fn end(self) {
-        self.world
-            .kubectl(&["delete", "namespace", &self.namespace, "--wait=false"])
-            .await;
+        let namespace = format!("/api/v1/namespaces/{}", self.namespace);
+        Api::of(self.world).await.delete(&namespace).await;
         self.clear_broker().await;
     }
 }

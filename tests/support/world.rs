@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use super::api::Api;
+
 /// Where everything is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -185,9 +187,7 @@ impl World {
 
     /// Orders a fault of the API server from the sandbox; the answer takes it back.
     pub(crate) async fn order_of_api(&self, fault: serde_json::Value) -> String {
-        let arguments = ["create", "--raw", "/sandbox/faults", "-f", "-"];
-        let answer = self.kubectl_with(&arguments, &fault.to_string()).await;
-        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        let answer = Api::of(self).await.post("/sandbox/faults", &fault).await;
         format!("/sandbox/faults/{}", answer["id"])
     }
 
