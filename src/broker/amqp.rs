@@ -313,9 +313,9 @@ impl Broker for AmqpBroker {
         .map(|_| ())
     }
 
-    async fn move_messages(&self, queue: &str, exchange: &str) -> PortResult<u64> {
+    async fn move_messages(&self, queue: &str, exchange: &str, at_most: u64) -> PortResult<u64> {
         let channel = self.relays.plain().await?;
-        let moved = relay(&channel, queue, exchange, ANSWER).await;
+        let moved = relay(&channel, queue, exchange, at_most, ANSWER).await;
         // Whatever was taken and not committed goes back to its place with the channel. One that
         // is not closed in time goes with its connection.
         let closed = tokio::time::timeout(ANSWER, channel.close(200, "done".into())).await;

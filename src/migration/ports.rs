@@ -434,10 +434,11 @@ pub trait Broker: Send + Sync {
     /// Throws away the messages that are ready in the queue.
     async fn purge_queue(&self, name: &str) -> PortResult<()>;
     /// Moves the ready messages of a queue to a fanout exchange, one after the other and with
-    /// their properties and routing keys, until the queue is seen empty; answers how many. Each
-    /// is taken from the one and put into the other in one transaction, so that a process that
-    /// dies over it neither loses nor doubles one.
-    async fn move_messages(&self, queue: &str, exchange: &str) -> PortResult<u64>;
+    /// their properties and routing keys, until the queue is seen empty or `at_most` have been
+    /// moved; answers how many: where it is fewer, the queue was empty. Each is taken from the
+    /// one and put into the other in one transaction, so that a process that dies over it
+    /// neither loses nor doubles one.
+    async fn move_messages(&self, queue: &str, exchange: &str, at_most: u64) -> PortResult<u64>;
     /// Publishes `payload` to the queue through the default exchange: persistent,
     /// `application/json`, confirmed.
     async fn publish(&self, queue: &str, payload: &[u8]) -> PortResult<()>;

@@ -12,7 +12,8 @@ use crate::proxy::{Mode, Proxy};
 use crate::support::World;
 use crate::{BROKER, adapter};
 
-const MESSAGES: usize = 400;
+/// Some for each of the rounds, as they go in one transaction.
+const MESSAGES: usize = 2_000;
 
 /// How often the connection is cut, if the messages last for so long.
 const ROUNDS: usize = 15;
@@ -33,8 +34,9 @@ async fn channel() -> (Connection, Channel) {
     (connection, channel)
 }
 
-async fn publish(channel: &Channel, queue: &str) {
-    for number in 0..MESSAGES {
+async fn publish(channel: &Channel, queue: &str, messages: usize) {
+    let mut confirms = Vec::new();
+    for number in 0..messages {
         let body = number.to_string();
         let confirm = channel
             .basic_publish(
@@ -46,6 +48,9 @@ async fn publish(channel: &Channel, queue: &str) {
             )
             .await
             .expect("it is sent");
+        confirms.push(confirm);
+    }
+    for confirm in confirms {
         confirm.await.expect("it is confirmed");
     }
 }
@@ -69,6 +74,45 @@ async fn depth(direct: &AmqpBroker) -> u64 {
     seen.expect("the broker is up")[0].map_or(0, |queue| queue.ready)
 }
 
+/// Two queues, and a fanout exchange that leads to the second one.
+async fn prepare(direct: &AmqpBroker, [from, exchange, to]: [&str; 3]) {
+    for queue in [from, to] {
+        direct.ensure_queue(queue).await.expect("declared");
+    }
+    direct
+        .ensure_fanout(exchange, None)
+        .await
+        .expect("declared");
+    let binding = HandoffBinding {
+        exchange: exchange.to_owned(),
+        routing_key: String::new(),
+        arguments: std::collections::BTreeMap::new(),
+    };
+    direct
+        .bind(&binding, &Destination::Queue(to.to_owned()))
+        .await
+        .expect("bound");
+}
+
+/// More than one transaction holds, and not all that there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_messages_are_moved_than_were_asked_for() {
+    let _up = BROKER.read().await;
+    let direct = adapter(None);
+    prepare(&direct, ["few.in", "few.fanout", "few.replay"]).await;
+    let (_connection, channel) = channel().await;
+    publish(&channel, "few.in", 230).await;
+    let moved = async |at_most| {
+        let moving = direct.move_messages("few.in", "few.fanout", at_most);
+        moving.await.expect("nobody disturbs it")
+    };
+    assert_eq!(moved(150).await, 150);
+    assert_eq!(moved(0).await, 0);
+    assert_eq!(moved(100).await, 80);
+    let expected: Vec<usize> = (0..230).collect();
+    assert_eq!(take_all(&channel, "few.replay").await, expected);
+}
+
 /// The connection is cut again and again while messages are moved, mostly with the last answer
 /// lost: the broker has done what the adapter does not know of.
 #[tokio::test(flavor = "multi_thread")]
@@ -76,26 +120,11 @@ async fn moving_messages_loses_none_and_doubles_none() {
     let _up = BROKER.read().await;
     let proxy = Proxy::start().await;
     let (broker, direct) = (adapter(Some(proxy.address)), adapter(None));
-    for queue in ["move.in", "move.replay"] {
-        direct.ensure_queue(queue).await.expect("declared");
-    }
-    direct
-        .ensure_fanout("move.fanout", None)
-        .await
-        .expect("declared");
-    let binding = HandoffBinding {
-        exchange: "move.fanout".to_owned(),
-        routing_key: String::new(),
-        arguments: std::collections::BTreeMap::new(),
-    };
-    direct
-        .bind(&binding, &Destination::Queue("move.replay".to_owned()))
-        .await
-        .expect("bound");
+    prepare(&direct, ["move.in", "move.fanout", "move.replay"]).await;
     let (_connection, channel) = channel().await;
-    publish(&channel, "move.in").await;
+    publish(&channel, "move.in", MESSAGES).await;
     for round in 0..ROUNDS {
-        let moving = broker.move_messages("move.in", "move.fanout");
+        let moving = broker.move_messages("move.in", "move.fanout", u64::MAX);
         tokio::pin!(moving);
         let before = depth(&direct).await;
         let begun = async { while depth(&direct).await == before {} };
@@ -117,7 +146,7 @@ async fn moving_messages_loses_none_and_doubles_none() {
         proxy.set(Mode::Pass);
     }
     broker
-        .move_messages("move.in", "move.fanout")
+        .move_messages("move.in", "move.fanout", u64::MAX)
         .await
         .expect("nobody disturbs it");
     let expected: Vec<usize> = (0..MESSAGES).collect();

@@ -175,7 +175,12 @@ pub(crate) fn add(trials: &mut Trials) {
     trials.add("crash::target_crashes_after_the_commit", || {
         near_the_commit("target-crashes-after-the-commit", "committed:")
     });
-    trials.add("crash::source_is_deleted_with_the_gate_closed", source_gone);
+    trials.add("crash::source_is_deleted_with_the_gate_closed", || {
+        source_gone("source-gone", 60.0)
+    });
+    trials.add("crash::source_is_deleted_and_much_comes_in", || {
+        source_gone("much-comes-in", 1000.0)
+    });
     trials.add(
         "crash::target_is_disconnected_with_much_to_replay",
         out_of_turn,
@@ -184,6 +189,11 @@ pub(crate) fn add(trials: &mut Trials) {
 
 /// An application with something to replay, and a source that is busy while it drains.
 async fn start(name: &str) -> Case {
+    start_at(name, 60.0).await
+}
+
+/// The same with so many messages a second.
+async fn start_at(name: &str, rate: f64) -> Case {
     let options = Options {
         environment: vec![("PROCESSING_TIME", "5ms".to_owned())],
         ..Options::default()
@@ -192,7 +202,7 @@ async fn start(name: &str) -> Case {
         Place::shared().await,
         &name.replace('_', "-"),
         &options,
-        60.0,
+        rate,
     )
     .await
 }
@@ -329,9 +339,9 @@ async fn out_of_turn() {
 }
 
 /// The source is deleted before there is a checkpoint: nothing can bring it back. It is said, and
-/// nothing of the migration is left over.
-async fn source_gone() {
-    let mut case = start("source-gone").await.with(&["--obey-timeout", "5s"]);
+/// nothing of the migration is left over, however much comes in while its messages are put back.
+async fn source_gone(name: &str, rate: f64) {
+    let mut case = start_at(name, rate).await.with(&["--obey-timeout", "5s"]);
     case.backlog(300).await;
     let mut running = case.migrate();
     assert!(running.says("gate closed").await);

@@ -5,10 +5,10 @@
 //! the gate opens.
 //!
 //! A source that does not obey cannot be sent to H. Then what is in H is put back into Q, which
-//! it still consumes, and the gate opens when H is empty. Between the last look at H and the
-//! opening a message may come in; it is put back too, behind what came after it. That is the one
-//! place where order rests on the time between two requests, and the engine says so when it
-//! happened.
+//! it still consumes, and the gate opens when H is empty, or does not get less for all that is put back
+//! ([`super::headway`]). What is in it then, and a message that comes in between the last look at H and the
+//! opening, is put back too, behind what came after it. That is the one place where order rests on
+//! the time between two requests, and the engine says so when it happened.
 //!
 //! The same way leads back from the commit point itself when the target is found lost before the
 //! source was touched.

@@ -18,11 +18,13 @@
 //! - `mirror` has the stages that the handoff `Mirror` has of its own.
 //! - `alone` leads forward once the source is gone.
 //! - [`abort`]: the way back.
+//! - [`headway`]: how long messages are put back where no way leads through a party.
 //! - `parties` gets one party onto a queue and off it, which all of them need.
 
 pub mod abort;
 mod alone;
 pub mod decide;
+pub mod headway;
 mod mirror;
 pub mod moves;
 pub mod names;

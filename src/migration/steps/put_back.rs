@@ -4,6 +4,7 @@
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::migration::error::PortError;
+use crate::migration::handoff::headway::Headway;
 use crate::migration::handoff::names::control_queue;
 use crate::migration::handoff::topology::own_binding;
 use crate::migration::ports::Destination;
@@ -22,7 +23,8 @@ impl Run {
         .await
     }
 
-    /// Moves what is in H to the primary queue, and opens the gate the moment that H is empty.
+    /// Moves what is in H to the primary queue, and opens the gate the moment that H is empty, or as empty
+    /// as it gets.
     pub(super) async fn put_back(&mut self) -> Result<(), Trouble> {
         let hold = self.names.hold.clone();
         let moved = self.put_back_from(&hold).await?;
@@ -45,24 +47,52 @@ impl Run {
         .await?;
         self.patiently("bind the primary queue", || broker.bind(&binding, &to))
             .await?;
-        let moved = self
-            .patiently("put messages back", || {
-                broker.move_messages(from, &exchange)
-            })
-            .await?;
+        let moved = self.put_back_while_it_gets_less(from, &exchange).await?;
         self.open_gate().await?;
-        let late = self
-            .patiently("put messages back", || {
-                broker.move_messages(from, &exchange)
-            })
-            .await?;
+        let late = self.move_to(from, &exchange, u64::MAX).await?;
         if late > 0 {
             self.doubt(format!(
-                "{late} of the messages that were put back came in while the gate was opening: newer ones of the same \
+                "{late} of the messages that were put back were there when the gate opened: newer ones of the same \
                  publisher may stand before them in queue {}",
                 self.names.queue
             ));
         }
         Ok(moved + late)
+    }
+
+    /// While the gate is closed, more comes in.
+    async fn put_back_while_it_gets_less(
+        &self,
+        from: &str,
+        exchange: &str,
+    ) -> Result<u64, Trouble> {
+        let queue = [from];
+        let mut headway = Headway::default();
+        let mut moved = 0;
+        loop {
+            let found = self
+                .patiently("look at a replay queue", || {
+                    self.ports.broker.queues(&queue)
+                })
+                .await?;
+            let waiting = found.first().copied().flatten();
+            let waiting = waiting.map_or(0, |queue| queue.ready);
+            let Some(at_most) = headway.next_round(waiting) else {
+                return Ok(moved);
+            };
+            let some = self.move_to(from, exchange, at_most).await?;
+            moved += some;
+            if some < at_most {
+                return Ok(moved);
+            }
+        }
+    }
+
+    async fn move_to(&self, from: &str, exchange: &str, at_most: u64) -> Result<u64, Trouble> {
+        let broker = &self.ports.broker;
+        self.patiently("put messages back", || {
+            broker.move_messages(from, exchange, at_most)
+        })
+        .await
     }
 }
