@@ -59,7 +59,7 @@ async fn in_time<T>(
 ///
 /// All are taken before the first is published: a small packet that follows another one without an answer
 /// between them may wait 40 ms on its way (Nagle's algorithm and a delayed acknowledgement of TCP; measured
-/// through a tunnel that does not set `TCP_NODELAY`), and so it does once, not for each message.
+/// through a proxy that does not set `TCP_NODELAY`), and so it does once, not for each message.
 async fn relay_some(
     channel: &Channel,
     queue: &str,

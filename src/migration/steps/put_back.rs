@@ -47,12 +47,22 @@ impl Run {
         .await?;
         self.patiently("bind the primary queue", || broker.bind(&binding, &to))
             .await?;
-        let moved = self.put_back_while_it_gets_less(from, &exchange).await?;
+        let (moved, emptied) = self.put_back_while_it_gets_less(from, &exchange).await?;
+        if !emptied {
+            // Written down before the gate opens: whoever takes over then finds only older messages to put
+            // back, and no reason to doubt.
+            self.doubt(format!(
+                "more messages came in than could be put back before the gate opened: newer ones of the same \
+                 publisher may stand before older ones in queue {}",
+                self.names.queue
+            ));
+            self.save().await?;
+        }
         self.open_gate().await?;
         let late = self.move_to(from, &exchange, u64::MAX).await?;
-        if late > 0 {
+        if late > 0 && emptied {
             self.doubt(format!(
-                "{late} of the messages that were put back were there when the gate opened: newer ones of the same \
+                "{late} of the messages that were put back came in while the gate was opening: newer ones of the same \
                  publisher may stand before them in queue {}",
                 self.names.queue
             ));
@@ -60,12 +70,13 @@ impl Run {
         Ok(moved + late)
     }
 
-    /// While the gate is closed, more comes in.
+    /// While the gate is closed, more comes in. Answers how many messages it was, and whether the queue was
+    /// seen empty.
     async fn put_back_while_it_gets_less(
         &self,
         from: &str,
         exchange: &str,
-    ) -> Result<u64, Trouble> {
+    ) -> Result<(u64, bool), Trouble> {
         let queue = [from];
         let mut headway = Headway::default();
         let mut moved = 0;
@@ -78,12 +89,12 @@ impl Run {
             let waiting = found.first().copied().flatten();
             let waiting = waiting.map_or(0, |queue| queue.ready);
             let Some(at_most) = headway.next_round(waiting) else {
-                return Ok(moved);
+                return Ok((moved, false));
             };
             let some = self.move_to(from, exchange, at_most).await?;
             moved += some;
             if some < at_most {
-                return Ok(moved);
+                return Ok((moved, true));
             }
         }
     }
