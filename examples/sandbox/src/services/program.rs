@@ -33,18 +33,10 @@ pub(super) fn find(
         .ok_or(Error::Missing { program, package })
 }
 
-/// Ports of `address` that nobody listens on. Held together while they are picked, so that they
-/// differ; given up before their user takes them, which is safe enough on an address that no
-/// other program uses.
-pub(super) fn free_ports<const N: usize>(address: IpAddr) -> io::Result<[u16; N]> {
-    let mut ports = [0; N];
-    let mut held = Vec::with_capacity(N);
-    for port in &mut ports {
-        let listener = TcpListener::bind((address, 0))?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
+/// A port of `address` that nobody listens on. Given up before its user takes it, which is safe
+/// enough on an address that no other program uses.
+pub(super) fn free_port(address: IpAddr) -> io::Result<u16> {
+    Ok(TcpListener::bind((address, 0))?.local_addr()?.port())
 }
 
 /// Ports that nobody uses on any address, for programs that insist on 127.0.0.1 or on all of

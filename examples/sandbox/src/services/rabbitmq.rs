@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 use super::configuration::{self, Ports};
-use super::program::{find, free_ports, log_tail, log_to, machine_wide_ports};
+use super::program::{find, log_tail, log_to, machine_wide_ports};
 use super::{Error, connections, epmd, users};
 use crate::process;
 
@@ -44,9 +44,8 @@ impl Broker {
             &["/usr/lib/rabbitmq/bin/rabbitmq-server"],
         )?;
         let epmd_program = epmd::program()?;
-        let [amqp, management] =
-            free_ports(address).map_err(Error::io("find ports for the broker"))?;
-        let [distribution, epmd_port] =
+        // RabbitMQ tries a port on all addresses before it listens on its own.
+        let [amqp, management, distribution, epmd_port] =
             machine_wide_ports(address).map_err(Error::io("find ports for the broker"))?;
         fs::create_dir_all(dir).map_err(Error::io("make the broker's directory"))?;
         let epmd = epmd::start(

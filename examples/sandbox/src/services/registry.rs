@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::sync::Mutex;
 
-use super::program::{find, free_ports, log_tail, log_to};
+use super::program::{find, free_port, log_tail, log_to};
 use super::{Error, Proxy};
 use crate::process;
 
@@ -28,7 +28,7 @@ impl Registry {
     /// When the registry is not installed or does not start.
     pub async fn start(dir: &Path, address: IpAddr) -> Result<Self, Error> {
         let program = find("docker-registry", "docker-registry", &[])?;
-        let [port] = free_ports(address).map_err(Error::io("find a port for the registry"))?;
+        let port = free_port(address).map_err(Error::io("find a port for the registry"))?;
         let backend = SocketAddr::new(address, port);
         let configuration = write_configuration(dir, backend)
             .map_err(Error::io("write the registry's configuration"))?;
