@@ -57,7 +57,7 @@ explanations! { ENDS;
     }
     MESSAGES_IN_DOUBT = "messages-in-doubt", "not every message is known to have been applied exactly once and in order" {
         means: "the migration has ended, but something was seen on the way that speaks against it; the result and status.receipt.doubts say what",
-        causes: &["the broker was killed in mid-migration and came back without the closing of the gate", "messages were put back into the queue at the moment at which the gate opened", "the application lost its connection between the opening of the gate and the end of its replay queue, and came back on the primary queue: newer messages before older ones"],
+        causes: &["the broker was killed in mid-migration and came back without the closing of the gate", "messages were put back into the queue when the gate had opened, or more came in than could be put back before it", "the application lost its connection between the opening of the gate and the end of its replay queue, and came back on the primary queue: newer messages before older ones"],
         next: &["compare what the application holds with what was published in that time", "stop a broker in an orderly way, never by killing it", "let the application come back to the queue that its last order named, if it is still there"],
         source: "measured on RabbitMQ 3.10",
     }

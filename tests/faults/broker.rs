@@ -258,7 +258,7 @@ async fn ends_in_doubt(mut case: Case, outcome: Outcome, expected: End) {
 }
 
 /// Lets the closed gate lead to the primary queue.
-async fn open_the_gate(case: &Case) {
+pub(crate) async fn open_the_gate(case: &Case) {
     let url = &case.place.world.places.broker_url;
     let connection = Connection::connect(url, ConnectionProperties::default()).await;
     let connection = connection.expect("the broker is there");

@@ -1,11 +1,12 @@
 //! A party crashing, disappearing, or losing its connection, before and after the commit point.
 
 use ms2m_worker::audit;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::case::{Case, End};
+use crate::broker::open_the_gate;
+use crate::case::{Case, End, FaultOrder};
 use crate::place::Place;
-use crate::support::Options;
+use crate::support::{Options, eventually};
 use crate::trials::Trials;
 use crate::verdict::Excuses;
 
@@ -181,10 +182,42 @@ pub(crate) fn add(trials: &mut Trials) {
     trials.add("crash::source_is_deleted_and_much_comes_in", || {
         source_gone("much-comes-in", 1000.0)
     });
+    for (name, gate, management, doubt) in TAKEN_OVER {
+        let name = format!("crash::source_is_deleted_and_ms2m_killed_{name}");
+        trials.add(name, move || taken_over(gate, management, doubt));
+    }
     trials.add(
         "crash::target_is_disconnected_with_much_to_replay",
         out_of_turn,
     );
+    trials.add("crash::target_is_deleted_with_much_to_replay", buried);
+}
+
+/// How long the answers to writes of the record are held back, for time to kill their writer.
+const HELD_MS: u64 = 2_000;
+
+/// How whoever goes on with putting messages back finds the gate, whether the broker tells, and what is to be
+/// said of the messages' order.
+const TAKEN_OVER: [(&str, Gate, bool, Option<&str>); 3] = [
+    ("before_the_gate_opened", Gate::Closed, true, None),
+    (
+        "after_the_gate_opened",
+        Gate::Open,
+        true,
+        Some("messages were put back when the gate had opened"),
+    ),
+    (
+        "and_nobody_knows_of_the_gate",
+        Gate::Closed,
+        false,
+        Some("an earlier process may have opened the gate"),
+    ),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Closed,
+    Open,
 }
 
 /// An application with something to replay, and a source that is busy while it drains.
@@ -338,6 +371,27 @@ async fn out_of_turn() {
     case.clear().await;
 }
 
+/// The target is lost with the gate open and much to replay: that goes back into the primary queue, behind
+/// newer messages, and is told.
+async fn buried() {
+    let options = Options {
+        environment: vec![("PROCESSING_TIME", "10ms".to_owned())],
+        ..Options::default()
+    };
+    let case = Case::start_with(Place::shared().await, "buried", &options, 40.0).await;
+    let mut case = case.with(&["--replay-cutoff", "1s", "--max-pause", "0s"]);
+    let mut running = case.migrate();
+    assert!(running.says("gate closed").await);
+    case.backlog(500).await;
+    assert!(running.says("gate opened").await);
+    case.strike(Target, Deletion).await;
+    let outcome = running.outcome().await.expect_code(9);
+    let words = "messages were put back when the gate had opened";
+    let report = outcome.stderr.rsplit("error:").next().unwrap_or_default();
+    assert!(report.contains(words), "{outcome:?}");
+    case.clear().await;
+}
+
 /// The source is deleted before there is a checkpoint: nothing can bring it back. It is said, and
 /// nothing of the migration is left over, however much comes in while its messages are put back.
 async fn source_gone(name: &str, rate: f64) {
@@ -355,5 +409,56 @@ async fn source_gone(name: &str, rate: f64) {
     assert!(told(&words) || told(asked), "{outcome:?}");
     assert!(told("rolled back, but nobody serves"), "{outcome:?}");
     assert!(!told("serves as before"), "{outcome:?}");
+    case.clear().await;
+}
+
+/// The process dies while messages are put back whose source is gone. Whether it had opened the gate is
+/// not in its record: the next one looks, and says what that means for the messages' order.
+async fn taken_over(gate: Gate, management: bool, doubt: Option<&str>) {
+    let name = doubt.map_or("in-order", |_| "in-doubt");
+    let mut case = start(name).await.with(&["--obey-timeout", "5s"]);
+    let mut running = case.migrate();
+    assert!(running.says("gate closed").await);
+    let held = FaultOrder {
+        verb: "patch",
+        path: "/configmaps",
+        skip: 0,
+        times: 100,
+        after: true,
+        action: json!({"delayMs": HELD_MS}),
+    };
+    let fault = case.fault(held).await;
+    case.strike(Source, Deletion).await;
+    eventually("the way back in the record", async || {
+        let records = case.records().await;
+        let is_there = |record: &Value| record["status"]["handoff"]["undo"] == "PutBack";
+        records.iter().any(is_there).then_some(())
+    })
+    .await;
+    running.signal("KILL").await;
+    running.outcome().await;
+    case.cancel(fault).await;
+    case.backlog(20).await;
+    // Nothing comes in at the moment at which the next process opens it.
+    case.producers
+        .take()
+        .expect("they are at work")
+        .stop()
+        .await;
+    if gate == Gate::Open {
+        open_the_gate(&case).await;
+    }
+    if !management {
+        case = case.with(&["--management-url", "http://127.0.0.1:9"]);
+    }
+    let outcome = case.migrate().outcome().await.expect_code(9);
+    let told = |words: &str| outcome.stderr.contains(words);
+    assert!(told("since the source does not take them"), "{outcome:?}");
+    assert!(doubt.is_none_or(told), "{outcome:?}");
+    assert_eq!(
+        told("may stand before older ones"),
+        doubt.is_some(),
+        "{outcome:?}"
+    );
     case.clear().await;
 }

@@ -57,12 +57,12 @@ pub fn may_have_closed(rules: Rules, stage: Stage) -> bool {
         }
 }
 
-/// Whether the gate may be open again, with messages in a replay queue that are older than those in Q:
-/// forward, or back in an abort that has come to `undo`.
+/// Whether whoever had come to `stage`, and in an abort to `undo`, may have opened the gate without having
+/// written that down: the messages in a replay queue are older than those in Q then.
 #[must_use]
 pub fn may_have_reopened(stage: Stage, undo: Option<UndoStep>) -> bool {
     match undo {
-        Some(undo) => undo >= UndoStep::Reopen,
+        Some(undo) => undo >= UndoStep::PutBack,
         None => stage >= Stage::SourceRemoved,
     }
 }

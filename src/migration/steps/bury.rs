@@ -25,6 +25,7 @@ impl Run {
             "what the target had not applied waits in queue {} again",
             self.names.queue
         ));
+        error.left.clone_from(&self.receipt().doubts);
         if let Err(Trouble::Failed(unsaved)) = self.close_lost(&error).await {
             self.warn(format!(
                 "the journal still shows the migration as unfinished: {unsaved}"

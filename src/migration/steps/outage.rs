@@ -9,7 +9,6 @@ use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::{HandoffStage as Stage, UndoStep};
 use crate::explain;
-use crate::migration::handoff::abort::may_have_reopened;
 use crate::migration::handoff::{Effect, Seen, out_of_turn};
 
 /// What makes the gate whole and closed, whatever is there.
@@ -59,7 +58,7 @@ impl Run {
         if opened {
             return self.rearrange_all(&OPEN).await;
         }
-        let leaked = self.is_open().await?;
+        let leaked = self.is_open().await?.unwrap_or(false);
         if leaked && self.opening_since.is_some() {
             // It was being opened, at a moment at which nothing was left to drain. What has reached the
             // queue since would be behind newer messages were it closed again.
@@ -105,7 +104,8 @@ impl Run {
         let Some(party) = out_of_turn(effect, seen) else {
             return Ok(());
         };
-        if !self.is_open_again().await? {
+        // Where nobody can tell, it is said as well.
+        if self.is_open_again().await? == Some(false) {
             return Ok(());
         }
         self.doubt(format!(
@@ -116,19 +116,25 @@ impl Run {
         self.save().await
     }
 
-    /// Whether the gate was closed and is open again. An earlier process may have opened it and not
-    /// written that down.
-    async fn is_open_again(&mut self) -> Result<bool, Trouble> {
-        let stage = self.stage();
-        let undo = self.is_aborting().then_some(self.handoff().undo);
-        if !may_have_reopened(stage, undo) {
-            return Ok(false);
+    /// Whether the gate was closed and is open again, as far as that can be told: an earlier process may have
+    /// opened it and not written that down. Only a broker with the management API tells.
+    pub(super) async fn is_open_again(&self) -> Result<Option<bool>, Trouble> {
+        let handoff = self.record.status.handoff.as_ref();
+        let known = handoff.is_some_and(|handoff| {
+            if handoff.aborting {
+                handoff.undo >= UndoStep::Return
+            } else {
+                handoff.stage >= Stage::Reopened
+            }
+        });
+        if known || self.was_reopened() {
+            return Ok(Some(true));
         }
-        let known = match undo {
-            Some(undo) => undo >= UndoStep::Return,
-            None => stage >= Stage::Reopened,
-        };
-        Ok(known || self.was_reopened() || self.is_open().await?)
+        // An attempt of this process may have succeeded, and its answer been lost.
+        if !self.may_be_reopened && self.opening_since.is_none() {
+            return Ok(Some(false));
+        }
+        self.is_open().await
     }
 
     async fn rearrange_all(&self, effects: &[Effect]) -> Result<(), Trouble> {
@@ -138,16 +144,13 @@ impl Run {
         Ok(())
     }
 
-    /// Whether the gate leads to the primary queue, where the broker tells.
-    async fn is_open(&self) -> Result<bool, Trouble> {
+    /// Whether the gate leads to the primary queue; `None` where the broker does not tell.
+    async fn is_open(&self) -> Result<Option<bool>, Trouble> {
         let queue = &self.names.queue;
         let bindings = self
             .patiently("look at the bindings", || self.ports.broker.bindings(queue))
             .await?;
         let open = |exchange: &str| exchange == self.names.gate;
-        Ok(bindings
-            .iter()
-            .flatten()
-            .any(|binding| open(&binding.exchange)))
+        Ok(bindings.map(|bindings| bindings.iter().any(|binding| open(&binding.exchange))))
     }
 }

@@ -18,6 +18,7 @@ use crate::api::{
 use crate::migration::engine::Ports;
 use crate::migration::error::PortError;
 use crate::migration::event::{Event, EventKind, Reporter};
+use crate::migration::handoff::abort::may_have_reopened;
 use crate::migration::handoff::watch::Watch;
 use crate::migration::handoff::{Names, Rules};
 use crate::migration::limits::Limits;
@@ -66,6 +67,8 @@ pub(in crate::migration) struct Run {
     pub(super) said_committed: bool,
     /// Connections to the broker at the last look of this process.
     pub(super) connections: Option<u64>,
+    /// Whether an earlier process may have opened the gate of the handoff under way, and not written it down.
+    pub(super) may_be_reopened: bool,
     /// Since when the gate could not be opened that was to be.
     pub(super) opening_since: Option<Duration>,
     /// Whether the target has not become ready, where it must before the source may go.
@@ -133,6 +136,9 @@ impl Run {
         if record.spec.force == Some(true) {
             watch.usual_consumers = None;
         }
+        let may_be_reopened = record.status.handoff.as_ref().is_some_and(|found| {
+            may_have_reopened(found.stage, found.aborting.then_some(found.undo))
+        });
         Self {
             ports,
             reporter,
@@ -151,6 +157,7 @@ impl Run {
             archive_is_gone: false,
             said_committed: false,
             connections: None,
+            may_be_reopened,
             opening_since: None,
             target_unready: false,
             phase_began: now,

@@ -67,6 +67,7 @@ impl Run {
         });
         self.record.status.checkpoint_id = None;
         self.record.status.checkpoint_image = None;
+        self.may_be_reopened = false;
         self.transfer = TransferJob::Unknown;
         self.receiver = None;
         self.archive_is_gone = false;
