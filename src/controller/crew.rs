@@ -124,6 +124,7 @@ impl Crew {
         place: &Place,
     ) -> Free {
         let mut state = self.state();
+        state.forget_earlier(key, created);
         if state.asking.contains_key(key) {
             return Free::Already;
         }
@@ -147,6 +148,7 @@ impl Crew {
     /// and its application may be waiting.
     pub(super) fn ask(&self, key: &Key, created: Timestamp, place: Place, begun: bool) -> Turn {
         let mut state = self.state();
+        state.forget_earlier(key, created);
         if state.closed || state.at_work.contains_key(key) {
             return Turn::Not;
         }
@@ -248,6 +250,13 @@ impl Crew {
 }
 
 impl State {
+    /// One that waited, was deleted, and has been made again under its name would stand before itself for
+    /// ever: nobody is told of the deletion of one that has no finalizer yet.
+    fn forget_earlier(&mut self, key: &Key, created: Timestamp) {
+        self.waiting
+            .retain(|(made, waiting), _| waiting != key || *made == created);
+    }
+
     fn rest(&self, key: &Key) -> Option<Duration> {
         let until = self.resting.get(key)?.until;
         let left = until.saturating_duration_since(Instant::now());
@@ -360,6 +369,26 @@ mod tests {
         // One that nobody stands before has room beside it.
         let other = crew.ask(&key("other"), made(4), place("other"), false);
         assert!(matches!(other, Turn::Now(_)));
+    }
+
+    #[test]
+    fn nobody_stands_behind_an_earlier_one_of_its_own_name() {
+        let (crew, mut woken_by) = crew();
+        let crew = Arc::new(crew);
+        let made = |at: i64| Timestamp::from_second(at).expect("it is a time");
+        for name in ["a", "b"] {
+            assert!(matches!(ask(&crew, name, false), Turn::Now(_)));
+        }
+        let again = |at| crew.ask(&key("again"), made(at), place("again"), false);
+        assert!(matches!(again(1), Turn::Waits(_)));
+        crew.ended(&key("a"), false);
+        assert_eq!(woken(&mut woken_by), ["again"]);
+        let Free::Kept(kept) = crew.keep_free(&key("again"), made(2), &place("again")) else {
+            panic!("there is room");
+        };
+        assert!(matches!(again(2), Turn::Now(_)));
+        drop(kept);
+        assert_eq!(crew.counts(), (2, 0));
     }
 
     #[test]

@@ -168,10 +168,10 @@ async fn carry_out(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let unwritten = |error: crate::migration::error::PortError| {
-        let passing = error.is_transient();
+        // Whatever the reason, it is tried again, and has to be said.
         Error::refused("the finalizer could not be written")
             .because(error)
-            .in_passing(passing)
+            .in_passing(true)
     };
     object::hold(&context.client(), key, found)
         .await

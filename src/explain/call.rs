@@ -77,7 +77,7 @@ explanations! { CALL;
     CHECKPOINT_SLOW = "checkpoint-slow", "no answer to the checkpoint call came in time" {
         means: "the kubelet may still be writing the archive; a second call would only disturb it",
         causes: &["more memory than the disk takes in the time", "a load balancer before the API server that closes idle connections: the call is silent until its end"],
-        next: &["give it more time: --checkpoint-timeout", "or reach the API server without that load balancer"],
+        next: &["reach the API server without that load balancer", "see whether an archive is left on the source node, under /var/lib/kubelet/checkpoints: it holds the memory of the process"],
         says: &["no answer to the checkpoint call"],
         source: "the sources of Kubernetes 1.36",
     }

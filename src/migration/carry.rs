@@ -15,17 +15,26 @@ use super::summary::Summary;
 use crate::api::{Phase, Time, conditions};
 
 impl Engine {
-    /// Carries `record` out, from wherever it stands to its end. One that was not begun and cannot
+    /// Carries `given` out, from wherever it stands to its end. One that was not begun and cannot
     /// be is `Failed` afterwards, with the reason in its conditions; one that cannot be begun in
-    /// passing stays as it is.
+    /// passing stays as it is, and so does one whose spec is not the given one any more.
     ///
     /// # Errors
     /// As [`Engine::migrate`]. [`Error::passing`] says that it is worth another try.
-    pub async fn carry_out(&self, record: &Record) -> Result<Summary, Error> {
-        let (record, lock) = self.take_up(record).await?;
+    pub async fn carry_out(&self, given: &Record) -> Result<Summary, Error> {
+        let (record, lock) = self.take_up(given).await?;
         if !record.is_unfinished() {
             let _ = lock.release().await;
             return ended_as(&record);
+        }
+        if record.spec.without_abort() != given.spec.without_abort() {
+            // Lock, broker and registry are those of the spec before.
+            let _ = lock.release().await;
+            let words = format!(
+                "the spec of migration {} was changed a moment ago",
+                record.name
+            );
+            return Err(Error::refused(words).in_passing(true));
         }
         if record.is_begun() {
             return self.run(record, lock, true).await;

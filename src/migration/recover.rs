@@ -119,7 +119,8 @@ impl Engine {
         let lock = self.lock(&record.spec.source_pod).await;
         let lock = lock.map_err(|error| match error {
             PortError::Conflict(holder) => under_way(record, &holder),
-            other => unreadable("the lock of the pod", &other),
+            // What is begun is not given up: somebody has to mend it.
+            other => unreadable("the lock of the pod", &other).in_passing(true),
         })?;
         match self.read(record).await {
             Ok(now) => Ok((now, lock)),
@@ -153,15 +154,16 @@ pub(super) fn ended_as(record: &Record) -> Result<Summary, Error> {
 ///
 /// # Errors
 /// [`ErrorKind::TooLate`] when it has completed, [`ErrorKind::SourceLost`] or
-/// [`ErrorKind::TargetLost`] when nobody serves.
+/// [`ErrorKind::TargetLost`] when nobody serves, [`ErrorKind::InDoubt`] when something speaks against
+/// each message having been applied once and in order.
 pub fn end_of(record: &Record) -> Result<Aborted, Error> {
     match record.status.phase {
         Some(Phase::Completed) => {
             let target = record.status.target_pod.as_deref();
             Err(too_late(record, target.unwrap_or_default()))
         }
-        _ => match lost(record) {
-            Some(lost) => Err(lost),
+        _ => match lost(record).or_else(|| in_doubt(record)) {
+            Some(error) => Err(error),
             None => Ok(aborted(
                 record,
                 record.status.message.clone().unwrap_or_default(),
@@ -206,6 +208,23 @@ fn lost(record: &Record) -> Option<Error> {
         Some(message) => error.because(message),
         None => error,
     })
+}
+
+fn in_doubt(record: &Record) -> Option<Error> {
+    let doubts = record.status.receipt.as_ref().map(|it| &it.doubts)?;
+    if doubts.is_empty() {
+        return None;
+    }
+    let words = format!(
+        "migration {} of pod {} was rolled back",
+        record.name, record.spec.source_pod
+    );
+    let mut error = Error::new(ErrorKind::InDoubt, words);
+    if let Some(message) = &record.status.message {
+        error = error.because(message);
+    }
+    error.left.clone_from(doubts);
+    Some(error)
 }
 
 fn rolled_back_already(record: &Record) -> Error {
@@ -262,6 +281,13 @@ mod tests {
         assert_eq!(kind(&lost), Some(ErrorKind::TargetLost));
         let lost = ended(Phase::Failed, conditions::reasons::SOURCE_LOST);
         assert_eq!(kind(&lost), Some(ErrorKind::SourceLost));
+        let mut doubtful = ended(Phase::Failed, conditions::reasons::ROLLED_BACK);
+        doubtful.status.receipt.get_or_insert_default().doubts = vec!["a leak".to_owned()];
+        let told = end_of(&doubtful).expect_err("it is in doubt");
+        assert_eq!(
+            (told.kind, told.left),
+            (ErrorKind::InDoubt, vec!["a leak".to_owned()])
+        );
         let completed = ended(Phase::Completed, "");
         assert_eq!(kind(&completed), Some(ErrorKind::TooLate));
     }

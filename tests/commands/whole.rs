@@ -18,7 +18,7 @@ async fn controller(app: &App) {
     app.apply(&json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": "controller", "labels": {"app.kubernetes.io/name": "ms2m-controller"},
+            "name": "controller", "labels": {"app.kubernetes.io/name": "ms2m", "app.kubernetes.io/component": "controller"},
         },
         "spec": {
             "containers": [{

@@ -15,10 +15,12 @@ fn app_of(set: &Set) -> &App {
     &set.pods[0]
 }
 
-/// Which pods were behind the service, one after the other.
+/// How many pods were behind the service, one after the other, from when it knows of the first one: that
+/// may be a moment after the pod is ready, and after the recording begins.
 fn service_changes(recording: &Recording, service: &str) -> Vec<usize> {
     let timeline = recording.endpoints(service);
-    timeline.into_iter().map(|(_, ready)| ready.len()).collect()
+    let counts = timeline.into_iter().map(|(_, ready)| ready.len());
+    counts.skip_while(|count| *count == 0).collect()
 }
 
 /// A Service finds the target by its labels. It has been ready, without them, before the commit; it has

@@ -16,7 +16,7 @@ pub const RECORD: u64 = 512;
 
 /// How much the tar parser may read between the data of two entries: the next header and its
 /// extensions (long names), which it holds in memory.
-const HEADERS_MAX: u64 = 1024 * 1024;
+pub const HEADERS_MAX: u64 = 1024 * 1024;
 
 /// `config.dump` and `spec.dump` are kept in memory; real ones have some 1 and 50 KiB.
 const DUMP_MAX: u64 = 4 * 1024 * 1024;

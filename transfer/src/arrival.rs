@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::archive::RECORD;
+use crate::archive::{HEADERS_MAX, RECORD};
 
 /// How often the directory is looked at. A look costs some microseconds.
 const LOOK: Duration = Duration::from_millis(5);
@@ -163,6 +163,10 @@ struct EndMarker {
     header: Vec<u8>,
     /// Bytes that pass before the next header.
     skip: u64,
+    /// How many of these are a PAX header's records.
+    records: usize,
+    /// The records that the last PAX header has for the entry after it.
+    extensions: Vec<u8>,
     /// Whether the last header was a record of zeros.
     zeros: bool,
     has_passed: bool,
@@ -171,10 +175,7 @@ struct EndMarker {
 impl EndMarker {
     fn passes(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.has_passed {
-            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX);
-            let skipped = skipped.min(bytes.len());
-            self.skip -= skipped as u64;
-            bytes = &bytes[skipped..];
+            bytes = self.data_passes(bytes);
             let wanted = (RECORD as usize - self.header.len()).min(bytes.len());
             self.header.extend_from_slice(&bytes[..wanted]);
             bytes = &bytes[wanted..];
@@ -185,6 +186,18 @@ impl EndMarker {
         }
     }
 
+    /// Lets an entry's data and their padding pass, of which only a PAX header's are kept. Returns
+    /// what comes after them.
+    fn data_passes<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX);
+        let (data, rest) = bytes.split_at(skipped.min(bytes.len()));
+        let kept = self.records.min(data.len());
+        self.extensions.extend_from_slice(&data[..kept]);
+        self.records -= kept;
+        self.skip -= data.len() as u64;
+        rest
+    }
+
     fn header_is_whole(&mut self) {
         let zeros = self.header.iter().all(|byte| *byte == 0);
         self.has_passed = zeros && self.zeros;
@@ -193,12 +206,50 @@ impl EndMarker {
             return;
         }
         let header = tar::Header::from_byte_slice(&self.header);
+        let kind = header.entry_type();
         let size = header.entry_size().ok();
-        match size.and_then(|size| size.checked_next_multiple_of(RECORD)) {
-            Some(size) => self.skip = size,
-            None => self.has_passed = true,
+        let size = size.map(|size| self.described(kind).unwrap_or(size));
+        let padded = size.and_then(|size| size.checked_next_multiple_of(RECORD));
+        // The parser holds no larger extensions in memory either: it refuses the archive.
+        let readable = |size: &u64| !kind.is_pax_local_extensions() || *size <= HEADERS_MAX;
+        let (Some(size), Some(padded)) = (size.filter(readable), padded) else {
+            self.has_passed = true;
+            return;
+        };
+        self.skip = padded;
+        if kind.is_pax_local_extensions() {
+            self.extensions.clear();
+            self.records = usize::try_from(size).unwrap_or(usize::MAX);
         }
     }
+
+    /// The size that a PAX header before this one gives for its entry. Go's archive/tar, by which
+    /// both runtimes write (CRI-O and containerd), gives one so for a file of 8 GiB or more, whose
+    /// size does not fit into the header's octal digits: the header itself says 0 then
+    /// (`Writer.writePAXHeader`, whose `formatOctal` writes what does not fit as 0).
+    ///
+    /// As in the parser (tar 0.4, `next_entry_raw`): what describes a later entry itself is not
+    /// what is described, and a global header, which is an entry to the parser, has its own size
+    /// but ends the wait for the one described.
+    fn described(&mut self, kind: tar::EntryType) -> Option<u64> {
+        if kind.is_pax_local_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
+            return None;
+        }
+        let extensions = std::mem::take(&mut self.extensions);
+        pax_size(&extensions).filter(|_| !kind.is_pax_global_extensions())
+    }
+}
+
+/// The `size` among a PAX header's records (POSIX.1-2017, pax, "pax Extended Header"). One that
+/// cannot be read is none, and the first counts, as in the parser.
+fn pax_size(records: &[u8]) -> Option<u64> {
+    for record in tar::PaxExtensions::new(records) {
+        let record = record.ok()?;
+        if record.key_bytes() == b"size" {
+            return record.value().ok()?.parse().ok();
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -279,6 +330,91 @@ mod tests {
             marker.has_passed,
             "nobody waits for the end of what is no tar"
         );
+    }
+
+    fn append(tar: &mut Vec<u8>, kind: tar::EntryType, size: u64, data: &[u8]) {
+        let mut header = tar::Header::new_ustar();
+        header.set_path("name").expect("it fits");
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_cksum();
+        tar.extend_from_slice(header.as_bytes());
+        tar.extend_from_slice(data);
+        tar.resize(tar.len().next_multiple_of(RECORD as usize), 0);
+    }
+
+    /// As Go writes a file whose size does not fit into the header, which says 0. The data are
+    /// zeros, among which no end must be seen, and what is no header.
+    fn a_tar_with_sizes_in_extensions() -> Vec<u8> {
+        use tar::EntryType as Kind;
+        let records = b"30 mtime=1700000000.123456789\n13 size=3000\n";
+        let mut data = vec![0; 2000];
+        data.resize(3000, b'x');
+        let mut tar = Vec::new();
+        append(&mut tar, Kind::XHeader, records.len() as u64, records);
+        append(&mut tar, Kind::Regular, 0, &data);
+        // Without extensions the header's own size counts, and a long name between is not meant.
+        append(&mut tar, Kind::Regular, 600, &[b'y'; 600]);
+        append(&mut tar, Kind::XHeader, records.len() as u64, records);
+        append(&mut tar, Kind::GNULongName, 700, &[b'n'; 700]);
+        append(&mut tar, Kind::Regular, 0, &data);
+        // A global header is no file.
+        append(&mut tar, Kind::XHeader, records.len() as u64, records);
+        append(&mut tar, Kind::XGlobalHeader, 13, &records[30..]);
+        append(&mut tar, Kind::Regular, 1, b"z");
+        append(&mut tar, Kind::XHeader, 13, &records[30..]);
+        append(&mut tar, Kind::Regular, 0, &data);
+        tar.resize(tar.len() + 2 * RECORD as usize, 0);
+        tar
+    }
+
+    #[test]
+    fn a_size_that_only_an_extension_gives_counts_as_it_does_to_the_parser() {
+        let tar = a_tar_with_sizes_in_extensions();
+        let mut parser = tar::Archive::new(tar.as_slice());
+        let entries = parser.entries().expect("a tar");
+        let sizes = entries.map(|entry| entry.map(|entry| entry.size()));
+        let sizes: Vec<_> = sizes.collect::<io::Result<_>>().expect("entries");
+        assert_eq!(sizes, [3000, 600, 3000, 13, 1, 3000]);
+        for length in [1, 7, 511, 512, 513, 1024, 4096, tar.len() - 1] {
+            let mut marker = EndMarker::default();
+            let mut passed = 0;
+            for piece in tar.chunks(length) {
+                assert!(!marker.has_passed, "too early, at {passed}, by {length}");
+                marker.passes(piece);
+                passed += piece.len();
+            }
+            assert!(marker.has_passed, "not seen in pieces of {length}");
+        }
+    }
+
+    #[test]
+    fn extensions_are_kept_within_bounds_and_read_with_care() {
+        let mut tar = Vec::new();
+        append(&mut tar, tar::EntryType::XHeader, HEADERS_MAX + 1, &[]);
+        let mut marker = EndMarker::default();
+        marker.passes(&tar);
+        assert!(marker.has_passed, "the parser refuses it");
+        assert_eq!(pax_size(b"13 size=3000\n14 size=99999\n"), Some(3000));
+        let most = b"29 size=18446744073709551615\n";
+        assert_eq!(pax_size(most), Some(u64::MAX));
+        for none in [
+            &b""[..],
+            b"12 size=3000\n",
+            b"11 size=-1\n",
+            b"30 size=184467440737095516150\n",
+            b"13 path=size\n",
+            b"9 size=\xff\n",
+            b"\0\0\0",
+        ] {
+            assert_eq!(pax_size(none), None, "{none:?}");
+        }
+        let mut tar = Vec::new();
+        append(&mut tar, tar::EntryType::XHeader, 29, most);
+        append(&mut tar, tar::EntryType::Regular, 0, &[]);
+        let mut marker = EndMarker::default();
+        marker.passes(&tar);
+        assert!(marker.has_passed, "no file is as large");
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub(crate) enum Kind {
 /// Sorts a failure.
 pub(crate) fn kind(error: &OciDistributionError) -> Kind {
     match error {
-        OciDistributionError::AuthenticationFailure(_)
-        | OciDistributionError::UnauthorizedError { .. } => Kind::Denied,
+        OciDistributionError::AuthenticationFailure(body) => token_kind(body),
+        OciDistributionError::UnauthorizedError { .. } => Kind::Denied,
         OciDistributionError::ServerError { code, .. } => match code {
             401 | 403 => Kind::Denied,
             429 => Kind::Busy,
@@ -65,6 +65,32 @@ pub(crate) fn kind(error: &OciDistributionError) -> Kind {
     }
 }
 
+/// Sorts what a token service said instead of giving a token. oci-client 0.18 makes the same failure
+/// of every status but 200 (`Client::_auth`) and hands only the body on, so that the status has to be
+/// told from the words: a service that is overloaded or restarts says neither of the denials. A body
+/// that says nothing is taken for a hiccup, which costs a few attempts where it was none.
+fn token_kind(body: &str) -> Kind {
+    // The specification's codes, the reason phrases of 401 and 403 (nginx has its own), and Docker
+    // Hub's words.
+    const DENIALS: [&str; 5] = [
+        "unauthorized",
+        "denied",
+        "forbidden",
+        "authorization required",
+        "incorrect username or password",
+    ];
+    const BUSY: [&str; 2] = ["toomanyrequests", "too many requests"];
+    let body = body.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|words| body.contains(words));
+    if says(&BUSY) {
+        Kind::Busy
+    } else if says(&DENIALS) {
+        Kind::Denied
+    } else {
+        Kind::Transient
+    }
+}
+
 /// Sorts a failure of an upload in progress, in which more can be cured by a new upload: the
 /// registry may have lost its session in a restart (404, 416), and a token that could not be
 /// renewed shows as 401 however good the credentials are. A session that is spoilt is, whatever of it
@@ -82,7 +108,8 @@ pub(crate) fn upload_kind(error: &OciDistributionError, sent: u64) -> Kind {
 }
 
 /// Whether the registry says that a session cannot become the blob any more, or that it is gone: by
-/// the specification's codes for it, with status 400 or whichever.
+/// the specification's codes for it, with status 400 or whichever. Not with 413: there `SIZE_INVALID`
+/// is about the room that there is (a receiver's disk is full), and a new session has no more of it.
 pub(crate) fn is_spoilt(error: &OciDistributionError) -> bool {
     const CODES: [&str; 4] = [
         "DIGEST_INVALID",
@@ -92,7 +119,9 @@ pub(crate) fn is_spoilt(error: &OciDistributionError) -> bool {
     ];
     match error {
         OciDistributionError::ServerError { code, message, .. } => {
-            (400..500).contains(code) && CODES.iter().any(|code| message.contains(code))
+            *code != 413
+                && (400..500).contains(code)
+                && CODES.iter().any(|code| message.contains(code))
         }
         _ => false,
     }
@@ -193,6 +222,11 @@ pub(crate) fn failure(
             what,
             "the registry does not speak TLS; if that is as it should be, ask for plain HTTP",
         ),
+        _ if matches!(error, OciDistributionError::AuthenticationFailure(_)) => Failure::new(
+            FailureCode::RegistryFailed,
+            what,
+            "the registry's token service gave no token; check that it works, and the credentials",
+        ),
         _ => Failure::new(
             FailureCode::RegistryFailed,
             what,
@@ -234,6 +268,72 @@ mod tests {
             assert_eq!(upload_kind(&spoilt, 0), Kind::Transient);
             assert_eq!(upload_kind(&spoilt, 1), Kind::Transient);
         }
+    }
+
+    /// What a receiver without room says (`receive::answer::disk`): another attempt would fill the
+    /// target node's disk once more.
+    #[test]
+    fn what_is_too_large_is_no_spoilt_session() {
+        let full = OciDistributionError::ServerError {
+            code: 413,
+            url: String::new(),
+            message: r#"{"errors":[{"code":"SIZE_INVALID","message":"no space left"}]}"#.to_owned(),
+        };
+        assert!(!is_spoilt(&full));
+        assert_eq!(upload_kind(&full, 0), Kind::Permanent);
+        assert_eq!(upload_kind(&full, 1), Kind::Permanent);
+    }
+
+    #[test]
+    fn a_token_service_s_words_tell_a_denial_from_a_hiccup() {
+        let kind = |body: &str| {
+            kind(&OciDistributionError::AuthenticationFailure(
+                body.to_owned(),
+            ))
+        };
+        for denial in [
+            // Docker Hub.
+            r#"{"details":"incorrect username or password"}"#,
+            // Harbor, distribution's token server.
+            r#"{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized: unauthorized"}]}"#,
+            // GitLab.
+            r#"{"errors":[{"code":"UNAUTHORIZED","message":"HTTP Basic: Access denied."}]}"#,
+            r#"{"errors":[{"code":"DENIED","message":"access forbidden"}]}"#,
+            // A gateway in front, which says it in a page.
+            "<html><head><title>401 Authorization Required</title></head></html>",
+            "<html><head><title>403 Forbidden</title></head></html>",
+            "Unauthorized",
+        ] {
+            assert_eq!(kind(denial), Kind::Denied, "{denial}");
+        }
+        for busy in [
+            r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}"#,
+            "<html><head><title>429 Too Many Requests</title></head></html>",
+        ] {
+            assert_eq!(kind(busy), Kind::Busy, "{busy}");
+        }
+        for hiccup in [
+            "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>",
+            "<html><body><h1>503 Service Unavailable</h1></body></html>",
+            r#"{"errors":[{"code":"UNKNOWN","message":"internal server error"}]}"#,
+            r#"{"message":"upstream connect error"}"#,
+            "",
+        ] {
+            assert_eq!(kind(hiccup), Kind::Transient, "{hiccup}");
+        }
+    }
+
+    #[test]
+    fn a_token_service_that_never_comes_right_is_named() {
+        let error = OciDistributionError::AuthenticationFailure("<h1>502 Bad Gateway</h1>".into());
+        let failure = failure(kind(&error), "signing in", "registry", &error);
+        assert_eq!(failure.code, FailureCode::RegistryFailed);
+        let text = failure.to_string();
+        assert!(text.contains("502"), "{text}");
+        assert!(
+            text.contains("token service") && text.contains("credentials"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -46,7 +46,7 @@ macro_rules! unchanged {
     derive = "PartialEq",
     cel,
     doc = "A running, stateful, message-driven pod on its way from one node to another.",
-    validation = Rule::new(UNCHANGED).message("spec is immutable once the migration has left Pending, save abort"),
+    validation = Rule::new(UNCHANGED).message("spec is immutable once the migration has begun, save abort"),
     validation = Rule::new(
         "!has(oldSelf.spec.abort) || !oldSelf.spec.abort || has(self.spec.abort) && self.spec.abort"
     ).message("an abort cannot be taken back"),
@@ -116,10 +116,12 @@ pub struct StatefulMigrationSpec {
     pub abort: Option<bool>,
 }
 
-/// The rule that keeps a spec as it is: field by field, since a CEL rule cannot leave one out. A test
+/// The rule that keeps a spec as it is once there is a plan, of which the source pod's uid is a part:
+/// field by field, since a CEL rule cannot leave one out. A test
 /// sees to it that none is missing.
 const UNCHANGED: &str = concat!(
-    "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Pending' || (",
+    "!has(oldSelf.status) || (!has(oldSelf.status.sourcePodUID)",
+    " && (!has(oldSelf.status.phase) || oldSelf.status.phase == 'Pending')) || (",
     "self.spec.sourcePod == oldSelf.spec.sourcePod",
     " && self.spec.checkpointImageRepository == oldSelf.spec.checkpointImageRepository",
     " && self.spec.messageQueueConfig == oldSelf.spec.messageQueueConfig",
@@ -136,6 +138,16 @@ const UNCHANGED: &str = concat!(
     unchanged!("timeouts"),
     ")",
 );
+
+impl StatefulMigrationSpec {
+    /// All that the migration is planned by, as text: what may still change is left out, which is the abort.
+    #[must_use]
+    pub fn without_abort(&self) -> String {
+        let mut spec = self.clone();
+        spec.abort = None;
+        serde_json::to_string(&spec).unwrap_or_default()
+    }
+}
 
 #[cfg(test)]
 impl StatefulMigrationSpec {

@@ -168,10 +168,13 @@ async fn follow(
         let over = until.unwrap_or_else(Instant::now);
         tokio::select! {
             biased;
+            () = sleep_until(over), if until.is_some_and(|until| until <= Instant::now()) => return Ok(()),
             line = written.next() => match line {
                 Some(Written::Line(line)) => {
-                    shown.line(&line)?;
-                    until = until.map(|_| Instant::now() + LATE);
+                    // Of others' lines there may be no end.
+                    if shown.line(&line)? {
+                        until = until.map(|_| Instant::now() + LATE);
+                    }
                 }
                 Some(Written::Trouble(source, why)) => {
                     shown.ui.words(&format!("the {}'s lines cannot be read: {why}", words(source)));

@@ -258,7 +258,13 @@ fn in_need(needed: &[Unended]) -> Error {
         .code(&explain::STILL_NEEDED)
         .because(lines.join("\n"));
     for it in needed.iter().take(NAMED) {
-        error = error.hint(format!("ms2m abort {} -n {}", it.name, it.namespace));
+        // One that has ended is held by its finalizer.
+        let command = if it.phase.is_final() {
+            "delete"
+        } else {
+            "abort"
+        };
+        error = error.hint(format!("ms2m {command} {} -n {}", it.name, it.namespace));
     }
     error
 }

@@ -176,5 +176,7 @@ fn kept(found: &ConfigMap) -> Kept {
         version: found.resource_version(),
         generation: None,
         text: data.and_then(|it| it.get(KEY)).cloned().unwrap_or_default(),
+        // A part of the text.
+        spec: String::new(),
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct Kept {
     pub(super) generation: Option<i64>,
     /// What it says there.
     pub(super) text: String,
+    /// What is asked for, where others may change that: a process that has planned by another spec must not
+    /// write that it has seen this one.
+    pub(super) spec: String,
 }
 
 /// All records that were read, found or written here, by name.
@@ -55,17 +58,22 @@ impl Fence {
     /// After a refused write of `wanted`: `now` is how the record stands.
     ///
     /// # Errors
-    /// [`PortError::Fenced`]: another process has written it.
+    /// [`PortError::Fenced`]: another process has written it, or its spec is another one.
     pub(super) fn refused(
         &self,
         name: &str,
         wanted: &str,
         now: Kept,
     ) -> Result<Refused, PortError> {
-        let ours = self.known(name).map(|kept| kept.text);
+        let ours = self.known(name);
+        if ours.as_ref().is_some_and(|ours| ours.spec != now.spec) {
+            return Err(PortError::Fenced(format!(
+                "the spec of migration {name} was changed meanwhile"
+            )));
+        }
         let verdict = if now.text == wanted {
             Refused::Written
-        } else if ours.is_none_or(|ours| ours == now.text) {
+        } else if ours.is_none_or(|ours| ours.text == now.text) {
             Refused::Again
         } else {
             return Err(PortError::Fenced(format!(

@@ -181,6 +181,7 @@ fn kept(found: &StatefulMigration) -> Kept {
         version: found.resource_version(),
         generation: found.meta().generation,
         text: found.status.as_ref().map(text).unwrap_or_default(),
+        spec: found.spec.without_abort(),
     }
 }
 

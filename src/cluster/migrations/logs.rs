@@ -197,17 +197,17 @@ async fn read(writers: Writers, api: Api<Pod>, pod: Pod, tell: mpsc::Sender<Writ
         container: container(&pod),
         ..writers.params()
     };
-    let mut last = String::new();
+    let mut told = Told::default();
     loop {
         match api.log_stream(&name, &params).await {
             Ok(stream) => {
                 let mut lines = stream.lines();
+                told.begins_again();
                 while let Ok(Some(line)) = lines.try_next().await {
                     let (time, text) = stamped(&line);
-                    if !time.is_empty() && time <= last.as_str() {
+                    if !told.is_new(time) {
                         continue;
                     }
-                    last = time.to_owned();
                     let line = writers.line(&name, text);
                     if tell.send(Written::Line(line)).await.is_err() {
                         return;
@@ -233,8 +233,47 @@ async fn read(writers: Writers, api: Api<Pod>, pod: Pod, tell: mpsc::Sender<Writ
             Ok(_) => return,
             Err(_) => {}
         }
-        params.since_time = last.parse().ok().or(params.since_time);
+        params.since_time = told.last.parse().ok().or(params.since_time);
         sleep(BROKEN_PAUSE).await;
+    }
+}
+
+/// Which lines of a log were told, whose stream may begin again at the last one. Lines may have one time in
+/// common: CRI-O's conmon gives it to all that it reads at once.
+#[derive(Debug, Default)]
+struct Told {
+    /// The time of the last line.
+    last: String,
+    /// How many lines of that time there were.
+    of_last: usize,
+    /// How many of them the stream has still to show again.
+    again: usize,
+}
+
+impl Told {
+    /// The stream begins once more, at `last`.
+    fn begins_again(&mut self) {
+        self.again = self.of_last;
+    }
+
+    /// Whether the next line, which is of that time, was not told yet.
+    fn is_new(&mut self, time: &str) -> bool {
+        if time.is_empty() {
+            return true;
+        }
+        if time < self.last.as_str() {
+            return false;
+        }
+        if time > self.last.as_str() {
+            time.clone_into(&mut self.last);
+            (self.of_last, self.again) = (0, 0);
+        }
+        if self.again > 0 {
+            self.again -= 1;
+            return false;
+        }
+        self.of_last += 1;
+        true
     }
 }
 
@@ -278,6 +317,19 @@ fn has_ended(pod: &Pod) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_line_is_told_once_however_often_the_stream_breaks() {
+        let mut told = Told::default();
+        let shown = |told: &mut Told, times: &[&str]| -> Vec<bool> {
+            told.begins_again();
+            times.iter().map(|time| told.is_new(time)).collect()
+        };
+        assert_eq!(shown(&mut told, &["1", "2", "2"]), [true, true, true]);
+        let again = shown(&mut told, &["1", "2", "2", "2", "3"]);
+        assert_eq!(again, [false, false, false, true, true]);
+        assert_eq!(shown(&mut told, &["3", "3", ""]), [false, true, true]);
+    }
 
     #[test]
     fn a_line_is_told_apart_from_its_time() {

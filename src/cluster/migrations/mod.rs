@@ -26,8 +26,9 @@ use crate::api::{ROLE_LABEL, StatefulMigration};
 use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
-/// The label of the controller's pods.
-pub const CONTROLLER_LABEL: &str = "app.kubernetes.io/name=ms2m-controller";
+/// The labels of the controller's pods, as a selector.
+pub const CONTROLLER_LABEL: &str =
+    "app.kubernetes.io/name=ms2m,app.kubernetes.io/component=controller";
 
 /// The migrations of one namespace, or of all.
 #[derive(Clone)]

@@ -7,8 +7,10 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions
 use serde_json::json;
 
 use super::super::error::is_already_exists;
-use super::{Entry, Migrations, Place, config_map_name};
-use crate::api::StatefulMigration;
+use super::super::error::port_error;
+use super::{Driver, Entry, Migrations, Place, config_map_name};
+use crate::api::{FINALIZER, Phase, StatefulMigration};
+use crate::migration::error::PortError;
 use crate::migration::ports::PortResult;
 
 /// Who writes what people ask for; the status has a manager of its own.
@@ -36,7 +38,7 @@ impl Migrations {
             let made = api.create(&params, wanted).await;
             return made
                 .map(Entry::of_resource)
-                .map_err(|error| super::super::error::port_error(&what, &error));
+                .map_err(|error| port_error(&what, &error));
         }
         let again = AtomicBool::new(false);
         let made = self
@@ -47,7 +49,10 @@ impl Migrations {
                     // The answer to the first attempt was lost.
                     Err(error) if before && is_already_exists(&error) => {
                         let found = api.get(&wanted.name_any()).await?;
-                        if found.spec == wanted.spec {
+                        // One that has ended was there before: this one has not been made.
+                        let phase = found.status.as_ref().and_then(|status| status.phase);
+                        let ended = phase.is_some_and(Phase::is_final);
+                        if found.spec == wanted.spec && !ended {
                             Ok(found)
                         } else {
                             Err(error)
@@ -79,6 +84,40 @@ impl Migrations {
         Ok(Entry::of_resource(patched))
     }
 
+    /// Takes the controller's finalizer off one that the command line has ended: a controller leaves it
+    /// alone, and nobody else would.
+    async fn let_go(&self, name: &str) -> PortResult<()> {
+        const ATTEMPTS: u32 = 3;
+        let api = self.resources();
+        let what = format!("take the finalizer off migration {name}");
+        for _ in 0..ATTEMPTS {
+            let found = self.retry.run(&what, || api.get_metadata(name)).await?;
+            let others: Vec<&String> = found
+                .finalizers()
+                .iter()
+                .filter(|it| *it != FINALIZER)
+                .collect();
+            if others.len() == found.finalizers().len() {
+                return Ok(());
+            }
+            let metadata = json!({
+                "finalizers": (!others.is_empty()).then_some(others),
+                "resourceVersion": found.resource_version(),
+            });
+            let patch = Patch::Merge(json!({"metadata": metadata}));
+            let written = api
+                .patch_metadata(name, &PatchParams::default(), &patch)
+                .await;
+            match written.map_err(|error| port_error(&what, &error)) {
+                Err(PortError::Conflict(_)) => {}
+                other => return other.map(drop),
+            }
+        }
+        Err(PortError::Busy(
+            "others write to it all the time".to_owned(),
+        ))
+    }
+
     /// Deletes the object that `entry` is kept in, and no other one of its name.
     ///
     /// # Errors
@@ -93,6 +132,9 @@ impl Migrations {
         });
         match entry.place {
             Place::Resource => {
+                if entry.driver == Driver::Cli && !entry.record.is_unfinished() {
+                    self.let_go(name).await?;
+                }
                 let api = self.resources();
                 let gone = self.retry.run(&what, || api.delete(name, &params)).await;
                 gone.map(drop)

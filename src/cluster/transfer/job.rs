@@ -94,7 +94,7 @@ fn pod_spec(namespace: &str, order: &TransferOrder) -> PortResult<PodSpec> {
         read_only: order.keep_archive.then_some(true),
         ..VolumeMount::default()
     }];
-    if let Some(secret) = &order.credentials_secret {
+    if let Some(secret) = credentials_of(order) {
         volumes.push(credentials(secret));
         mounts.push(VolumeMount {
             name: "credentials".to_owned(),
@@ -185,6 +185,12 @@ fn archives(directory: &str) -> Volume {
     }
 }
 
+/// The Secret that the Job mounts. One that only deletes talks to no registry, and must not wait for a
+/// Secret that is missing: the transfer may have failed over that very Secret.
+fn credentials_of(order: &TransferOrder) -> Option<&String> {
+    order.credentials_secret.as_ref().filter(|_| !order.discard)
+}
+
 fn credentials(secret: &str) -> Volume {
     Volume {
         name: "credentials".to_owned(),
@@ -269,7 +275,7 @@ fn environment(
     } else {
         (env::KEEP_ARCHIVE, order.keep_archive.to_string())
     });
-    if order.credentials_secret.is_some() {
+    if credentials_of(order).is_some() {
         rows.push((env::DOCKER_CONFIG, CREDENTIALS.to_owned()));
     }
     if let Some(direct) = &order.direct {

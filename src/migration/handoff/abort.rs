@@ -40,6 +40,11 @@ pub fn decide_back(
         UndoStep::OntoHold => onto_hold(rules, seen),
         UndoStep::PutBack => put_back(done, seen),
         UndoStep::Reopen => reopen(done, seen),
+        // Nobody is left to empty H.
+        UndoStep::Return if seen.source_lost && !seen.hold.consumed => Err(match seen.hold.fill {
+            Fill::Quiet => UndoStep::Dismantle,
+            Fill::Waiting | Fill::Settling => UndoStep::PutBack,
+        }),
         UndoStep::Return => move_back(Party::Source, seen).ok_or(UndoStep::Dismantle),
         // It has obeyed after all, when it was thought deaf.
         UndoStep::Dismantle if seen.hold.consumed => Err(UndoStep::Return),

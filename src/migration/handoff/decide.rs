@@ -185,6 +185,9 @@ fn start_target(seen: &Seen) -> Move {
         TargetPod::NotMade if seen.source_told == Told::Waiting && !seen.source_silent => {
             wait(Waiting::SourceOnHold, seen)
         }
+        TargetPod::NotMade if seen.source_told == Told::Waiting && seen.source_lost => {
+            Move::Do(Effect::Unsay)
+        }
         TargetPod::NotMade => Move::Do(Effect::StartTarget),
         TargetPod::Present if !seen.primary.consumed => wait(Waiting::TargetConnects, seen),
         // Should it be the source after all, the target is yet to be seen on R.

@@ -5,7 +5,7 @@
 //! node (facts.md, Owners).
 
 use super::InCluster;
-use crate::api::{Handoff, StatefulMigrationSpec, Strategy};
+use crate::api::{Handoff, StaleIdentity, StatefulMigrationSpec, Strategy};
 use crate::explain;
 use crate::migration::error::Error;
 use crate::migration::ports::{OwnerState, OwnerView, PodView, ReplicaSetView, SetView};
@@ -209,6 +209,15 @@ fn of_set(
                 .hint("--force goes on all the same")),
                 _ => Ok(()),
             }
+        }
+        Strategy::ShadowPod if spec.stale_identity == Some(StaleIdentity::StopSource) => {
+            Err(Error::refused("--stale-identity stop-source does not go with a shadow pod of a StatefulSet")
+                .code(&explain::OPTIONS_CLASH)
+                .because(
+                    "its state moves twice, and a process that keeps the name of its first pod cannot be told to the \
+                     second time",
+                )
+                .hint("choose --strategy sequential: there the pod keeps its name"))
         }
         Strategy::ShadowPod if pod.host_ports => Err(Error::refused(format!(
             "pod {} asks for ports of its node",

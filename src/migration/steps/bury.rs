@@ -17,7 +17,12 @@ impl Run {
     /// closes the record. What fails is left to the next process.
     pub(super) async fn bury(&mut self, trouble: Trouble) -> Error {
         if let Err(left) = self.put_away().await {
-            return self.unfinished(left);
+            return left.into_error(ErrorKind::Unfinished).hint(format!(
+                "pod {} is lost; run it again, what it had not applied goes back to queue {}: {}",
+                self.target_pod(),
+                self.names.queue,
+                self.record.resume_command()
+            ));
         }
         let hint = self.gone_as_after_a_crash(self.target_pod());
         let mut error = trouble.into_error(ErrorKind::TargetLost).hint(hint);
@@ -46,8 +51,15 @@ impl Run {
     async fn put_away(&mut self) -> Result<(), Trouble> {
         // Between two handoffs, or after the second was undone, the broker is as it was found.
         if (Stage::Committing..Stage::TargetServes).contains(&self.stage()) {
-            let replay = self.names.replay.clone();
-            self.put_back_from(&replay).await?;
+            let (replay, gate) = (self.names.replay.clone(), self.names.gate.clone());
+            let broker = std::sync::Arc::clone(&self.ports.broker);
+            let gate_is_there = self
+                .patiently("look for the gate", || broker.exchange_exists(&gate))
+                .await?;
+            // It goes only when everything was put back: an earlier process has done that.
+            if gate_is_there {
+                self.put_back_from(&replay).await?;
+            }
             for effect in DISMANTLE {
                 self.perform(effect).await?;
             }

@@ -7,6 +7,7 @@ use super::run::Run;
 use super::trouble::{Trouble, while_doing};
 use crate::api::conditions;
 use crate::explain;
+use crate::migration::error::PortError;
 
 impl Run {
     /// Checkpoints the source. It is never repeated by itself: a failed call may have left the
@@ -28,17 +29,26 @@ impl Run {
             return Err(Trouble::LockLost);
         }
         // Not cancelled by a signal: closing the connection early can leave the source paused.
-        let path = self
+        let answer = self
             .ports
             .cluster
             .checkpoint(&node, &pod, &container, limit)
-            .await
-            .map_err(|error| {
-                let doing = format!(
-                    "container {container} of pod {pod} could not be checkpointed on node {node}"
-                );
-                while_doing(doing)(error).or_code(&explain::CHECKPOINT_FAILED)
-            })?;
+            .await;
+        if answer.as_ref().is_err_and(PortError::is_transient) {
+            // Its name is not known, so it cannot be deleted from here.
+            self.warn(format!(
+                "no answer to the checkpoint call has come: node {node} may still write an archive, which holds the \
+                 memory of the process; look for it there, and delete it: \
+                 /var/lib/kubelet/checkpoints/checkpoint-{pod}_{}-{container}-*.tar",
+                self.record.namespace
+            ));
+        }
+        let path = answer.map_err(|error| {
+            let doing = format!(
+                "container {container} of pod {pod} could not be checkpointed on node {node}"
+            );
+            while_doing(doing)(error).or_code(&explain::CHECKPOINT_FAILED)
+        })?;
         let took = (self.ports.clock.elapsed() - began).as_secs_f64();
         self.add_seconds(|receipt| &mut receipt.checkpoint_call, took);
         self.step(format!("checkpoint taken: {path}"));

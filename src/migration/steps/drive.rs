@@ -37,7 +37,10 @@ impl Run {
             self.forward().await
         };
         match outcome {
-            Ok(()) if self.record.status.returning => Err(self.fail(self.returned())),
+            Ok(()) if self.record.status.returning => {
+                let returned = self.returned();
+                Err(self.fail(returned))
+            }
             Ok(()) => Ok(self.conclude()),
             Err(trouble) => Err(self.not_completed(trouble).await),
         }
@@ -128,6 +131,10 @@ impl Run {
     /// Whether there is a way back from the commit point itself: the source was not touched, and there
     /// is no target that could go on.
     async fn can_return(&mut self) -> bool {
+        if self.stage() == Stage::Committing && self.is_aborting() {
+            // An earlier process has begun to, and the target is gone or about to go.
+            return true;
+        }
         let hopeless = self.watch.target == TargetPod::Lost || self.target_unready;
         if self.stage() != Stage::Committing || !(hopeless || self.is_sequential()) {
             return false;

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use ms2m_transfer::{FailureCode, Report};
+
 use super::run::Run;
 use super::trouble::Trouble;
 use crate::api::HandoffStage as Stage;
@@ -69,6 +71,13 @@ impl Run {
             Some(TransferReadiness::Ready) => self.transfer = TransferJob::Ready,
             Some(TransferReadiness::Ended(TransferEnd::Lost(words))) => {
                 return Err(Trouble::failed("the transfer cannot start", words)
+                    .or_code(&explain::TRANSFER_FAILED));
+            }
+            // It looks at its settings before it waits for an archive.
+            Some(TransferReadiness::Ended(TransferEnd::Reported(Report::Failed(failed))))
+                if failed.code == FailureCode::Config =>
+            {
+                return Err(Trouble::failed("the transfer cannot start", failed.message)
                     .or_code(&explain::TRANSFER_FAILED));
             }
             Some(TransferReadiness::Ended(TransferEnd::Reported(_))) => {

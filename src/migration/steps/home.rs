@@ -51,7 +51,7 @@ impl Run {
     }
 
     /// How a migration ends that has brought its pod back.
-    pub(super) fn returned(&self) -> Error {
+    pub(super) fn returned(&mut self) -> Error {
         let (pod, node) = (self.source_pod(), self.target_node());
         let reason = self.record.status.message.clone().unwrap_or_default();
         let mut error = Error::new(
@@ -65,6 +65,10 @@ impl Run {
         error.undone.push(format!(
             "pod {pod} was restored on node {node} from its checkpoint, and serves"
         ));
+        if self.has_doubts() {
+            error = error.of_kind(ErrorKind::InDoubt);
+            error.left.clone_from(&self.receipt().doubts);
+        }
         error
     }
 

@@ -58,13 +58,13 @@ impl Run {
         if opened {
             return self.rearrange_all(&OPEN).await;
         }
-        let leaked = self.is_open().await?.unwrap_or(false);
-        if leaked && self.opening_since.is_some() {
+        let leaked = self.is_open().await?;
+        if leaked != Some(false) && (self.opening_since.is_some() || self.may_be_reopened) {
             // It was being opened, at a moment at which nothing was left to drain. What has reached the
             // queue since would be behind newer messages were it closed again.
             return Ok(());
         }
-        if !leaked {
+        if leaked != Some(true) {
             return self.rearrange_all(&CLOSED).await;
         }
         let what = format!(

@@ -70,6 +70,8 @@ impl Run {
         let lost = match state {
             RestoreState::Absent | RestoreState::Failed(_) => true,
             RestoreState::Running { ready: true, .. } => false,
+            // It is all that there is, and a node that is away may come back.
+            _ if self.is_committed() && !self.may_restore_again() => false,
             RestoreState::Running { .. } | RestoreState::Starting(_) => {
                 let node = self.target_node().to_owned();
                 !self.node_is_ready(&node).await?

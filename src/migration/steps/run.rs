@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -71,6 +72,8 @@ pub(in crate::migration) struct Run {
     pub(super) may_be_reopened: bool,
     /// Since when the gate could not be opened that was to be.
     pub(super) opening_since: Option<Duration>,
+    /// Whether it was said that somebody has deleted the record.
+    said_deleted: AtomicBool,
     /// Whether the target has not become ready, where it must before the source may go.
     pub(super) target_unready: bool,
     phase_began: Duration,
@@ -159,6 +162,7 @@ impl Run {
             connections: None,
             may_be_reopened,
             opening_since: None,
+            said_deleted: AtomicBool::new(false),
             target_unready: false,
             phase_began: now,
         }
@@ -264,11 +268,30 @@ impl Run {
         self.report(EventKind::PhaseFinished { phase, seconds });
     }
 
+    /// Writes the record. One that somebody has deleted is no reason to leave a gate closed: what is known
+    /// here is enough to roll back, or to finish past the commit point.
     pub(super) async fn save(&self) -> Result<(), Trouble> {
-        self.patiently("write the journal", || {
-            self.ports.journal.save(&self.record)
+        let has_to_end = self.is_aborting() || self.is_committed();
+        self.patiently("write the journal", || async {
+            match self.ports.journal.save(&self.record).await {
+                Err(PortError::NotFound(_)) if has_to_end => {
+                    self.say_deleted();
+                    Ok(())
+                }
+                other => other,
+            }
         })
         .await
+    }
+
+    fn say_deleted(&self) {
+        if !self.said_deleted.swap(true, Ordering::Relaxed) {
+            self.warn(format!(
+                "the record of migration {} was deleted; this process ends the migration all the same, which no other \
+                 one could",
+                self.record.name
+            ));
+        }
     }
 
     /// What comes of `request`, as long as it may be made at all.
