@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::broker::open_the_gate;
 use crate::case::{Case, End, FaultOrder};
 use crate::place::Place;
+use crate::support::cli::Followed;
 use crate::support::{Options, eventually};
 use crate::trials::Trials;
 use crate::verdict::Excuses;
@@ -191,6 +192,10 @@ pub(crate) fn add(trials: &mut Trials) {
         out_of_turn,
     );
     trials.add("crash::target_is_deleted_with_much_to_replay", buried);
+    trials.add(
+        "crash::target_is_deleted_and_ms2m_killed_when_the_gate_is_gone",
+        buried_twice,
+    );
 }
 
 /// How long the answers to writes of the record are held back, for time to kill their writer.
@@ -340,19 +345,25 @@ async fn near_the_commit(name: &str, moment: &str) {
     }
 }
 
-/// The target loses its connection with the gate open and much to replay, and comes back on the primary
-/// queue by habit: it applies newer messages first, and that is told.
-async fn out_of_turn() {
+/// A migration whose gate has just opened, with the source gone and much left to replay.
+async fn much_to_replay(name: &str) -> (Case, Followed) {
     let options = Options {
         environment: vec![("PROCESSING_TIME", "10ms".to_owned())],
         ..Options::default()
     };
-    let case = Case::start_with(Place::shared().await, "out-of-turn", &options, 40.0).await;
+    let case = Case::start_with(Place::shared().await, name, &options, 40.0).await;
     let mut case = case.with(&["--replay-cutoff", "1s", "--max-pause", "0s"]);
     let mut running = case.migrate();
     assert!(running.says("gate closed").await);
     case.backlog(500).await;
     assert!(running.says("gate opened").await);
+    (case, running)
+}
+
+/// The target loses its connection with the gate open and much to replay, and comes back on the primary
+/// queue by habit: it applies newer messages first, and that is told.
+async fn out_of_turn() {
+    let (mut case, running) = much_to_replay("out-of-turn").await;
     case.strike(Target, Disconnection).await;
     let outcome = running.outcome().await.expect_code(11);
     let words = "the target left its replay queue before it had finished it";
@@ -374,21 +385,36 @@ async fn out_of_turn() {
 /// The target is lost with the gate open and much to replay: that goes back into the primary queue, behind
 /// newer messages, and is told.
 async fn buried() {
-    let options = Options {
-        environment: vec![("PROCESSING_TIME", "10ms".to_owned())],
-        ..Options::default()
-    };
-    let case = Case::start_with(Place::shared().await, "buried", &options, 40.0).await;
-    let mut case = case.with(&["--replay-cutoff", "1s", "--max-pause", "0s"]);
-    let mut running = case.migrate();
-    assert!(running.says("gate closed").await);
-    case.backlog(500).await;
-    assert!(running.says("gate opened").await);
+    let (case, running) = much_to_replay("buried").await;
     case.strike(Target, Deletion).await;
     let outcome = running.outcome().await.expect_code(9);
     let words = "messages were put back when the gate had opened";
     let report = outcome.stderr.rsplit("error:").next().unwrap_or_default();
     assert!(report.contains(words), "{outcome:?}");
+    case.clear().await;
+}
+
+/// The process dies between the removal of the gate and the end of its record: the next one finds no gate to
+/// put messages back by, and ends it all the same.
+async fn buried_twice() {
+    let (case, mut running) = much_to_replay("buried-twice").await;
+    case.strike(Target, Deletion).await;
+    let held = FaultOrder {
+        verb: "delete",
+        path: "/(jobs|pods)",
+        skip: 0,
+        times: 100,
+        after: false,
+        action: json!({"delayMs": HELD_MS}),
+    };
+    let fault = case.fault(held).await;
+    let removed = running.says("gate and replay queues of queue").await;
+    running.signal("KILL").await;
+    let first = running.outcome().await;
+    assert!(removed, "{first:?}");
+    case.cancel(fault).await;
+    let outcome = case.migrate().outcome().await.expect_code(9);
+    assert!(outcome.stderr.contains(&case.app.target), "{outcome:?}");
     case.clear().await;
 }
 

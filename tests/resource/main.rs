@@ -235,6 +235,30 @@ async fn a_migration_is_remembered_in_the_resource() {
     app.end().await;
 }
 
+/// From the plan on, of which the source pod's uid is a part: whoever takes over goes on by the spec.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_planned_is_not_changed_any_more() {
+    let world = world_with_crd().await;
+    let name = "planned";
+    applied(world, &manifest(name)).await.expect("it is valid");
+    let patched = async |more: &[&str], patch: &str| {
+        let arguments = [&["patch", "sm", name, "--type=merge", "-p", patch], more].concat();
+        world.try_kubectl(&arguments, "").await
+    };
+    let status = ["--subresource=status"];
+    let waits = r#"{"status":{"phase":"Pending"}}"#;
+    patched(&status, waits).await.expect("it waits");
+    let change = |pod: &str| json!({"spec": {"sourcePod": pod}}).to_string();
+    let before = patched(&[], &change("another")).await;
+    before.expect("it is not planned yet");
+    let planned = r#"{"status":{"sourcePodUID":"7d3c"}}"#;
+    patched(&status, planned).await.expect("it is planned");
+    let refusal = patched(&[], &change("a-third")).await;
+    let refusal = refusal.expect_err("it is planned by the pod before");
+    assert!(refusal.contains("immutable"), "{refusal}");
+    world.kubectl(&["delete", "sm", name]).await;
+}
+
 /// Another process ends what a killed one has left in the resource. A resource that nobody has
 /// begun is not taken for such a one.
 #[tokio::test(flavor = "multi_thread")]

@@ -147,3 +147,39 @@ fn dismantle(done: usize) -> Move {
         effect => effect,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::seen::Line;
+    use super::*;
+    use crate::api::StaleIdentity;
+
+    #[test]
+    fn a_source_that_is_lost_on_its_way_back_is_not_waited_for() {
+        let rules = Rules {
+            handoff: Handoff::Gate,
+            stale_identity: StaleIdentity::RollBack,
+            sequential: false,
+        };
+        let next = |hold: Line| {
+            let seen = Seen {
+                source_lost: true,
+                hold,
+                ..Seen::default()
+            };
+            decide_back(rules, Stage::TargetAttached, UndoStep::Return, 0, &seen)
+        };
+        let left = |fill| Line {
+            fill,
+            ..Line::default()
+        };
+        assert_eq!(next(left(Fill::Waiting)), Err(UndoStep::PutBack));
+        assert_eq!(next(left(Fill::Settling)), Err(UndoStep::PutBack));
+        assert_eq!(next(left(Fill::Quiet)), Err(UndoStep::Dismantle));
+        let still_there = Line {
+            consumed: true,
+            ..left(Fill::Waiting)
+        };
+        assert!(next(still_there).is_ok(), "it has come back after all");
+    }
+}

@@ -182,11 +182,11 @@ fn start_target(seen: &Seen) -> Move {
     match seen.target {
         TargetPod::Lost => Move::GiveUp(Waiting::TargetThere),
         // A target that goes by the source's name would take an order that is left over there.
-        TargetPod::NotMade if seen.source_told == Told::Waiting && !seen.source_silent => {
-            wait(Waiting::SourceOnHold, seen)
-        }
         TargetPod::NotMade if seen.source_told == Told::Waiting && seen.source_lost => {
             Move::Do(Effect::Unsay)
+        }
+        TargetPod::NotMade if seen.source_told == Told::Waiting && !seen.source_silent => {
+            wait(Waiting::SourceOnHold, seen)
         }
         TargetPod::NotMade => Move::Do(Effect::StartTarget),
         TargetPod::Present if !seen.primary.consumed => wait(Waiting::TargetConnects, seen),

@@ -342,6 +342,24 @@ fn a_source_that_is_gone_after_the_checkpoint_holds_nothing_up() {
     );
 }
 
+/// A target that goes by the source's name would take it, and empty H in the source's place.
+#[test]
+fn what_a_source_that_is_gone_has_not_read_is_taken_back_before_there_is_a_target() {
+    let seen = Seen {
+        source_lost: true,
+        source_told: Told::Waiting,
+        primary: QUIET,
+        ..Seen::default()
+    };
+    let next = |seen: &Seen| decide(RULES, Stage::SourceDiverted, 0, seen);
+    assert_eq!(next(&seen), Move::Do(Effect::Unsay));
+    let unsaid = Seen {
+        source_told: Told::Nothing,
+        ..seen
+    };
+    assert_eq!(next(&unsaid), Move::Do(Effect::StartTarget));
+}
+
 #[test]
 fn sequential_the_source_goes_first_and_its_orders_with_it() {
     let rules = Rules {
