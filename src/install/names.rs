@@ -48,3 +48,20 @@ pub(super) fn in_cluster(name: &str, options: &Options) -> String {
         format!("{name}-{}", options.namespace)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::CONTROLLER_LABEL;
+
+    /// By it `ms2m logs` finds the controller, and people do by the hints that quote it.
+    #[test]
+    fn the_controllers_pods_are_looked_for_by_their_labels() {
+        let wanted: BTreeMap<_, _> = CONTROLLER_LABEL
+            .split(',')
+            .filter_map(|label| label.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        assert_eq!(wanted, selector());
+    }
+}
