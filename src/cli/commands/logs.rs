@@ -168,7 +168,7 @@ async fn follow(
         let over = until.unwrap_or_else(Instant::now);
         tokio::select! {
             biased;
-            () = sleep_until(over), if until.is_some_and(|until| until <= Instant::now()) => return Ok(()),
+            () = sleep_until(over), if until.is_some() => return Ok(()),
             line = written.next() => match line {
                 Some(Written::Line(line)) => {
                     // Of others' lines there may be no end.
@@ -188,7 +188,6 @@ async fn follow(
                     until = Some(Instant::now() + LATE);
                 }
             },
-            () = sleep_until(over), if until.is_some() => return Ok(()),
         }
     }
 }

@@ -6,8 +6,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 
-use super::super::error::is_already_exists;
-use super::super::error::port_error;
+use super::super::error::{is_already_exists, port_error};
 use super::{Driver, Entry, Migrations, Place, config_map_name};
 use crate::api::{FINALIZER, Phase, StatefulMigration};
 use crate::migration::error::PortError;

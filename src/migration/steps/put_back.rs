@@ -86,7 +86,7 @@ impl Run {
         &mut self,
         from: &str,
         exchange: &str,
-        doubted: bool,
+        mut doubted: bool,
     ) -> Result<u64, Trouble> {
         let mut moved = 0;
         loop {
@@ -97,6 +97,7 @@ impl Run {
             if !doubted {
                 self.doubt_order("messages were put back when the gate had opened")
                     .await?;
+                doubted = true;
             }
             moved += self.move_to(from, exchange, waiting).await?;
         }
