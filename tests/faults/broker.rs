@@ -8,7 +8,7 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use serde_json::{Value, json};
 
-use crate::case::{Case, End, FaultOrder, Kind};
+use crate::case::{Case, End, Kind};
 use crate::place::Place;
 use crate::support::cli::Outcome;
 use crate::support::{Options, eventually};
@@ -213,15 +213,7 @@ async fn back_with_an_open_gate_and_killed() {
     open_the_gate(&case).await;
     let world = &case.place.world;
     world.order("/broker", json!({"do": "stop"})).await;
-    let held = FaultOrder {
-        verb: "patch",
-        path: "/configmaps",
-        skip: 0,
-        times: 100,
-        after: false,
-        action: json!({"delayMs": HELD_MS}),
-    };
-    let fault = case.fault(held).await;
+    let fault = case.hold_back("patch", "/configmaps", false, HELD_MS).await;
     world.order("/broker", json!({"do": "start"})).await;
     let doubt_is_written = async || {
         let records = case.records().await;

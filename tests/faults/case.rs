@@ -298,6 +298,20 @@ impl Case {
         Ordered(answer["id"].as_u64().expect("a fault has a number"))
     }
 
+    /// Holds the requests of a kind back, or with `after` the answers to them, for so many milliseconds each:
+    /// time to kill whoever makes them.
+    pub(crate) async fn hold_back(&self, verb: &str, path: &str, after: bool, ms: u64) -> Ordered {
+        let order = FaultOrder {
+            verb,
+            path,
+            skip: 0,
+            times: 100,
+            after,
+            action: json!({ "delayMs": ms }),
+        };
+        self.fault(order).await
+    }
+
     /// Sets publishers to work that publish to the default exchange.
     pub(crate) fn publish_past_the_gate(&mut self, rate: f64) {
         self.past_the_gate = Some(self.app.produce_past_the_gate(rate));

@@ -4,7 +4,7 @@ use ms2m_worker::audit;
 use serde_json::{Value, json};
 
 use crate::broker::open_the_gate;
-use crate::case::{Case, End, FaultOrder};
+use crate::case::{Case, End};
 use crate::place::Place;
 use crate::support::cli::Followed;
 use crate::support::{Options, eventually};
@@ -399,15 +399,9 @@ async fn buried() {
 async fn buried_twice() {
     let (case, mut running) = much_to_replay("buried-twice").await;
     case.strike(Target, Deletion).await;
-    let held = FaultOrder {
-        verb: "delete",
-        path: "/(jobs|pods)",
-        skip: 0,
-        times: 100,
-        after: false,
-        action: json!({"delayMs": HELD_MS}),
-    };
-    let fault = case.fault(held).await;
+    let fault = case
+        .hold_back("delete", "/(jobs|pods)", false, HELD_MS)
+        .await;
     let removed = running.says("gate and replay queues of queue").await;
     running.signal("KILL").await;
     let first = running.outcome().await;
@@ -445,15 +439,7 @@ async fn taken_over(gate: Gate, management: bool, doubt: Option<&str>) {
     let mut case = start(name).await.with(&["--obey-timeout", "5s"]);
     let mut running = case.migrate();
     assert!(running.says("gate closed").await);
-    let held = FaultOrder {
-        verb: "patch",
-        path: "/configmaps",
-        skip: 0,
-        times: 100,
-        after: true,
-        action: json!({"delayMs": HELD_MS}),
-    };
-    let fault = case.fault(held).await;
+    let fault = case.hold_back("patch", "/configmaps", true, HELD_MS).await;
     case.strike(Source, Deletion).await;
     eventually("the way back in the record", async || {
         let records = case.records().await;
